@@ -1,0 +1,58 @@
+//! Every bound of Cloakroom in one place, with its unit and its reason, because a limit that is
+//! written where it is used is a limit that nobody can list.
+//!
+//! Stores may enforce lower bounds, never higher ones.
+
+use std::time::Duration;
+
+/// Bytes in a field's name. Long enough for a dotted path; fits six bits of the packed header.
+pub const FIELD_NAME_BYTES: usize = 64;
+
+/// Bytes in one field's encoded value. A larger value belongs in the application's own storage.
+pub const FIELD_VALUE_BYTES: usize = 64 * 1024;
+
+/// Fields in one session. Lookup is a scan of packed bytes, which beats a map up to this size.
+pub const FIELDS: usize = 128;
+
+/// Bytes of all packed fields of one session, so that one visitor cannot fill a store.
+pub const RECORD_BYTES: usize = 256 * 1024;
+
+/// Bytes in a subject. Long enough for a DID or an e-mail address (RFC 5321: 254 octets).
+pub const SUBJECT_BYTES: usize = 255;
+
+/// Bytes in a session's label ("Firefox on Linux"), shown on a devices page.
+pub const LABEL_BYTES: usize = 128;
+
+/// Longest absolute lifetime: what browsers keep a cookie for at most (RFC 6265bis, 400 days).
+pub const LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Shortest lifetime. Below it, a response may outlive its own session.
+pub const LIFETIME_MIN: Duration = Duration::from_secs(1);
+
+/// How long an ended or superseded id is remembered as such. A request that was in flight when its
+/// session ended is over by then (proxies give up after 60 s; this is twice that).
+pub const TOMBSTONE: Duration = Duration::from_secs(120);
+
+/// Longest time a superseded id may go on forwarding to its successor.
+pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
+
+/// Hops that a store follows from a superseded id to the present one.
+pub const FORWARD_HOPS: usize = 8;
+
+/// Tries of `Session::update` and `Session::take` before they report a conflict.
+pub const UPDATE_TRIES: u32 = 16;
+
+/// Tries to find an unused id. A second collision of 256 random bits means a broken generator.
+pub const COLLISION_TRIES: u32 = 2;
+
+/// Depth of nesting that a decoder follows in a value.
+pub const DECODE_DEPTH: usize = 64;
+
+/// Sessions in one page of `scan`, so that a listing never holds a store for long.
+pub const SCAN_PAGE: usize = 1_000;
+
+/// Sessions that `touch` takes in one call.
+pub const TOUCH_BATCH: usize = 256;
+
+/// Bytes of a `Cookie` header that is looked at. Servers refuse header blocks above 8 to 64 KiB.
+pub const COOKIE_HEADER_BYTES: usize = 16 * 1024;

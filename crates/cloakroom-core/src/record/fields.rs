@@ -1,0 +1,239 @@
+//! The fields of a session, packed into one run of bytes: a load copies it once and decodes only
+//! the fields that are asked for.
+//!
+//! One field is: a byte with the codec (2 high bits) and the name's length less one (6 low bits);
+//! the value's length as LEB128 (7 bits a byte, low first, at most 3 bytes); the name; the value.
+
+use std::fmt;
+
+use super::changes::{Change, Changes};
+use super::names::{FieldName, within};
+use super::value::{Value, ValueRef};
+use crate::codec::Codec;
+use crate::{Error, ErrorKind, limits};
+
+/// The packed fields of one session. `Debug` shows names and sizes, no values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Fields(Box<[u8]>);
+
+impl Fields {
+    /// Fields from bytes that [`Fields::as_bytes`] gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if they are anything else; limits as for writing.
+    pub fn from_bytes(bytes: Box<[u8]>) -> Result<Self, Error> {
+        within("session", bytes.len(), limits::RECORD_BYTES)?;
+        let mut rest = &*bytes;
+        let mut count = 0;
+        while !rest.is_empty() {
+            let Some((_, _, next)) = split_first(rest) else {
+                return Err(ErrorKind::Invalid {
+                    what: "not the packed fields of a session",
+                }
+                .into());
+            };
+            rest = next;
+            count += 1;
+        }
+        within("fields", count, limits::FIELDS)?;
+        Ok(Self(bytes))
+    }
+
+    /// The bytes that [`Fields::as_bytes`] gave, taken on trust by a store that kept them itself.
+    /// Bytes that are something else read as fewer fields, never as a panic.
+    #[must_use]
+    pub const fn from_trusted_bytes(bytes: Box<[u8]>) -> Self {
+        Self(bytes)
+    }
+
+    /// The packed bytes, for a store to keep.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The value of the field `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<ValueRef<'_>> {
+        let mut rest = &*self.0;
+        while let Some((known, value, next)) = split_first_bytes(rest) {
+            if known == name.as_bytes() {
+                return Some(value);
+            }
+            rest = next;
+        }
+        None
+    }
+
+    /// All fields, in the order in which they were first written.
+    #[must_use]
+    pub const fn iter(&self) -> FieldsIter<'_> {
+        FieldsIter(&self.0)
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The fields with `changes` made, and what each increment made of its field, in their order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if a field, their number or their sum gets too large;
+    /// [`ErrorKind::NotAnInteger`] for an increment of something else or beyond 64 bits.
+    pub fn changed(&self, changes: &Changes) -> Result<(Self, Vec<i64>), Error> {
+        let mut packed = Vec::with_capacity(self.0.len() + 64);
+        for (name, value) in self {
+            match changes.get(name) {
+                None => push(&mut packed, name, value),
+                Some(change) => self.push_changed(&mut packed, name, change)?,
+            }
+        }
+        let mut increments = Vec::new();
+        for (name, change) in changes.iter() {
+            if self.get(name.as_str()).is_none() {
+                self.push_changed(&mut packed, name.as_str(), change)?;
+            }
+            if let Change::Increment(by) = change {
+                increments.push(self.incremented(name.as_str(), *by)?);
+            }
+        }
+        within("session", packed.len(), limits::RECORD_BYTES)?;
+        let fields = Self(packed.into());
+        within("fields", fields.len(), limits::FIELDS)?;
+        Ok((fields, increments))
+    }
+
+    /// These names alone.
+    #[must_use]
+    pub fn only(&self, names: &[FieldName]) -> Self {
+        let mut packed = Vec::with_capacity(self.0.len());
+        for (name, value) in self {
+            if names.iter().any(|kept| kept.as_str() == name) {
+                push(&mut packed, name, value);
+            }
+        }
+        Self(packed.into())
+    }
+
+    fn push_changed(&self, packed: &mut Vec<u8>, name: &str, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Set(value) => {
+                let value = value.as_ref();
+                within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
+                push(packed, name, value);
+            }
+            Change::Increment(by) => {
+                push(
+                    packed,
+                    name,
+                    Value::integer(self.incremented(name, *by)?).as_ref(),
+                );
+            }
+            Change::Remove => {}
+        }
+        Ok(())
+    }
+
+    fn incremented(&self, name: &str, by: i64) -> Result<i64, Error> {
+        let old = self
+            .get(name)
+            .map_or(Ok(0), |value| value.as_integer(name))?;
+        let new = old.checked_add(by);
+        new.ok_or_else(|| {
+            ErrorKind::NotAnInteger {
+                field: name.to_owned(),
+            }
+            .into()
+        })
+    }
+}
+
+/// Iterates over names and values.
+#[derive(Clone)]
+pub struct FieldsIter<'a>(&'a [u8]);
+
+impl<'a> Iterator for FieldsIter<'a> {
+    type Item = (&'a str, ValueRef<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value, rest) = split_first(self.0)?;
+        self.0 = rest;
+        Some((name, value))
+    }
+}
+
+impl<'a> IntoIterator for &'a Fields {
+    type Item = (&'a str, ValueRef<'a>);
+    type IntoIter = FieldsIter<'a>;
+
+    fn into_iter(self) -> FieldsIter<'a> {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl fmt::Debug for FieldsIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
+    }
+}
+
+const NAME_MASK: u8 = 0x3f;
+const CODEC_SHIFT: u32 = 6;
+const MORE: u8 = 0x80;
+
+fn push(packed: &mut Vec<u8>, name: &str, value: ValueRef<'_>) {
+    let name_length = u8::try_from(name.len() - 1).unwrap_or(NAME_MASK) & NAME_MASK;
+    packed.push(value.codec.number() << CODEC_SHIFT | name_length);
+    let mut length = value.bytes.len();
+    while length >= usize::from(MORE) {
+        packed.push((length & 0x7f) as u8 | MORE);
+        length >>= 7;
+    }
+    packed.push(length as u8);
+    packed.extend_from_slice(name.as_bytes());
+    packed.extend_from_slice(value.bytes);
+}
+
+fn split_first(bytes: &[u8]) -> Option<(&str, ValueRef<'_>, &[u8])> {
+    let (name, value, rest) = split_first_bytes(bytes)?;
+    Some((str::from_utf8(name).ok()?, value, rest))
+}
+
+fn split_first_bytes(bytes: &[u8]) -> Option<(&[u8], ValueRef<'_>, &[u8])> {
+    let (&head, mut rest) = bytes.split_first()?;
+    let mut length = 0;
+    for shift in [0, 7, 14] {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        length |= usize::from(byte & !MORE) << shift;
+        if byte & MORE == 0 {
+            break;
+        } else if shift == 14 {
+            return None;
+        }
+    }
+    let (name, rest) = rest.split_at_checked(usize::from(head & NAME_MASK) + 1)?;
+    let (bytes, rest) = rest.split_at_checked(length)?;
+    Some((
+        name,
+        ValueRef {
+            codec: Codec::from_number(head >> CODEC_SHIFT),
+            bytes,
+        },
+        rest,
+    ))
+}

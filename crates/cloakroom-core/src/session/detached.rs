@@ -1,0 +1,60 @@
+//! A write that began is finished, even if the request that asked for it goes away: dropping the
+//! future hands the rest of it to whoever can run it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// A future on the heap that may move between threads.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Runs a future to its end, somewhere. Runtimes implement it; the core has none.
+pub trait Spawn: Send + Sync + fmt::Debug {
+    /// Runs `rest` to its end without being waited for.
+    fn spawn(&self, rest: BoxFuture<()>);
+}
+
+/// A future that is run in place, and elsewhere to its end if it is dropped after it began.
+pub(super) struct Detached<T: Send + 'static> {
+    future: Option<BoxFuture<T>>,
+    began: bool,
+    spawn: Arc<dyn Spawn>,
+}
+
+impl<T: Send + 'static> Detached<T> {
+    pub(super) fn new(
+        spawn: &Arc<dyn Spawn>,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        Self {
+            future: Some(Box::pin(future)),
+            began: false,
+            spawn: Arc::clone(spawn),
+        }
+    }
+}
+
+impl<T: Send + 'static> Future for Detached<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.began = true;
+        let Some(future) = &mut self.future else {
+            return Poll::Pending;
+        };
+        let output = std::task::ready!(future.as_mut().poll(cx));
+        self.future = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<T: Send + 'static> Drop for Detached<T> {
+    fn drop(&mut self) {
+        if let (true, Some(future)) = (self.began, self.future.take()) {
+            self.spawn
+                .spawn(Box::pin(async move { drop(future.await) }));
+        }
+    }
+}

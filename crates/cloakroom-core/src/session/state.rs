@@ -1,0 +1,145 @@
+//! What a session handle knows and has been told during one request. No store, no waiting: the
+//! decisions that need neither.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+use crate::id::{SessionId, StoredKey};
+use crate::record::{Change, Changes, Condition, Record, Value, ValueRef};
+use crate::store::Absence;
+
+/// The state of one request's session.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) ticket: Ticket,
+    /// Fields that were set or removed and are not written yet. No increments.
+    pub(super) overlay: Changes,
+    /// What the browser has to be told.
+    pub(super) cookie: Cookie,
+    /// Whether the response depends on the session.
+    pub(super) accessed: bool,
+    /// The key whose activity is due to be recorded.
+    pub(super) touch: Option<StoredKey>,
+    /// Whether the response was decided; nothing changes after that.
+    pub(super) finished: bool,
+}
+
+/// What is known of the request's session.
+#[derive(Debug)]
+pub(super) enum Ticket {
+    /// No id was presented, or the session was ended by this very request.
+    None,
+    /// An id was presented; nobody has looked for it yet.
+    Presented(StoredKey),
+    /// The session as the store last told, with this request's acknowledged writes.
+    Live(StoredKey, Box<Record>),
+    /// An id was presented that leads nowhere.
+    Gone(Absence),
+}
+
+/// What the browser has to be told of the session's id.
+#[derive(Debug, Default)]
+pub enum Cookie {
+    /// Nothing: the cookie is right, or somebody else's response says what it is now.
+    #[default]
+    Keep,
+    /// This id is the session's from now on; it was written.
+    Set {
+        /// The id.
+        id: SessionId,
+        /// What is left of the session's life at most; no cookie needs to live longer.
+        absolute_left: Duration,
+        /// Whether the visitor asked to be remembered.
+        remembered: bool,
+    },
+    /// The id it has leads nowhere.
+    Clear,
+}
+
+impl State {
+    pub(super) const fn new(presented: Option<StoredKey>) -> Self {
+        Self {
+            ticket: match presented {
+                Some(key) => Ticket::Presented(key),
+                None => Ticket::None,
+            },
+            overlay: Changes::new(),
+            cookie: Cookie::Keep,
+            accessed: false,
+            touch: None,
+            finished: false,
+        }
+    }
+
+    /// The key to act on, if there may be a session.
+    pub(super) const fn key(&self) -> Option<StoredKey> {
+        match &self.ticket {
+            Ticket::Presented(key) | Ticket::Live(key, _) => Some(*key),
+            Ticket::None | Ticket::Gone(_) => None,
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<&Record> {
+        match &self.ticket {
+            Ticket::Live(_, record) => Some(record),
+            Ticket::None | Ticket::Presented(_) | Ticket::Gone(_) => None,
+        }
+    }
+
+    /// The value of a field as this request sees it, provided the session was looked for.
+    pub(super) fn value(&self, name: &str) -> Option<ValueRef<'_>> {
+        match self.overlay.get(name) {
+            Some(Change::Set(value)) => Some(value.as_ref()),
+            Some(Change::Remove) => None,
+            Some(Change::Increment(_)) | None => self.record()?.fields.get(name),
+        }
+    }
+
+    /// Whether a read of `name` has to ask the store first.
+    pub(super) fn must_load(&self, name: &str) -> bool {
+        matches!(self.ticket, Ticket::Presented(_)) && self.overlay.get(name).is_none()
+    }
+
+    /// Whether a read-modify-write of `name` needs no store: nobody else can see the field yet, or
+    /// this request has replaced it anyway.
+    pub(super) fn is_local(&self, name: &str) -> bool {
+        let unwritten = matches!(self.ticket, Ticket::None | Ticket::Gone(Absence::Unknown));
+        unwritten || self.overlay.get(name).is_some()
+    }
+
+    /// The condition that nobody has changed the field `name` since it was read.
+    pub(super) fn unchanged(&self, name: &str) -> Result<Condition, Error> {
+        let expected = self.record().and_then(|record| record.fields.get(name));
+        Ok(Condition::Field {
+            name: crate::record::FieldName::new(name)?,
+            expected: expected.map(ValueRef::to_value),
+        })
+    }
+
+    /// Takes acknowledged changes into what is known.
+    pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) -> Result<(), Error> {
+        if let Ticket::Live(_, record) = &mut self.ticket {
+            (record.fields, _) = record.fields.changed(changes)?;
+            record.version = new_version;
+        }
+        Ok(())
+    }
+
+    /// Takes one acknowledged value into what is known.
+    pub(super) fn acknowledge_value(&mut self, name: &str, value: Value) -> Result<(), Error> {
+        let version = self.record().map_or(0, |record| record.version + 1);
+        let mut changes = Changes::new();
+        changes.set(name, value)?;
+        self.acknowledge(&changes, version)
+    }
+
+    /// Refuses changes after the response was decided.
+    pub(super) fn open_for_changes(&mut self) -> Result<(), Error> {
+        self.accessed = true;
+        if self.finished {
+            Err(ErrorKind::Finished.into())
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The writes of a session: creating it, saving what was set, and what to do when the session is no
+//! longer there. Each write that began is finished ([`super::detached`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Session;
+use super::detached::Detached;
+use super::state::{Cookie, State, Ticket};
+use crate::error::{Error, ErrorKind};
+use crate::id::{Handle, SessionId, SlotTag, StoredKey};
+use crate::limits;
+use crate::observe::{Event, Operation};
+use crate::record::{
+    Change, Changes, Condition, Fields, Login, NewSession, Record, Rotation, Subject,
+};
+use crate::store::{Absence, Applied, Rotated};
+
+impl Session {
+    /// Writes what was set and removed so far, now. Middleware does it before the response; call it
+    /// where the handler must know.
+    ///
+    /// If the session ended since it was presented, the changes are dropped: there is nothing left
+    /// to change, and nothing may bring it back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Finished`]; a limit; the store's errors. The changes are kept for another try.
+    pub async fn save(&self) -> Result<(), Error> {
+        {
+            let state = self.lock();
+            if state.overlay.is_empty() {
+                return Ok(());
+            }
+            if state.finished {
+                return Err(ErrorKind::Finished.into());
+            }
+        }
+        let _gate = self.0.gate.lock().await;
+        let changes = std::mem::take(&mut self.lock().overlay);
+        let (changes, result) = self.write(changes).await;
+        if result.is_err() {
+            self.put_back(changes);
+        }
+        result
+    }
+
+    async fn write(&self, changes: Changes) -> (Changes, Result<(), Error>) {
+        let (key, was_live) = {
+            let state = self.lock();
+            (state.key(), matches!(state.ticket, Ticket::Live(..)))
+        };
+        let Some(key) = key else {
+            return self.write_without_session(changes).await;
+        };
+        let (changes, applied) = self.apply(key, changes, Condition::Always).await;
+        match applied {
+            Ok(Applied::Done { version, .. }) => {
+                let result = self.lock().acknowledge(&changes, version);
+                self.lock().touch = None;
+                (changes, result)
+            }
+            Ok(Applied::Absent(Absence::Unknown)) if !was_live => {
+                self.note_absence(Absence::Unknown);
+                self.write_without_session(changes).await
+            }
+            Ok(Applied::Absent(_)) => {
+                self.note_absence(Absence::Ended);
+                self.observe(&Event::LateWriteDropped);
+                (changes, Ok(()))
+            }
+            Ok(Applied::Conflict { .. }) => (changes, Err(ErrorKind::Conflict.into())),
+            Err(error) => (changes, Err(error)),
+        }
+    }
+
+    async fn write_without_session(&self, changes: Changes) -> (Changes, Result<(), Error>) {
+        if !changes
+            .iter()
+            .any(|(_, change)| matches!(change, Change::Set(_)))
+        {
+            return (changes, Ok(()));
+        }
+        if matches!(self.lock().ticket, Ticket::Gone(Absence::Ended)) {
+            self.observe(&Event::LateWriteDropped);
+            return (changes, Ok(()));
+        }
+        let created = self.create(&changes, None).await;
+        (changes, created)
+    }
+
+    /// Creates the session under a new id, with a login or without.
+    pub(super) async fn create(
+        &self,
+        changes: &Changes,
+        login: Option<&Login>,
+    ) -> Result<(), Error> {
+        let config = self.config();
+        let (fields, _) = self.noting(Operation::Create, Fields::default().changed(changes))?;
+        let new = Arc::new(NewSession {
+            handle: Handle::generate(&*config.entropy)?,
+            lifetimes: login.map_or(config.policy.lifetimes(), |login| login.lifetimes),
+            subject: login.map(|login| login.subject.clone()),
+            label: login.and_then(|login| login.label.clone()),
+            max_sessions: login.and_then(|login| login.max_sessions),
+            fields,
+        });
+        let tag = match login {
+            Some(login) => SlotTag::of_subject(&login.subject),
+            None => SlotTag::random(&*config.entropy)?,
+        };
+        let mut tries = 0;
+        let (id, record) = loop {
+            tries += 1;
+            let id = SessionId::generate(tag, &*config.entropy)?;
+            let (store, key, new) = (Arc::clone(&config.store), id.key(), Arc::clone(&new));
+            let created =
+                Detached::new(&config.spawn, async move { store.create(&key, &new).await }).await;
+            match self.noting(Operation::Create, created) {
+                Ok(record) => break (id, record),
+                Err(error) if is_collision(&error) && tries < limits::COLLISION_TRIES => {}
+                Err(error) => return Err(error),
+            }
+        };
+        self.observe(&Event::Created(record.handle));
+        self.moved_to(id, record);
+        Ok(())
+    }
+
+    /// Takes the session from `old` to a new id under `tag`. `None`: there was no session to take.
+    pub(super) async fn move_to_new_id(
+        &self,
+        old: StoredKey,
+        tag: SlotTag,
+        rotation: Rotation,
+    ) -> Result<Option<Absence>, Error> {
+        let config = self.config();
+        let rotation = Arc::new(rotation);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let id = SessionId::generate(tag, &*config.entropy)?;
+            let (store, new, plan) = (Arc::clone(&config.store), id.key(), Arc::clone(&rotation));
+            let rotated = Detached::new(&config.spawn, async move {
+                store.rotate(&old, &new, &plan).await
+            });
+            match self.noting(Operation::Rotate, rotated.await) {
+                Ok(Rotated::Done(record)) => {
+                    self.moved_to(id, *record);
+                    return Ok(None);
+                }
+                Ok(Rotated::Absent(absence)) => return Ok(Some(absence)),
+                Err(error) if is_collision(&error) && tries < limits::COLLISION_TRIES => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Changes fields in the store; gives the changes back.
+    pub(super) async fn apply(
+        &self,
+        key: StoredKey,
+        changes: Changes,
+        condition: Condition,
+    ) -> (Changes, Result<Applied, Error>) {
+        let config = self.config();
+        let store = Arc::clone(&config.store);
+        let (changes, applied) = Detached::new(&config.spawn, async move {
+            let applied = store.apply(&key, &changes, &condition).await;
+            (changes, applied)
+        })
+        .await;
+        (changes, self.noting(Operation::Apply, applied))
+    }
+
+    pub(super) async fn destroy(&self, key: StoredKey) -> Result<bool, Error> {
+        let config = self.config();
+        let store = Arc::clone(&config.store);
+        let destroyed =
+            Detached::new(&config.spawn, async move { store.destroy(&key).await }).await;
+        self.noting(Operation::Destroy, destroyed)
+    }
+
+    pub(super) async fn revoke_subject(
+        &self,
+        subject: Subject,
+        except: Option<Handle>,
+    ) -> Result<usize, Error> {
+        let config = self.config();
+        let store = Arc::clone(&config.store);
+        let revoked = Detached::new(&config.spawn, async move {
+            store.revoke_subject(&subject, except.as_ref()).await
+        });
+        let revoked = self.noting(Operation::Revoke, revoked.await)?;
+        self.observe(&Event::Revoked(revoked));
+        Ok(revoked)
+    }
+
+    /// Puts changes back that could not be written, under anything that was said since.
+    pub(super) fn put_back(&self, mut changes: Changes) {
+        let mut state = self.lock();
+        for (name, change) in state.overlay.iter() {
+            changes.push(name.clone(), change.clone());
+        }
+        state.overlay = changes;
+    }
+
+    fn moved_to(&self, id: SessionId, record: Record) {
+        let remember = self.config().policy.remember_lifetimes();
+        let mut state = self.lock();
+        let state: &mut State = &mut state;
+        state.cookie = Cookie::Set {
+            absolute_left: absolute_left(&record),
+            remembered: remember == Some(record.times.lifetimes),
+            id,
+        };
+        if let Cookie::Set { id, .. } = &state.cookie {
+            state.ticket = Ticket::Live(id.key(), Box::new(record));
+        }
+        state.touch = None;
+    }
+}
+
+/// What is left of the absolute limit at the record's last activity, which is the write that the
+/// record comes from.
+fn absolute_left(record: &Record) -> Duration {
+    record.times.absolute_deadline().since(record.times.seen_at)
+}
+
+fn is_collision(error: &Error) -> bool {
+    *error.kind() == ErrorKind::Collision
+}
