@@ -1,6 +1,15 @@
 //! Sessions for axum, tower and actix-web.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(any(feature = "tower-0_5", feature = "actix-web-4")),
+    allow(
+        dead_code,
+        unused_macros,
+        unused_imports,
+        reason = "without a carrier nobody calls it"
+    )
+)]
 
 mod config;
 mod cookie;
