@@ -1,0 +1,1 @@
+//! Compiles the Rust of every page, as documentation tests.
