@@ -14,30 +14,30 @@ use tower::{Layer as _, ServiceExt as _};
 use crate::script::{Reply, Script};
 
 #[derive(Clone, Copy, Debug)]
-pub enum Carrier {
+pub(crate) enum Carrier {
     Tower,
     Axum,
     Actix,
 }
 
-pub const CARRIERS: [Carrier; 3] = [Carrier::Tower, Carrier::Axum, Carrier::Actix];
+pub(crate) const CARRIERS: [Carrier; 3] = [Carrier::Tower, Carrier::Axum, Carrier::Actix];
 
 #[derive(Debug)]
-pub struct Received {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Received {
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let headers = self.headers.iter().filter(|(known, _)| known == name);
         headers.map(|(_, value)| value.as_str()).collect()
     }
 }
 
 /// Sends a request with these `Cookie` lines to an application that runs `script`.
-pub async fn send(
+pub(crate) async fn send(
     carrier: Carrier,
     config: &SessionConfig,
     host: &str,

@@ -10,34 +10,34 @@ use crate::carriers::{Carrier, Received, send};
 use crate::script::{Script, Step};
 use crate::world::World;
 
-pub struct Case {
-    pub name: &'static str,
-    pub config: fn(SessionConfig) -> SessionConfig,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) config: fn(SessionConfig) -> SessionConfig,
     /// What an earlier request of the visitor did; its cookie is `{cookie}` below, name and value,
     /// and `{id}`, the value alone.
-    pub before: Vec<Step>,
+    pub(crate) before: Vec<Step>,
     /// How long ago that was.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// The request's `Cookie` lines.
-    pub cookies: Vec<String>,
-    pub host: &'static str,
-    pub steps: Vec<Step>,
-    pub status: u16,
-    pub told: Told,
+    pub(crate) cookies: Vec<String>,
+    pub(crate) host: &'static str,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) status: u16,
+    pub(crate) told: Told,
     /// The `Vary` lines.
-    pub vary: &'static [&'static str],
+    pub(crate) vary: &'static [&'static str],
     /// The `Cache-Control` lines.
-    pub cache: &'static [&'static str],
-    pub calls: &'static str,
-    pub refusals: &'static [&'static str],
-    pub body: &'static str,
+    pub(crate) cache: &'static [&'static str],
+    pub(crate) calls: &'static str,
+    pub(crate) refusals: &'static [&'static str],
+    pub(crate) body: &'static str,
     /// What a later request reads of `n` with the cookie from before, and with the new one.
-    pub then_old: Option<&'static str>,
-    pub then_new: Option<&'static str>,
+    pub(crate) then_old: Option<&'static str>,
+    pub(crate) then_new: Option<&'static str>,
 }
 
 /// What the browser is told of the id.
-pub enum Told {
+pub(crate) enum Told {
     Nothing,
     /// A new id, with everything after the value.
     New(&'static str),
@@ -45,10 +45,10 @@ pub enum Told {
     Clear(&'static str),
 }
 
-pub const VARY: &[&str] = &["cookie"];
-pub const NO_STORE: &[&str] = &["no-store"];
-pub const NEW: Told = Told::New("; Path=/; Secure; HttpOnly; SameSite=Lax");
-pub const CLEAR: Told =
+pub(crate) const VARY: &[&str] = &["cookie"];
+pub(crate) const NO_STORE: &[&str] = &["no-store"];
+pub(crate) const NEW: Told = Told::New("; Path=/; Secure; HttpOnly; SameSite=Lax");
+pub(crate) const CLEAR: Told =
     Told::Clear("__Host-id=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax");
 
 impl Default for Case {
@@ -77,7 +77,7 @@ impl Default for Case {
 
 impl Case {
     /// Why `carrier` does not do as the row says, if it does not.
-    pub async fn check(&self, carrier: Carrier) -> Result<(), String> {
+    pub(crate) async fn check(&self, carrier: Carrier) -> Result<(), String> {
         let world = World::new();
         let config = (self.config)(world.config());
         let cookie = self.earlier(carrier, &world, &config).await;

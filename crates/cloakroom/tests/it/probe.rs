@@ -13,16 +13,16 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     inner: Arc<dyn Store>,
     calls: Mutex<BTreeMap<&'static str, usize>>,
     broken: Mutex<Option<(Operation, ErrorKind)>>,
     /// `apply` waits for the one permit.
-    pub gate: Semaphore,
+    pub(crate) gate: Semaphore,
 }
 
 impl Probe {
-    pub fn new(inner: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
         Self {
             inner,
             calls: Mutex::default(),
@@ -32,12 +32,12 @@ impl Probe {
     }
 
     /// From now on `operation` fails.
-    pub fn break_down(&self, operation: Operation, kind: ErrorKind) {
+    pub(crate) fn break_down(&self, operation: Operation, kind: ErrorKind) {
         *self.broken.lock() = Some((operation, kind));
     }
 
     /// What was asked since the last time, as `"load 1, apply 1"`.
-    pub fn take_calls(&self) -> String {
+    pub(crate) fn take_calls(&self) -> String {
         let calls = std::mem::take(&mut *self.calls.lock());
         let words: Vec<_> = calls
             .iter()

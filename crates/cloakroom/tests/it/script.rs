@@ -9,7 +9,7 @@ use cloakroom::{ErrorKind, LoginOptions, Result, Session};
 use crate::world::World;
 
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Writes `name=value ` into the body.
     Get(&'static str),
     Set(&'static str, i64),
@@ -33,7 +33,7 @@ pub enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Elsewhere {
+pub(crate) enum Elsewhere {
     Login(&'static str),
     Logout,
     Rotate,
@@ -41,22 +41,22 @@ pub enum Elsewhere {
 }
 
 #[derive(Debug)]
-pub struct Script {
-    pub world: Arc<World>,
+pub(crate) struct Script {
+    pub(crate) world: Arc<World>,
     /// The id in the request's cookie, if it is one.
-    pub id: Option<String>,
-    pub steps: Vec<Step>,
+    pub(crate) id: Option<String>,
+    pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, &'static str)>,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: String,
 }
 
 impl Script {
-    pub async fn run(&self, session: Session) -> Result<Reply> {
+    pub(crate) async fn run(&self, session: Session) -> Result<Reply> {
         let mut reply = Reply {
             status: 200,
             headers: Vec::new(),

@@ -12,18 +12,18 @@ use parking_lot::Mutex;
 use crate::probe::Probe;
 
 #[derive(Debug)]
-pub struct World {
-    pub probe: Arc<Probe>,
-    pub clock: ManualClock,
-    pub events: Arc<Events>,
+pub(crate) struct World {
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) clock: ManualClock,
+    pub(crate) events: Arc<Events>,
     elsewhere: Sessions,
 }
 
 #[derive(Debug, Default)]
-pub struct Events(Mutex<Vec<Event>>);
+pub(crate) struct Events(Mutex<Vec<Event>>);
 
 impl World {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let (store, clock) = ReferenceStore::manual();
         let elsewhere = Sessions::new(store.clone(), Arc::new(OsEntropy), Arc::new(NoSpawn));
         Arc::new(Self {
@@ -34,12 +34,12 @@ impl World {
         })
     }
 
-    pub fn config(&self) -> SessionConfig {
+    pub(crate) fn config(&self) -> SessionConfig {
         SessionConfig::shared(self.probe.clone()).observer(self.events.clone())
     }
 
     /// The session of another request that presents `id`; the probe does not see what it does.
-    pub fn other_request(&self, id: &str) -> Session {
+    pub(crate) fn other_request(&self, id: &str) -> Session {
         let presented = PresentedId::parse(id.as_bytes()).unwrap();
         self.elsewhere.open(Some(&presented))
     }
@@ -47,7 +47,7 @@ impl World {
 
 impl Events {
     /// The names since the last time, without the life cycle's.
-    pub fn take_refusals(&self) -> Vec<&'static str> {
+    pub(crate) fn take_refusals(&self) -> Vec<&'static str> {
         let events = std::mem::take(&mut *self.0.lock());
         let refusals = events.iter().filter(|event| {
             !matches!(
@@ -58,7 +58,7 @@ impl Events {
         refusals.map(Event::name).collect()
     }
 
-    pub fn take(&self) -> Vec<Event> {
+    pub(crate) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.0.lock())
     }
 }
