@@ -47,8 +47,10 @@
 //! - [`CountingStore`], [`FaultyStore`], [`YieldingStore`]: stores around a store, for tests of
 //!   whatever uses one
 //! - [`ManualClock`], [`SeededEntropy`], [`FailingEntropy`], [`CollidingEntropy`]
+//! - [`broken`]: stores that are wrong in one way each; the kit catches all of them
 
 mod around;
+pub mod broken;
 mod clock;
 mod contract;
 mod entropy;

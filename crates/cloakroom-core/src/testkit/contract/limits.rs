@@ -15,13 +15,13 @@ pub(super) async fn what_is_too_large_is_refused(kit: &Kit) -> Checked {
         kit.write(&key, &sets([("before", "1")])?).await?;
         let before = kit.alive(&key, "before").await?.record;
         let applied = kit.store.apply(&key, &changes, &Condition::Always).await;
-        names_its_limit(applied, name)?;
+        names_its_limit(&applied, name)?;
         unchanged(kit, &key, &before).await?;
         let user = subject("alice")?;
         let mut login = kit.login(&user)?;
         login.changes = changes;
         let new = kit.key_of(&user)?;
-        names_its_limit(kit.store.rotate(&key, &new, &login).await, name)?;
+        names_its_limit(&kit.store.rotate(&key, &new, &login).await, name)?;
         unchanged(kit, &key, &before).await?;
         kit.gone(&new, "the id of a refused rotation").await?;
     }
@@ -100,7 +100,7 @@ fn too_large() -> Checked<Vec<(&'static str, Changes)>> {
     ])
 }
 
-fn names_its_limit<T: std::fmt::Debug>(result: Result<T, Error>, name: &str) -> Checked {
+fn names_its_limit<T: std::fmt::Debug>(result: &Result<T, Error>, name: &str) -> Checked {
     let named = result.as_ref().is_err_and(|error| match error.kind() {
         ErrorKind::Limit { what, limit, size } => *what == name && size > limit,
         _ => false,
