@@ -16,6 +16,8 @@ use crate::time::{Clock, UnixMillis};
 use crate::{Error, ErrorKind, limits};
 
 use super::clock::ManualClock;
+use super::kit::{Fresh, StoreFactory, Time};
+use crate::session::BoxFuture;
 
 /// The reference store. Every operation looks at everything it keeps: for tests alone.
 #[derive(Debug)]
@@ -391,5 +393,21 @@ impl Kept {
             Some(Entry::Alive { record, place }) => Some((record, place)),
             Some(Entry::Ended { .. }) | None => None,
         }
+    }
+}
+
+/// Makes reference stores whose clock stands still until it is moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReferenceFactory;
+
+impl StoreFactory for ReferenceFactory {
+    fn fresh(&self) -> BoxFuture<Fresh> {
+        let (store, clock) = ReferenceStore::manual();
+        Box::pin(async move {
+            Fresh {
+                store,
+                time: Time::Driven(clock),
+            }
+        })
     }
 }
