@@ -16,6 +16,8 @@ mod fault;
 mod page;
 mod preferences;
 
+use std::sync::Arc;
+
 use axum::Router;
 use cloakroom::{CookieConfig, LoginOptions, Policy, SessionLayer, Store};
 
@@ -38,8 +40,8 @@ pub fn routes() -> Router {
 ///
 /// # Errors
 /// In a release build, which refuses that cookie: see `CookieConfig::insecure_for_development`.
-pub fn session_layer(store: impl Store) -> Result<SessionLayer, cloakroom::Error> {
-    Ok(SessionLayer::new(store)
+pub fn session_layer(store: Arc<dyn Store>) -> Result<SessionLayer, cloakroom::Error> {
+    Ok(SessionLayer::shared(store)
         .policy(Policy::OWASP_LOW_VALUE)
         .cookie(CookieConfig::insecure_for_development()?))
 }

@@ -1,6 +1,7 @@
 //! Runs the shop on http://127.0.0.1:3000, or the address given as the first argument.
 
 use std::io;
+use std::sync::Arc;
 
 use cloakroom::embedded::EmbeddedStore;
 
@@ -12,7 +13,7 @@ async fn main() -> io::Result<()> {
     let address = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:3000".to_owned());
-    let layer = shop::session_layer(EmbeddedStore::default()).map_err(io::Error::other)?;
+    let layer = shop::session_layer(Arc::new(EmbeddedStore::default())).map_err(io::Error::other)?;
     let listener = tokio::net::TcpListener::bind(&address).await?;
     tracing_line(&format!(
         "the shop is open: http://{}",

@@ -125,7 +125,7 @@ async fn a_logout_in_one_tab_holds_against_a_slow_request_of_another() {
     browser.0.switch_to_window(first).await.unwrap();
     let before = browser.0.get_all_cookies().await.unwrap();
     browser.click("#logout").await;
-    assert!(browser.has("#login-link").await);
+    assert_eq!(browser.text("#login-link").await, "Sign in");
     shop.slow_goes_on.notify_one();
     browser.0.switch_to_window(second).await.unwrap();
     assert_eq!(browser.done().await, "added, slowly");

@@ -1,12 +1,16 @@
 //! The shop on a free port of this machine, in this process, with one route more: a handler that
-//! is slow between reading the session and writing it.
+//! is slow between reading the session and writing it. The store is as far away as one on another
+//! machine, so that requests really overlap.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use cloakroom::Session;
+use cloakroom::core::observe::Operation;
+use cloakroom::core::testkit::{Around, Wrapped};
 use cloakroom::embedded::EmbeddedStore;
 use tokio::sync::Notify;
 
@@ -34,7 +38,7 @@ impl Shop {
                 .unwrap();
             "added, slowly".into_response()
         };
-        let layer = shop::session_layer(EmbeddedStore::default()).unwrap();
+        let layer = shop::session_layer(Wrapped::new(Arc::new(EmbeddedStore::default()), Distant)).unwrap();
         let app = shop::routes().route("/slow", post(slow)).layer(layer);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -44,5 +48,22 @@ impl Shop {
             slow_began,
             slow_goes_on,
         }
+    }
+}
+
+/// Each operation takes a moment on the way and a moment back.
+#[derive(Debug)]
+struct Distant;
+
+#[async_trait]
+impl Around for Distant {
+    async fn before(&self, _: Operation) -> Result<(), cloakroom::core::Error> {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(())
+    }
+
+    async fn after(&self, _: Operation) -> Result<(), cloakroom::core::Error> {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(())
     }
 }
