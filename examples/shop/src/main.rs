@@ -13,7 +13,8 @@ async fn main() -> io::Result<()> {
     let address = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:3000".to_owned());
-    let layer = shop::session_layer(Arc::new(EmbeddedStore::default())).map_err(io::Error::other)?;
+    let layer =
+        shop::session_layer(Arc::new(EmbeddedStore::default())).map_err(io::Error::other)?;
     let listener = tokio::net::TcpListener::bind(&address).await?;
     tracing_line(&format!(
         "the shop is open: http://{}",

@@ -38,7 +38,8 @@ impl Shop {
                 .unwrap();
             "added, slowly".into_response()
         };
-        let layer = shop::session_layer(Wrapped::new(Arc::new(EmbeddedStore::default()), Distant)).unwrap();
+        let layer =
+            shop::session_layer(Wrapped::new(Arc::new(EmbeddedStore::default()), Distant)).unwrap();
         let app = shop::routes().route("/slow", post(slow)).layer(layer);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
