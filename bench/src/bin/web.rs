@@ -2,7 +2,9 @@
 //! embedded store beside tower-sessions with its memory store, in one run, in interleaved rounds, so
 //! that a machine that changes its mind does it to all of them.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml --bin web -- [requests] [rounds] [sessions]`
+//! `cargo run --release --manifest-path bench/Cargo.toml --bin web -- [requests] [rounds] [sessions] [work]`
+//!
+//! With a `work` (`/read`, ...), Cloakroom alone does that and nothing is printed: for a profiler.
 //!
 //! Requests go through the `Router` in this very thread: no socket, no HTTP parser, no scheduler.
 //! What is measured is the thread's own CPU time, so that waiting for the machine does not count.
@@ -29,7 +31,12 @@ enum App {
     TowerSessions,
 }
 
-const APPS: [App; 4] = [App::Bare, App::Cloakroom, App::CloakroomSigned, App::TowerSessions];
+const APPS: [App; 4] = [
+    App::Bare,
+    App::Cloakroom,
+    App::CloakroomSigned,
+    App::TowerSessions,
+];
 
 fn main() {
     let number = |at, default| {
@@ -37,22 +44,39 @@ fn main() {
         given.map_or(default, |text| text.parse().expect("arguments are numbers"))
     };
     let (requests, rounds, sessions) = (number(1, 20_000), number(2, 30), number(3, 1_000));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(measure(requests, rounds, sessions));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    match std::env::args().nth(4) {
+        Some(work) => runtime.block_on(profile(requests * rounds, sessions, &work)),
+        None => runtime.block_on(measure(requests, rounds, sessions)),
+    }
+}
+
+async fn profile(requests: usize, sessions: usize, work: &str) {
+    let mut router = App::Cloakroom.router();
+    let cookies = visitors(&mut router, sessions).await;
+    run(&mut router, work, &cookies, requests).await;
+}
+
+/// The cookies of new sessions.
+async fn visitors(router: &mut Router, sessions: usize) -> Vec<String> {
+    let mut cookies = Vec::new();
+    for _ in 0..sessions.max(1) {
+        cookies.push(cookie_of(&send(router, "/write", "").await));
+    }
+    cookies
 }
 
 async fn measure(requests: usize, rounds: usize, sessions: usize) {
     let mut apps = Vec::new();
     for app in APPS {
         let mut router = app.router();
-        let mut cookies = vec![String::new()];
-        if app != App::Bare {
-            cookies.clear();
-            for _ in 0..sessions {
-                let response = send(&mut router, "/write", "").await;
-                cookies.push(cookie_of(&response));
-            }
-        }
+        let cookies = match app {
+            App::Bare => Vec::new(),
+            _ => visitors(&mut router, sessions).await,
+        };
         apps.push((app, router, cookies, vec![Vec::new(); WORKS.len() * 2]));
     }
     // A bare application gets cookies of the same shape.
@@ -92,13 +116,20 @@ async fn send(router: &mut Router, work: &str, cookie: &str) -> Response<Body> {
     let mut request = Request::builder()
         .uri(work)
         .header("host", "shop.example")
-        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101")
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101",
+        )
         .header("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
     if !cookie.is_empty() {
         request = request.header("cookie", cookie);
     }
     let request = request.body(Body::empty()).expect("a request");
-    router.clone().call(request).await.expect("routers do not fail")
+    router
+        .clone()
+        .call(request)
+        .await
+        .expect("routers do not fail")
 }
 
 fn cookie_of(response: &Response<Body>) -> String {
@@ -138,7 +169,9 @@ impl App {
 
 fn bare() -> Router {
     let hello = get(|| async { "hello" });
-    WORKS.iter().fold(Router::new(), |router, work| router.route(work, hello.clone()))
+    WORKS.iter().fold(Router::new(), |router, work| {
+        router.route(work, hello.clone())
+    })
 }
 
 fn cloakroom() -> Router {
@@ -180,7 +213,10 @@ fn tower_sessions() -> Router {
     }
     async fn read_write(session: Session) -> Result<&'static str> {
         let n: Option<u64> = session.get("n").await.map_err(failed)?;
-        session.insert("n", n.unwrap_or(0) + 1).await.map_err(failed)?;
+        session
+            .insert("n", n.unwrap_or(0) + 1)
+            .await
+            .map_err(failed)?;
         Ok("hello")
     }
     Router::new()
@@ -193,9 +229,15 @@ fn tower_sessions() -> Router {
 type Measured = (App, Router, Vec<String>, Vec<Vec<f64>>);
 
 fn report(apps: &[Measured], requests: usize, rounds: usize, sessions: usize) {
-    println!("CPU time in us per request: the least of {rounds} rounds of {requests} requests over");
-    println!("{sessions} sessions (in brackets: the median); what the layer adds to the bare application.\n");
-    println!("| | no cookie, untouched | no cookie, read | untouched | read | write | read + write |");
+    println!(
+        "CPU time in us per request: the least of {rounds} rounds of {requests} requests over"
+    );
+    println!(
+        "{sessions} sessions (in brackets: the median); what the layer adds to the bare application.\n"
+    );
+    println!(
+        "| | no cookie, untouched | no cookie, read | untouched | read | write | read + write |"
+    );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     let columns = [WORKS.len(), WORKS.len() + 1, 0, 1, 2, 3];
     for (app, _, _, times) in apps {
@@ -218,9 +260,15 @@ fn of(times: &[f64]) -> (f64, f64) {
 }
 
 fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid timespec that the call fills in.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     assert_eq!(failed, 0, "this system has no CPU clock for threads");
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
