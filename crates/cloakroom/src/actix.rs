@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 
 use crate::config::{SessionConfig, delegate_to_config};
 use crate::error::{Answer, Error};
-use crate::lifecycle::{Finishing, ResponsePlan, Visit, must_forbid_storing, must_vary};
+use crate::lifecycle::{ResponsePlan, Visit, must_forbid_storing, must_vary};
 use crate::session::Session;
 
 /// Gives every request a [`Session`], and finishes it before the response: what was set is saved,
@@ -77,7 +77,7 @@ pub struct SessionService<S> {
 impl<S, B> Service<ServiceRequest> for SessionService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
-    B: MessageBody,
+    B: MessageBody + 'static,
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = actix_web::Error;
@@ -111,41 +111,40 @@ pin_project! {
 
 enum Stage<B> {
     Handling(Visit),
-    Saving(
-        Pin<Box<dyn Future<Output = ResponsePlan> + Send>>,
-        ServiceResponse<B>,
-    ),
+    Saving(Pin<Box<dyn Future<Output = ServiceResponse<EitherBody<B>>>>>),
     Over,
 }
 
 impl<F, B> Future for SessionFuture<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, actix_web::Error>>,
-    B: MessageBody,
+    B: MessageBody + 'static,
 {
     type Output = Result<ServiceResponse<EitherBody<B>>, actix_web::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Stage::Handling(_) = this.stage {
+        if let Stage::Handling(visit) = this.stage {
             let result = ready_or_return!(this.handler.poll(cx));
+            let plan = visit.finish();
             let Stage::Handling(visit) = std::mem::replace(this.stage, Stage::Over) else {
                 return Poll::Pending;
             };
             let response = result?;
-            match visit.finish() {
-                Finishing::Done(plan) => return Poll::Ready(Ok(carry_out(plan, response))),
-                Finishing::Waiting(saving) => *this.stage = Stage::Saving(saving, response),
+            if let Some(plan) = plan {
+                return Poll::Ready(Ok(carry_out(plan, response)));
             }
+            *this.stage =
+                Stage::Saving(Box::pin(
+                    async move { carry_out(visit.save().await, response) },
+                ));
         }
-        let Stage::Saving(saving, _) = this.stage else {
+        let Stage::Saving(saving) = this.stage else {
             return Poll::Pending;
         };
-        let plan = ready_or_return!(saving.as_mut().poll(cx));
-        let Stage::Saving(_, response) = std::mem::replace(this.stage, Stage::Over) else {
-            return Poll::Pending;
-        };
-        Poll::Ready(Ok(carry_out(plan, response)))
+        let response = ready_or_return!(saving.as_mut().poll(cx));
+        *this.stage = Stage::Over;
+        Poll::Ready(Ok(response))
     }
 }
 

@@ -1,8 +1,6 @@
 //! From a request to a session, and from what became of it to the response: the decisions, for
 //! every carrier the same. Nothing here knows a framework or a type of HTTP.
 
-use std::pin::Pin;
-
 use cloakroom_core::PresentedId;
 use cloakroom_core::observe::{CookieFault, Event};
 use cloakroom_core::session::{Cookie, Outcome};
@@ -30,14 +28,6 @@ pub(crate) struct ResponsePlan {
     pub(crate) vary: bool,
     /// What to answer in place of the application's response, which claims what is not stored.
     pub(crate) instead: Option<&'static Answer>,
-}
-
-/// The end of a visit.
-pub(crate) enum Finishing {
-    /// Nothing had to be written.
-    Done(ResponsePlan),
-    /// This writes it. Dropped after its first poll, what it began is finished all the same.
-    Waiting(Pin<Box<dyn Future<Output = ResponsePlan> + Send>>),
 }
 
 impl SessionConfig {
@@ -87,15 +77,18 @@ impl Visit {
         self.session.clone()
     }
 
-    /// Closes the session, when the response is there and before its first byte.
-    pub(crate) fn finish(self) -> Finishing {
-        match self.session.finish_now() {
-            Some(outcome) => Finishing::Done(self.plan(&outcome)),
-            None => Finishing::Waiting(Box::pin(async move {
-                let outcome = self.session.finish().await;
-                self.plan(&outcome)
-            })),
-        }
+    /// Closes the session, when the response is there and before its first byte. `None`: something
+    /// is left to be written, so [`Visit::save`] has to be awaited.
+    pub(crate) fn finish(&self) -> Option<ResponsePlan> {
+        let outcome = self.session.finish_now()?;
+        Some(self.plan(&outcome))
+    }
+
+    /// Writes what is left, and closes the session. Dropped after its first poll, what it began is
+    /// finished all the same.
+    pub(crate) async fn save(self) -> ResponsePlan {
+        let outcome = self.session.finish().await;
+        self.plan(&outcome)
     }
 
     fn plan(&self, outcome: &Outcome) -> ResponsePlan {

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::config::{SessionConfig, delegate_to_config};
 use crate::error::Answer;
-use crate::lifecycle::{Finishing, ResponsePlan, Visit, must_forbid_storing, must_vary};
+use crate::lifecycle::{ResponsePlan, Visit, must_forbid_storing, must_vary};
 
 /// Gives every request a [`Session`](crate::Session), in its extensions, and finishes it before the
 /// response: what was set is saved, and the cookie follows.
@@ -47,7 +47,7 @@ pub struct SessionService<S> {
 impl<S, B, R> Service<Request<B>> for SessionService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: From<&'static str>,
+    R: From<&'static str> + Send + 'static,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -83,41 +83,44 @@ pin_project! {
 
 enum Stage<R> {
     Handling(Visit),
-    Saving(
-        Pin<Box<dyn Future<Output = ResponsePlan> + Send>>,
-        Response<R>,
-    ),
+    Saving(Pin<Box<dyn Future<Output = Response<R>> + Send>>),
     Over,
 }
 
 impl<F, R, E> Future for SessionFuture<F, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    R: From<&'static str>,
+    R: From<&'static str> + Send + 'static,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let Stage::Handling(_) = this.stage {
-            let result = ready!(this.handler.poll(cx));
-            let Stage::Handling(visit) = std::mem::replace(this.stage, Stage::Over) else {
-                return Poll::Pending;
+        if let Stage::Handling(visit) = this.stage {
+            let mut result = ready!(this.handler.poll(cx));
+            let Ok(response) = &mut result else {
+                *this.stage = Stage::Over;
+                return Poll::Ready(result);
             };
-            let response = result?;
-            match visit.finish() {
-                Finishing::Done(plan) => return Poll::Ready(Ok(carry_out(plan, response))),
-                Finishing::Waiting(saving) => *this.stage = Stage::Saving(saving, response),
+            if let Some(plan) = visit.finish() {
+                carry_out(plan, response);
+                *this.stage = Stage::Over;
+                return Poll::Ready(result);
+            }
+            let stage = std::mem::replace(this.stage, Stage::Over);
+            if let (Stage::Handling(visit), Ok(mut response)) = (stage, result) {
+                *this.stage = Stage::Saving(Box::pin(async move {
+                    carry_out(visit.save().await, &mut response);
+                    response
+                }));
             }
         }
-        let Stage::Saving(saving, _) = this.stage else {
+        let Stage::Saving(saving) = this.stage else {
             return Poll::Pending;
         };
-        let plan = ready!(saving.as_mut().poll(cx));
-        let Stage::Saving(_, response) = std::mem::replace(this.stage, Stage::Over) else {
-            return Poll::Pending;
-        };
-        Poll::Ready(Ok(carry_out(plan, response)))
+        let response = ready!(saving.as_mut().poll(cx));
+        *this.stage = Stage::Over;
+        Poll::Ready(Ok(response))
     }
 }
 
@@ -141,9 +144,9 @@ pub(crate) fn respond<R: From<&'static str>>(answer: &Answer) -> Response<R> {
     response
 }
 
-fn carry_out<R: From<&'static str>>(plan: ResponsePlan, mut response: Response<R>) -> Response<R> {
+fn carry_out<R: From<&'static str>>(plan: ResponsePlan, response: &mut Response<R>) {
     if let Some(answer) = plan.instead {
-        response = respond(answer);
+        *response = respond(answer);
     }
     if plan.vary {
         add_vary(response.headers_mut());
@@ -151,7 +154,6 @@ fn carry_out<R: From<&'static str>>(plan: ResponsePlan, mut response: Response<R
     if let Some(cookie) = plan.set_cookie {
         set_cookie(response.headers_mut(), cookie);
     }
-    response
 }
 
 fn add_vary(headers: &mut HeaderMap) {

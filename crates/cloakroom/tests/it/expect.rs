@@ -169,6 +169,10 @@ impl Case {
     }
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "callers compare what they just made"
+)]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, should: T) -> Result<(), String> {
     if is == should {
         return Ok(());
