@@ -1,0 +1,16 @@
+//! From settings to a store: the only place that knows which stores there are.
+
+use std::sync::Arc;
+
+use cloakroom_core::{Error, Store};
+use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+
+use crate::settings::Settings;
+
+/// The store that the settings ask for. In memory: it begins empty.
+pub(crate) fn store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
+    let config = EmbeddedConfig::default()
+        .max_memory(settings.max_memory)
+        .eviction(settings.eviction);
+    Ok(Arc::new(EmbeddedStore::new(config)?))
+}
