@@ -152,6 +152,11 @@ impl PresentedId {
         self.0.key()
     }
 
+    /// The same presented id once more. Not `Clone`: only a session's handle keeps a second one.
+    pub(crate) const fn duplicate(&self) -> Self {
+        Self(IdText(self.0.0))
+    }
+
     /// Whether `id` is what was presented, in constant time.
     #[must_use]
     pub fn is(&self, id: &SessionId) -> bool {

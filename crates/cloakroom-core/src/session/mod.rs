@@ -60,15 +60,22 @@ impl Session {
     /// Writes what is still to be written and closes the handle. To be called once, by whoever
     /// opened the session, before the first byte of the response.
     pub async fn finish(&self) -> Outcome {
-        let saved = self.save().await;
-        let mut state = self.lock();
-        state.finished = true;
-        Outcome {
-            cookie: std::mem::take(&mut state.cookie),
-            accessed: state.accessed,
-            touch: state.touch.take(),
-            saved,
+        loop {
+            let saved = self.save().await;
+            let mut state = self.lock();
+            if saved.is_err() || state.overlay.is_empty() {
+                return state.close(saved);
+            }
+            // A clone has set something since; it was told that this would be written.
         }
+    }
+
+    /// [`Session::finish`] without waiting, if nothing is left to be written: then a middleware
+    /// needs no future for it. `None`: nothing was done, and [`Session::finish`] has to be awaited.
+    #[must_use]
+    pub fn finish_now(&self) -> Option<Outcome> {
+        let mut state = self.lock();
+        state.overlay.is_empty().then(|| state.close(Ok(())))
     }
 
     /// Whether the handle was not used at all, so that there is nothing to finish.
@@ -107,8 +114,8 @@ impl Session {
         let key = {
             let mut state = self.lock();
             state.accessed = true;
-            match state.ticket {
-                Ticket::Presented(key) => key,
+            match &state.ticket {
+                Ticket::Presented(id) => id.key(),
                 Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => return Ok(()),
             }
         };

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use super::Outcome;
 use crate::error::{Error, ErrorKind};
-use crate::id::{SessionId, StoredKey};
+use crate::id::{PresentedId, SessionId, StoredKey};
 use crate::record::{Change, Changes, Condition, Record, Value, ValueRef};
 use crate::store::Absence;
 
@@ -29,8 +30,9 @@ pub(super) struct State {
 pub(super) enum Ticket {
     /// No id was presented, or the session was ended by this very request.
     None,
-    /// An id was presented; nobody has looked for it yet.
-    Presented(StoredKey),
+    /// An id was presented; nobody has looked for it yet. It is hashed when somebody does, because
+    /// most requests that carry a cookie never ask for the session.
+    Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
     Live(StoredKey, Box<Record>),
     /// An id was presented that leads nowhere.
@@ -57,10 +59,10 @@ pub enum Cookie {
 }
 
 impl State {
-    pub(super) const fn new(presented: Option<StoredKey>) -> Self {
+    pub(super) fn new(presented: Option<PresentedId>) -> Self {
         Self {
             ticket: match presented {
-                Some(key) => Ticket::Presented(key),
+                Some(id) => Ticket::Presented(id),
                 None => Ticket::None,
             },
             overlay: Changes::new(),
@@ -72,9 +74,10 @@ impl State {
     }
 
     /// The key to act on, if there may be a session.
-    pub(super) const fn key(&self) -> Option<StoredKey> {
+    pub(super) fn key(&self) -> Option<StoredKey> {
         match &self.ticket {
-            Ticket::Presented(key) | Ticket::Live(key, _) => Some(*key),
+            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Live(key, _) => Some(*key),
             Ticket::None | Ticket::Gone(_) => None,
         }
     }
@@ -131,6 +134,17 @@ impl State {
         let mut changes = Changes::new();
         changes.set(name, value)?;
         self.acknowledge(&changes, version)
+    }
+
+    /// The response is decided: nothing changes any more.
+    pub(super) fn close(&mut self, saved: Result<(), Error>) -> Outcome {
+        self.finished = true;
+        Outcome {
+            cookie: std::mem::take(&mut self.cookie),
+            accessed: self.accessed,
+            touch: self.touch.take(),
+            saved,
+        }
     }
 
     /// Refuses changes after the response was decided.
