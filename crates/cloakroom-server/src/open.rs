@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use cloakroom_core::{Error, Store};
+use cloakroom_core::{Error, Observer, Store};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 
 use crate::settings::Settings;
 
 /// The store that the settings ask for. In memory: it begins empty.
-pub(crate) fn store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
+pub(crate) fn store(
+    settings: &Settings,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn Store>, Error> {
     let config = EmbeddedConfig::default()
         .max_memory(settings.max_memory)
-        .eviction(settings.eviction);
+        .eviction(settings.eviction)
+        .observer(observer);
     Ok(Arc::new(EmbeddedStore::new(config)?))
 }

@@ -28,7 +28,7 @@ pub use cloakroom_embedded as embedded;
 
 pub use config::SessionConfig;
 pub use cookie::{
-    ALLOW_INSECURE_COOKIES, CookieConfig, CookieKey, CookieKeys, Persistence, SameSite,
+    ALLOW_INSECURE_COOKIES, CookieConfig, CookieKey, CookieKeys, Persistence, SameSite, presented_id,
 };
 pub use error::{Error, Result};
 pub use session::Session;

@@ -36,7 +36,9 @@ impl ApiKey {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => make(&file)?,
             Err(error) => {
-                return Err(format!("cannot read the API key in {} ({error})", file.display()).into());
+                return Err(
+                    format!("cannot read the API key in {} ({error})", file.display()).into(),
+                );
             }
         };
         let key = text.trim_ascii();

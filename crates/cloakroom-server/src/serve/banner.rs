@@ -15,17 +15,30 @@ pub(crate) fn show(
     data: &DataDir,
     key: &ApiKey,
 ) -> std::io::Result<()> {
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let url = format!("{scheme}://{address}");
     let (version, key) = (env!("CARGO_PKG_VERSION"), key.file().display());
     writeln!(out, "Cloakroom {version} keeps sessions at {url}")?;
     writeln!(out)?;
     writeln!(out, "  data     {}", data.path().display())?;
-    writeln!(out, "           sessions are in memory in this version: a restart ends them")?;
+    writeln!(
+        out,
+        "           sessions are in memory in this version: a restart ends them"
+    )?;
     writeln!(out, "  API key  {key}")?;
     writeln!(out, "  open     {url}/openapi.json  {url}/metrics")?;
-    writeln!(out, "  paste    curl -H \"Authorization: Bearer $(cat {key})\" \\")?;
-    writeln!(out, "             --json '{{\"fields\":{{\"cart\":[\"tea\"]}}}}' {url}/v1/sessions")?;
+    writeln!(
+        out,
+        "  paste    curl -H \"Authorization: Bearer $(cat {key})\" \\"
+    )?;
+    writeln!(
+        out,
+        "             --json '{{\"fields\":{{\"cart\":[\"tea\"]}}}}' {url}/v1/sessions"
+    )?;
     writeln!(out)?;
     out.flush()
 }

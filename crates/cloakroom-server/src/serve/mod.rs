@@ -46,7 +46,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
     let store: Arc<dyn Store> = Arc::new(Observed::new(
-        open::store(settings)?,
+        open::store(settings, Arc::clone(&observer))?,
         settings.store_deadline,
         Arc::clone(&metrics),
         Arc::clone(&observer),
@@ -59,7 +59,15 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     banner::show(&mut out, settings, listener.address()?, &data, &key)?;
     let (touches, touching) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
-    let app = App::new(settings, store, observer, touches, metrics, key, shutdown.clone());
+    let app = App::new(
+        settings,
+        store,
+        observer,
+        touches,
+        metrics,
+        key,
+        shutdown.clone(),
+    );
     let cut = listener.serve(http::router(app), &shutdown).await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");

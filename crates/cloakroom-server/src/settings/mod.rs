@@ -82,7 +82,9 @@ impl Settings {
             rotation_grace: low.parse(&table::ROTATION_GRACE, |text| {
                 parse::duration_up_to(text, limits::ROTATION_GRACE)
             })?,
-            max_memory: low.parse(&table::MAX_MEMORY, |text| parse::or_none(text, parse::bytes))?,
+            max_memory: low.parse(&table::MAX_MEMORY, |text| {
+                parse::or_none(text, parse::bytes)
+            })?,
             eviction: low.parse(&table::EVICTION, |text| parse::one_of(text, &EVICTIONS))?,
             store_deadline: low.parse(&table::STORE_DEADLINE, parse::some_time)?,
             cookie: low.parse(&table::COOKIE, parse::cookie_name)?,

@@ -8,6 +8,21 @@ use cloakroom_core::{PresentedId, limits};
 
 use super::CookieKeys;
 
+/// The id in the unsigned session cookie `name`, if the request's `Cookie` header `lines` carry one.
+/// For programs that read the cookie beside the application that sets it, as gateways do.
+///
+/// # Errors
+/// Why a cookie of this name is no id: malformed, there twice, or the header is too long. Such a
+/// request has no session.
+pub fn presented_id<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    name: &str,
+) -> Result<Option<PresentedId>, CookieFault> {
+    value_of(lines, name)?
+        .map(|value| read(value, name, None))
+        .transpose()
+}
+
 /// The value of the cookie `name`, if it is there once. HTTP/2 may split the header into several
 /// `lines` (RFC 9113, 8.2.3); a pair never spans two of them.
 pub(crate) fn value_of<'a>(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use cloakroom_core::session::Cookie;
 use cloakroom_core::{Error, ErrorKind, SessionId, limits};
 
+pub use jar::presented_id;
 pub(crate) use jar::{read, value_of};
 pub use sign::{CookieKey, CookieKeys};
 

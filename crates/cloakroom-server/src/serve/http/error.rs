@@ -50,23 +50,23 @@ pub(crate) struct Facts {
 /// A problem (RFC 9457), as `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(crate) struct ProblemBody<'a> {
+pub(crate) struct ProblemBody {
     /// Identifies the kind of problem: `urn:cloakroom:problem:` and the code. Stable.
     #[serde(rename = "type")]
     kind: String,
     /// What kind of problem it is. Stable.
-    code: &'a str,
+    code: &'static str,
     /// The kind, for people.
-    title: &'a str,
+    title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What went wrong this time, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+    detail: Option<String>,
     /// Whether the same request may succeed later without any change.
     retryable: bool,
     #[serde(flatten)]
-    facts: &'a Facts,
+    facts: Facts,
 }
 
 macro_rules! problems {
@@ -208,9 +208,9 @@ impl IntoResponse for Problem {
             code: self.kind.code,
             title: self.kind.title,
             status: self.kind.status.as_u16(),
-            detail: self.detail.as_deref(),
+            detail: self.detail,
             retryable: self.kind.retryable,
-            facts: &self.facts,
+            facts: self.facts,
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (self.kind.status, body).into_response();

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::error::{self, Problem};
 use super::App;
+use super::error::{self, Problem};
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
@@ -26,7 +26,10 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str)
     }
     match app.store.stats().await {
         Ok(_) => (StatusCode::OK, "ready\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store does not answer\n",
+        ),
     }
 }
 

@@ -42,17 +42,62 @@ struct Row {
 }
 
 const TABLE: [Row; 12] = [
-    row("http_requests", "counter", "`method`, `route`, `status`", "Requests answered"),
-    row("http_request_duration_seconds", "histogram", "`route`", "Time from a request's headers to its response"),
+    row(
+        "http_requests",
+        "counter",
+        "`method`, `route`, `status`",
+        "Requests answered",
+    ),
+    row(
+        "http_request_duration_seconds",
+        "histogram",
+        "`route`",
+        "Time from a request's headers to its response",
+    ),
     row("http_connections", "gauge", "", "Connections open now"),
-    row("store_operations", "counter", "`operation`, `result`", "Operations of the store; `result` is ok, refused (the caller's mistake), failed or deadline"),
-    row("store_operation_duration_seconds", "histogram", "`operation`", "Time an operation of the store took"),
-    row("events", "counter", "`event`", "Events of sessions, by the names in the logs"),
-    row("sessions", "gauge", "", "Sessions kept now; expired ones that are not swept yet may be among them"),
+    row(
+        "store_operations",
+        "counter",
+        "`operation`, `result`",
+        "Operations of the store; `result` is ok, refused (the caller's mistake), failed or deadline",
+    ),
+    row(
+        "store_operation_duration_seconds",
+        "histogram",
+        "`operation`",
+        "Time an operation of the store took",
+    ),
+    row(
+        "events",
+        "counter",
+        "`event`",
+        "Events of sessions, by the names in the logs",
+    ),
+    row(
+        "sessions",
+        "gauge",
+        "",
+        "Sessions kept now; expired ones that are not swept yet may be among them",
+    ),
     row("store_bytes", "gauge", "", "Bytes that sessions take"),
-    row("store_bytes_limit", "gauge", "", "The limit of `cloakroom_store_bytes`; 0: none"),
-    row("store_expired_sessions", "counter", "", "Sessions that reached a limit and were removed"),
-    row("store_evicted_sessions", "counter", "", "Sessions that were removed to make room"),
+    row(
+        "store_bytes_limit",
+        "gauge",
+        "",
+        "The limit of `cloakroom_store_bytes`; 0: none",
+    ),
+    row(
+        "store_expired_sessions",
+        "counter",
+        "",
+        "Sessions that reached a limit and were removed",
+    ),
+    row(
+        "store_evicted_sessions",
+        "counter",
+        "",
+        "Sessions that were removed to make room",
+    ),
     row("build", "info", "`version`", "The version that runs"),
 ];
 
@@ -102,10 +147,16 @@ impl Metrics {
             evicted: Counter::default(),
         };
         metrics.add("http_requests", metrics.requests.clone());
-        metrics.add("http_request_duration_seconds", metrics.request_seconds.clone());
+        metrics.add(
+            "http_request_duration_seconds",
+            metrics.request_seconds.clone(),
+        );
         metrics.add("http_connections", metrics.connections.clone());
         metrics.add("store_operations", metrics.operations.clone());
-        metrics.add("store_operation_duration_seconds", metrics.operation_seconds.clone());
+        metrics.add(
+            "store_operation_duration_seconds",
+            metrics.operation_seconds.clone(),
+        );
         metrics.add("events", metrics.events.clone());
         metrics.add("sessions", metrics.sessions.clone());
         metrics.add("store_bytes", metrics.bytes.clone());
@@ -216,7 +267,10 @@ pub(crate) fn metrics_page() -> String {
             _ => "",
         };
         let labels = if labels.is_empty() { "-" } else { labels };
-        let _ = writeln!(page, "| `cloakroom_{name}{suffix}` | {kind} | {labels} | {doc} |");
+        let _ = writeln!(
+            page,
+            "| `cloakroom_{name}{suffix}` | {kind} | {labels} | {doc} |"
+        );
     }
     page
 }
@@ -245,7 +299,18 @@ fn request_buckets() -> Histogram {
 /// From a microsecond, which is the embedded store, to its deadline.
 fn operation_buckets() -> Histogram {
     Histogram::new([
-        0.000_001, 0.000_002_5, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01,
-        0.05, 0.1, 1.0,
+        0.000_001,
+        0.000_002_5,
+        0.000_005,
+        0.000_01,
+        0.000_05,
+        0.000_1,
+        0.000_5,
+        0.001,
+        0.005,
+        0.01,
+        0.05,
+        0.1,
+        1.0,
     ])
 }

@@ -41,7 +41,7 @@ pub(super) fn frame() -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme("api_key", SecurityScheme::Http(key))
         .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Header(session)))
-        .schema_from::<ProblemBody<'_>>()
+        .schema_from::<ProblemBody>()
         .build();
     let info = InfoBuilder::new()
         .title("Cloakroom")

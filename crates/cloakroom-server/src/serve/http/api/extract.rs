@@ -38,11 +38,9 @@ impl FromRequestParts<App> for Ticket {
         let (Some(value), None) = (given.next(), given.next()) else {
             return Err(Problem::new(&error::SESSION_ID_MISSING));
         };
-        PresentedId::parse(value.as_bytes())
-            .map(Self)
-            .map_err(|_| {
-                app.observe(&Event::CookieRejected(CookieFault::Malformed));
-                Problem::new(&error::SESSION_UNKNOWN)
-            })
+        PresentedId::parse(value.as_bytes()).map(Self).map_err(|_| {
+            app.observe(&Event::CookieRejected(CookieFault::Malformed));
+            Problem::new(&error::SESSION_UNKNOWN)
+        })
     }
 }

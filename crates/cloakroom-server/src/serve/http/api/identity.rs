@@ -92,8 +92,10 @@ pub(super) fn lifetimes(
             let remembered = app.policy.remember_lifetimes();
             remembered.ok_or_else(|| Problem::new(&error::REMEMBER_NOT_ALLOWED))
         }
-        (true, Some(_)) => Err(Problem::new(&error::INVALID_REQUEST)
-            .detail("give remember or lifetimes, not both")),
+        (true, Some(_)) => {
+            Err(Problem::new(&error::INVALID_REQUEST)
+                .detail("give remember or lifetimes, not both"))
+        }
     }
 }
 
@@ -117,11 +119,7 @@ async fn move_to_new_id(
 }
 
 /// A session that has just got a new id is not gone; the caller should know the difference.
-async fn why_absent(
-    app: &App,
-    old: &StoredKey,
-    absence: Absence,
-) -> Result<Problem, Problem> {
+async fn why_absent(app: &App, old: &StoredKey, absence: Absence) -> Result<Problem, Problem> {
     if absence == Absence::Ended
         && let Lookup::Found(loaded) = app.store.load(old).await?
         && loaded.forwarded

@@ -5,7 +5,15 @@ mod fields;
 mod identity;
 mod models;
 mod session;
+#[expect(
+    unused_qualifications,
+    reason = "utoipa spells out the type of query parameters"
+)]
 mod sessions;
+#[expect(
+    unused_qualifications,
+    reason = "utoipa spells out the type of query parameters"
+)]
 mod subjects;
 
 use cloakroom_core::store::Absence;
@@ -19,7 +27,11 @@ use super::error::{self, Problem};
 /// The routes that ask for the API key.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(sessions::create, sessions::scan, sessions::revoke_all))
+        .routes(routes!(
+            sessions::create,
+            sessions::scan,
+            sessions::revoke_all
+        ))
         .routes(routes!(session::read, session::patch, session::destroy))
         .routes(routes!(identity::rotate))
         .routes(routes!(identity::login))
@@ -28,18 +40,21 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(sessions::stats))
 }
 
-/// What the caller learns of an id that leads nowhere; the event with it.
+/// Reports the use of an id that leads nowhere.
+pub(super) fn note_absence(app: &App, absence: Absence) {
+    app.observe(match absence {
+        Absence::Unknown => &Event::UnknownId,
+        Absence::Ended => &Event::UseAfterEnd,
+    });
+}
+
+/// What the caller learns of such an id; the event with it.
 fn absent(app: &App, absence: Absence) -> Problem {
-    match absence {
-        Absence::Unknown => {
-            app.observe(&Event::UnknownId);
-            Problem::new(&error::SESSION_UNKNOWN)
-        }
-        Absence::Ended => {
-            app.observe(&Event::UseAfterEnd);
-            Problem::new(&error::SESSION_ENDED)
-        }
-    }
+    note_absence(app, absence);
+    Problem::new(match absence {
+        Absence::Unknown => &error::SESSION_UNKNOWN,
+        Absence::Ended => &error::SESSION_ENDED,
+    })
 }
 
 fn is_collision(error: &Error) -> bool {

@@ -1,8 +1,8 @@
 //! All sessions: create one, look through them, end them all, count them.
 
 use axum::Json;
-use axum::extract::{Query, State};
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{Changes, Fields, Label, NewSession, Record, Subject};
