@@ -160,6 +160,22 @@ impl Fields {
 #[derive(Clone)]
 pub struct FieldsIter<'a>(&'a [u8]);
 
+impl<'a> FieldsIter<'a> {
+    /// Iterates over bytes that [`Fields::as_bytes`] gave, where a store keeps them, without a
+    /// copy. Bytes that are something else read as fewer fields, never as a panic.
+    #[must_use]
+    pub const fn over_trusted_bytes(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// How many bytes of the packed fields are still to come; a value that was just read ends
+    /// where they begin.
+    #[must_use]
+    pub const fn remaining_bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl<'a> Iterator for FieldsIter<'a> {
     type Item = (&'a str, ValueRef<'a>);
 
