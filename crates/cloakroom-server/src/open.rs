@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cloakroom_core::{Error, Observer, Store};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 
 use crate::settings::Settings;
 

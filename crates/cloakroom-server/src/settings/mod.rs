@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use cloakroom_core::policy::{OnExcess, Policy};
 use cloakroom_core::{Lifetimes, limits};
-use cloakroom_embedded::Eviction;
 use hyper::header::HeaderName;
 
+use crate::open::Eviction;
 pub(crate) use cli::{Page, Task, command};
 pub(crate) use docs::page;
 pub(crate) use low::LowSettings;
@@ -83,7 +83,7 @@ impl Settings {
                 parse::duration_up_to(text, limits::ROTATION_GRACE)
             })?,
             max_memory: low.parse(&table::MAX_MEMORY, |text| {
-                parse::or_none(text, parse::bytes)
+                parse::or_none(text, parse::memory)
             })?,
             eviction: low.parse(&table::EVICTION, |text| parse::one_of(text, &EVICTIONS))?,
             store_deadline: low.parse(&table::STORE_DEADLINE, parse::some_time)?,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use cloakroom_core::limits;
 use hyper::header::HeaderName;
 
+use crate::open::MIN_MEMORY;
+
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "give an IP address and a port: 127.0.0.1:8080 or [::1]:8080".to_owned())
@@ -98,6 +100,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         _ => return Err(fix.to_owned()),
     };
     Ok(number.checked_mul(factor).ok_or(fix)?)
+}
+
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    let bytes = bytes(text)?;
+    if bytes < MIN_MEMORY {
+        return Err(format!("give at least {} MiB", MIN_MEMORY >> 20));
+    }
+    Ok(bytes)
 }
 
 /// A body that could not hold one field, or one that fills the memory, serves nobody.

@@ -8,9 +8,15 @@ use crate::process::{Server, cloakroom};
 
 #[test]
 fn generated_pages_are_the_ones_in_the_repository() {
-    check(&["print", "openapi"], "crates/cloakroom-server/tests/golden/openapi.json");
+    check(
+        &["print", "openapi"],
+        "crates/cloakroom-server/tests/golden/openapi.json",
+    );
     check(&["--help"], "crates/cloakroom-server/tests/golden/help.txt");
-    check(&["serve", "--help"], "crates/cloakroom-server/tests/golden/help-serve.txt");
+    check(
+        &["serve", "--help"],
+        "crates/cloakroom-server/tests/golden/help-serve.txt",
+    );
     check(&["print", "settings"], "docs/operate/settings.md");
     check(&["print", "metrics"], "docs/operate/metrics.md");
     check(&["print", "problems"], "docs/problems.md");
@@ -44,8 +50,13 @@ async fn metrics_are_the_ones_in_the_table() {
     shown("cloakroom_sessions 1\n");
     shown("cloakroom_events_total{event=\"session_created\"} 1\n");
     shown("cloakroom_store_operations_total{operation=\"load\",result=\"ok\"} 1\n");
-    shown("cloakroom_http_requests_total{method=\"POST\",route=\"/v1/sessions\",status=\"201\"} 1\n");
-    assert!(!text.contains(&id) && !text.contains("ada"), "no secrets, no people");
+    shown(
+        "cloakroom_http_requests_total{method=\"POST\",route=\"/v1/sessions\",status=\"201\"} 1\n",
+    );
+    assert!(
+        !text.contains(&id) && !text.contains("ada"),
+        "no secrets, no people"
+    );
 }
 
 fn check(arguments: &[&str], file: &str) {

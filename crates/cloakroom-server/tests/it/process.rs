@@ -203,6 +203,8 @@ pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
 pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    let found = places.map(|place| place.join(name)).find(|file| file.is_file());
+    let found = places
+        .map(|place| place.join(name))
+        .find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("{name} is missing: apt-get install -y {package}"))
 }

@@ -41,7 +41,11 @@ fn an_invalid_value_stops_the_start_with_name_value_and_fix() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "--{flag}={value}: {said}");
         let name = if fix.contains("go together") {
-            if flag == "tls-cert" { "tls-key" } else { "tls-cert" }
+            if flag == "tls-cert" {
+                "tls-key"
+            } else {
+                "tls-cert"
+            }
         } else {
             flag
         };
@@ -69,7 +73,10 @@ fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     let flags = ["--idle", "flag"];
     assert!(said(&flags, &env).contains("\"flag\" (from the flag --idle)"));
     let fine = said(&["--idle", "5m"], &env);
-    assert!(fine.contains("setting max-connections = \"0\" (from the file"), "{fine}");
+    assert!(
+        fine.contains("setting max-connections = \"0\" (from the file"),
+        "{fine}"
+    );
 }
 
 #[test]
