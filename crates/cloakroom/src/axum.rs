@@ -13,8 +13,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let session = parts.extensions.get::<Self>();
-        session.cloned().ok_or_else(Error::no_layer)
+        Self::of(&parts.extensions)
     }
 }
 

@@ -1,6 +1,15 @@
 //! Sessions for axum, tower and actix-web.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(any(feature = "tower-0_5", feature = "actix-web-4")),
+    allow(
+        dead_code,
+        unused_macros,
+        unused_imports,
+        reason = "without a carrier nobody calls it"
+    )
+)]
 
 mod config;
 mod cookie;
@@ -28,7 +37,8 @@ pub use cloakroom_embedded as embedded;
 
 pub use config::SessionConfig;
 pub use cookie::{
-    ALLOW_INSECURE_COOKIES, CookieConfig, CookieKey, CookieKeys, Persistence, SameSite, presented_id,
+    ALLOW_INSECURE_COOKIES, CookieConfig, CookieKey, CookieKeys, Persistence, SameSite,
+    presented_id,
 };
 pub use error::{Error, Result};
 pub use session::Session;

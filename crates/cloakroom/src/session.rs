@@ -14,6 +14,20 @@ use std::ops::Deref;
 #[derive(Clone, Debug)]
 pub struct Session(pub(crate) cloakroom_core::Session);
 
+impl Session {
+    /// The session that the layer put into a request's extensions, for services that are no axum
+    /// handlers.
+    ///
+    /// # Errors
+    /// If no session layer is around the service: never an empty session instead, because a visitor
+    /// who is signed in would silently not be.
+    #[cfg(feature = "tower-0_5")]
+    pub fn of(extensions: &http::Extensions) -> crate::Result<Self> {
+        let session = extensions.get::<Self>();
+        session.cloned().ok_or_else(crate::Error::no_layer)
+    }
+}
+
 impl Deref for Session {
     type Target = cloakroom_core::Session;
 
