@@ -1,5 +1,7 @@
 //! The HTTP API: what a caller gets for what.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -364,7 +366,7 @@ async fn a_sessions_own_lifetimes_end_it() {
     let (id, session) = server.create(json!({ "lifetimes": lifetimes })).await;
     assert_eq!(session["lifetimes"], lifetimes);
     while server.read(&id).await.0 == 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(matches!(server.read(&id).await.0, 404 | 410));
     let (_, remembered) = server

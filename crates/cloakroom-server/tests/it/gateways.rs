@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderMap;
@@ -187,7 +188,7 @@ async fn start(command: &mut Command, address: &str) -> Process {
             std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
             panic!("the gateway did not start: {said}");
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     gateway
 }

@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::process::{Server, answer};
 
@@ -62,24 +64,23 @@ fn a_body_that_does_not_come_is_a_timeout() {
     assert!(response.contains("request_timeout"), "{response}");
 }
 
-#[test]
-fn connections_beyond_the_limit_wait_for_a_free_place() {
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_free_place() {
     let server = Server::start(&["--max-connections", "1", "--header-timeout", "3600s"]);
-    let first = TcpStream::connect(server.address()).unwrap();
-    let mut second = TcpStream::connect(server.address()).unwrap();
-    second
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    let first = tokio::net::TcpStream::connect(server.address())
+        .await
         .unwrap();
-    second.set_nonblocking(true).unwrap();
-    let mut byte = [0];
-    for _ in 0..20 {
-        assert!(second.read(&mut byte).is_err(), "answered beyond the limit");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    drop(first);
-    second.set_nonblocking(false).unwrap();
+    let mut second = tokio::net::TcpStream::connect(server.address())
+        .await
+        .unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    second.write_all(request).await.unwrap();
     let mut response = String::new();
-    second.read_to_string(&mut response).unwrap();
+    let mut answered = Box::pin(second.read_to_string(&mut response));
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut answered).await;
+    assert!(early.is_err(), "answered beyond the limit");
+    drop(first);
+    answered.await.unwrap();
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
 }
 

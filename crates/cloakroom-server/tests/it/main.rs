@@ -1,5 +1,7 @@
 //! The server as its users meet it: a process, its flags, its files, HTTP.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod api;
 mod gateways;
 mod golden;

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -33,11 +34,11 @@ async fn a_request_in_flight_is_finished_and_readiness_says_no_meanwhile() {
         .unwrap()
         .contains("cloakroom_http_connections 2")
     {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     server.signal("TERM");
     while readyz().await != (503, json!("draining\n")) {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(
         reqwest::get(format!("{}/healthz", server.url))
@@ -47,7 +48,7 @@ async fn a_request_in_flight_is_finished_and_readiness_says_no_meanwhile() {
         200
     );
     while TcpStream::connect(server.address()).is_ok() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     slow.write_all(rest.as_bytes()).unwrap();
     let mut response = String::new();

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::process::{Server, TempDir, program};
 
-#[test]
-fn https_with_a_certificate_that_is_replaced_while_it_runs() {
+#[tokio::test]
+async fn https_with_a_certificate_that_is_replaced_while_it_runs() {
     let files = TempDir::new();
     let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
     let first = write_pair(&cert, &key, "first.pem");
@@ -27,9 +27,7 @@ fn https_with_a_certificate_that_is_replaced_while_it_runs() {
 
     let second = write_pair(&cert, &key, "second.pem");
     server.signal("HUP");
-    while !server.log().contains("read again") {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    server.logged("read again").await;
     assert_eq!(ask(&server, &second), Some("ok\n".to_owned()));
     assert_eq!(
         ask(&server, &first),
@@ -39,9 +37,7 @@ fn https_with_a_certificate_that_is_replaced_while_it_runs() {
 
     fs::write(&cert, "broken").unwrap();
     server.signal("HUP");
-    while !server.log().contains("stays") {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    server.logged("stays").await;
     assert_eq!(ask(&server, &second), Some("ok\n".to_owned()));
 }
 
