@@ -28,6 +28,7 @@ pub struct RustFile {
     /// The lines of statements that are nothing but `matches!(..)`: an assertion that cannot fail.
     pub bare_matches: Vec<usize>,
     tests: Vec<RangeInclusive<usize>>,
+    tables: Vec<RangeInclusive<usize>>,
 }
 
 /// A token as it is written, and its line.
@@ -71,6 +72,7 @@ impl RustFile {
         Ok(Self {
             path: path.to_owned(),
             text: text.to_owned(),
+            tables: tables(&tokens),
             tokens,
             functions: finder.functions,
             modules: finder.modules,
@@ -86,9 +88,12 @@ impl RustFile {
             || self.tests.iter().any(|range| range.contains(&line))
     }
 
-    /// How many of these lines hold code: not blank, no comment.
+    /// How many of these lines hold code: not blank, no comment, and in a test no row of a table
+    /// of cases, which is data.
     #[must_use]
     pub fn code_lines(&self, counts: impl Fn(usize) -> bool) -> usize {
+        let is_row = |line| self.tables.iter().any(|range| range.contains(&line));
+        let counts = |line| counts(line) && !(self.is_test(line) && is_row(line));
         let lines = self
             .tokens
             .iter()
@@ -110,6 +115,34 @@ impl RustFile {
                     .all(|(token, text)| token.text == *text)
             })
             .map(|window| window[0].line)
+    }
+}
+
+/// The lines between the brackets of array and `vec!` literals.
+fn tables(tokens: &[Token]) -> Vec<RangeInclusive<usize>> {
+    let (mut tables, mut open) = (Vec::new(), Vec::new());
+    for (at, token) in tokens.iter().enumerate() {
+        match token.text.as_str() {
+            "[" => open.push((token.line, is_literal(&tokens[..at]))),
+            "]" => {
+                if let Some((line, true)) = open.pop() {
+                    tables.push(line + 1..=token.line.saturating_sub(1));
+                }
+            }
+            _ => {}
+        }
+    }
+    tables
+}
+
+/// Whether a bracket after these tokens begins an array, rather than an index or an attribute.
+fn is_literal(before: &[Token]) -> bool {
+    match before {
+        [.., name, bang] if bang.text == "!" => name.text == "vec",
+        [.., last] => {
+            ["=", "(", ",", "&", "{", "[", ";", "in", "return"].contains(&last.text.as_str())
+        }
+        [] => false,
     }
 }
 

@@ -235,6 +235,21 @@ fn ceilings_count_code_alone() {
 }
 
 #[test]
+fn tables_of_cases_are_data_in_tests() {
+    let table = format!("fn f() -> Vec<u8> {{\nvec![\n{}]\n}}\n", "1,\n".repeat(500));
+    let of = |path: &str| {
+        let repo = Repo::of(&[(path, &table)], vec![]);
+        [
+            faults("function-ceiling", &repo),
+            faults("file-ceiling", &repo),
+        ]
+        .concat()
+    };
+    assert_eq!(of("crates/x/tests/it/cases.rs"), []);
+    assert_eq!(of("crates/x/src/cases.rs").len(), 2);
+}
+
+#[test]
 fn modules_are_found_where_cargo_finds_them() {
     let files = [
         ("Cargo.toml", ""),

@@ -28,6 +28,7 @@ fn shell_blocks_run() {
 #[test]
 fn settings_blocks_start_the_server() {
     let repo = repository();
+    let mut started_with = 0;
     for (path, page) in pages(&repo) {
         let settings = markdown::blocks(page)
             .into_iter()
@@ -37,8 +38,10 @@ fn settings_blocks_start_the_server() {
             let scratch = Scratch::new(&format!("{path}-{}", block.line));
             let started = try_settings(&binary(), scratch.path(), &block.text);
             started.unwrap_or_else(|error| panic!("{path}:{}: {error}", block.line));
+            started_with += 1;
         }
     }
+    assert!(started_with > 0, "no page has a settings block");
 }
 
 fn repository() -> Repo {
