@@ -1,3 +1,4 @@
 //! The core's tests, one theme a module, in one binary.
 
 mod kit;
+mod sim;
