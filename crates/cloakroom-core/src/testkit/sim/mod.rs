@@ -10,6 +10,7 @@
 //!
 //! `CLOAKROOM_SIM_SEEDS=5000` tries more seeds; `CLOAKROOM_SIM_SEED=42` replays one.
 
+mod call;
 mod clients;
 mod truth;
 mod watch;

@@ -1,53 +1,29 @@
 //! A store around the store under simulation that sees every question and every answer, and holds
 //! them against the truth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::Summary;
-use super::truth::{Flight, Key, Known, Span, Truth, as_changes, is_in_time};
+use super::call::{Call, Seen};
+use super::truth::{Key, Known, Span, Truth, as_changes, is_in_time};
+use crate::Error;
 use crate::id::{Handle, StoredKey};
 use crate::record::{
     Changes, Condition, Login, NewSession, Record, Rotation, SessionInfo, Subject,
 };
 use crate::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use crate::testkit::clock::ManualClock;
-use crate::time::{Clock, UnixMillis};
-use crate::{Error, Lifetimes};
+use crate::time::Clock;
 
 #[derive(Debug)]
 pub(super) struct Watch {
     inner: Arc<dyn Store>,
-    clock: ManualClock,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    truth: Truth,
-    /// All that the clock ever said.
-    times: Vec<UnixMillis>,
-    /// Activity on its way, by when it began.
-    flights: BTreeMap<u64, Flight>,
-    broken: Option<String>,
-    operations: usize,
-    finished: usize,
-    ended: usize,
-}
-
-/// An operation that has begun. Dropped without an answer, it counts as one that may have happened.
-struct Call<'a> {
-    watch: &'a Watch,
-    began: u64,
-    /// The clock's words before this operation.
-    times: usize,
-    /// Whether it ends many sessions.
-    mass_end: bool,
-    /// What it writes, and to whom.
-    write: Option<(Handle, Changes)>,
+    pub(super) clock: ManualClock,
+    pub(super) seen: Mutex<Seen>,
 }
 
 impl Watch {
@@ -151,87 +127,6 @@ impl Watch {
             times: seen.times.len() - 1,
             mass_end: false,
             write: None,
-        }
-    }
-}
-
-impl Call<'_> {
-    /// Says that this operation is activity of a session, and may restart its limits.
-    fn makes_active(&self, owner: Option<Handle>, restarts: Option<Lifetimes>) {
-        let Some(owner) = owner else { return };
-        let flight = Flight { owner, restarts };
-        let now = self.watch.clock.now();
-        let mut seen = self.watch.seen.lock();
-        seen.truth.may_happen_now(&flight, now);
-        seen.flights.insert(self.began, flight);
-    }
-
-    /// Says that this operation ends many sessions.
-    fn ends_many(&mut self) {
-        self.mass_end = true;
-        self.watch.seen.lock().truth.mass_end_began();
-    }
-
-    /// Says what this operation writes, and to whom.
-    fn writes(&mut self, owner: Handle, changes: &Changes) {
-        self.write = Some((owner, changes.clone()));
-        let mut seen = self.watch.seen.lock();
-        if let Some(known) = seen.truth.sessions.get_mut(&owner) {
-            Truth::write_began(known, changes);
-        }
-    }
-
-    /// The write was acknowledged.
-    fn wrote(&mut self) {
-        let Some((owner, changes)) = self.write.take() else {
-            return;
-        };
-        let mut seen = self.watch.seen.lock();
-        let now = seen.truth.tick();
-        if let Some(known) = seen.truth.sessions.get_mut(&owner) {
-            Truth::write_done(known, &changes, self.began, now);
-        }
-    }
-
-    /// Takes the answer in.
-    fn answered(self, check: impl FnOnce(&mut Truth, &Span) -> Result<(), String>) {
-        let span = self.span();
-        let mut seen = self.watch.seen.lock();
-        seen.finished += 1;
-        seen.truth.tick();
-        if let Err(words) = check(&mut seen.truth, &span)
-            && seen.broken.is_none()
-        {
-            seen.broken = Some(words);
-        }
-    }
-
-    fn span(&self) -> Span {
-        let seen = self.watch.seen.lock();
-        let times = &seen.times[self.times..];
-        let now = UnixMillis::default();
-        Span {
-            began: self.began,
-            earliest: times.iter().copied().min().unwrap_or(now),
-            latest: times.iter().copied().max().unwrap_or(now),
-        }
-    }
-
-    fn note(&self, note: impl FnOnce(&mut Truth)) {
-        note(&mut self.watch.seen.lock().truth);
-    }
-}
-
-impl Drop for Call<'_> {
-    fn drop(&mut self) {
-        let mut seen = self.watch.seen.lock();
-        let now = seen.truth.tick();
-        seen.flights.remove(&self.began);
-        seen.truth.mass_ends -= usize::from(self.mass_end);
-        if let Some((owner, changes)) = self.write.take()
-            && let Some(known) = seen.truth.sessions.get_mut(&owner)
-        {
-            Truth::write_dropped(known, &changes, now);
         }
     }
 }
