@@ -23,19 +23,26 @@ impl Fields {
     /// [`ErrorKind::Invalid`] if they are anything else; limits as for writing.
     pub fn from_bytes(bytes: Box<[u8]>) -> Result<Self, Error> {
         within("session", bytes.len(), limits::RECORD_BYTES)?;
+        // Packed anew they must be the same bytes: one value has one encoding, one name one value.
+        let mut packed = Vec::with_capacity(bytes.len());
+        let mut names = Vec::new();
         let mut rest = &*bytes;
-        let mut count = 0;
-        while !rest.is_empty() {
-            let Some((_, _, next)) = split_first(rest) else {
-                return Err(ErrorKind::Invalid {
-                    what: "not the packed fields of a session",
-                }
-                .into());
-            };
+        while let Some((name, value, next)) = split_first(rest) {
+            within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
+            within("fields", names.len() + 1, limits::FIELDS)?;
+            if names.contains(&name) {
+                break;
+            }
+            names.push(name);
+            push(&mut packed, name, value);
             rest = next;
-            count += 1;
         }
-        within("fields", count, limits::FIELDS)?;
+        if packed != *bytes {
+            return Err(ErrorKind::Invalid {
+                what: "not the packed fields of a session",
+            }
+            .into());
+        }
         Ok(Self(bytes))
     }
 

@@ -231,10 +231,15 @@ impl Session {
         let was_live = self.lock().record().is_some();
         let (_, applied) = self.apply(key, changes, Condition::Always).await;
         match applied? {
-            Applied::Done { increments, .. } => {
+            Applied::Done {
+                version,
+                increments,
+            } => {
                 let sum = increments.first().copied();
                 let sum = sum.ok_or(ErrorKind::StoreUnavailable)?;
-                self.lock().acknowledge_value(name, Value::integer(sum))?;
+                let mut state = self.lock();
+                state.acknowledge_value(FieldName::new(name)?, Value::integer(sum), version);
+                state.touch = None;
                 Ok(Some(sum))
             }
             Applied::Absent(Absence::Unknown) if !was_live => {
@@ -284,8 +289,20 @@ impl Session {
             changes.push(field.clone(), change);
             let (changes, applied) = self.apply(key, changes, condition).await;
             match applied? {
-                Applied::Done { version, .. } => return self.lock().acknowledge(&changes, version),
-                Applied::Conflict { .. } => self.reload(key).await?,
+                Applied::Done { version, .. } => {
+                    let mut state = self.lock();
+                    state.acknowledge(&changes, version);
+                    state.touch = None;
+                    return Ok(());
+                }
+                Applied::Conflict { .. } => {
+                    self.reload(key).await?;
+                    // It was there a moment ago: it ended meanwhile, and nothing begins in its place.
+                    let mut state = self.lock();
+                    if let Ticket::Gone(_) = state.ticket {
+                        state.ticket = Ticket::Gone(Absence::Ended);
+                    }
+                }
                 Applied::Absent(_) => self.note_absence(Absence::Ended),
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::id::{PresentedId, SessionId, StoredKey};
-use crate::record::{Change, Changes, Condition, Record, Value, ValueRef};
+use crate::record::{Change, Changes, Condition, FieldName, Record, Value, ValueRef};
 use crate::store::Absence;
 
 /// The state of one request's session.
@@ -114,26 +114,31 @@ impl State {
     pub(super) fn unchanged(&self, name: &str) -> Result<Condition, Error> {
         let expected = self.record().and_then(|record| record.fields.get(name));
         Ok(Condition::Field {
-            name: crate::record::FieldName::new(name)?,
+            name: FieldName::new(name)?,
             expected: expected.map(ValueRef::to_value),
         })
     }
 
-    /// Takes acknowledged changes into what is known.
-    pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) -> Result<(), Error> {
-        if let Ticket::Live(_, record) = &mut self.ticket {
-            (record.fields, _) = record.fields.changed(changes)?;
-            record.version = new_version;
+    /// Takes acknowledged changes into what is known. What is known may be older than what the store
+    /// has, so they may not fit; they are stored all the same, and the next read asks the store.
+    pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) {
+        let Ticket::Live(key, record) = &mut self.ticket else {
+            return;
+        };
+        match record.fields.changed(changes) {
+            Ok((fields, _)) => {
+                record.fields = fields;
+                record.version = new_version;
+            }
+            Err(_) => self.ticket = Ticket::Presented(*key),
         }
-        Ok(())
     }
 
     /// Takes one acknowledged value into what is known.
-    pub(super) fn acknowledge_value(&mut self, name: &str, value: Value) -> Result<(), Error> {
-        let version = self.record().map_or(0, |record| record.version + 1);
+    pub(super) fn acknowledge_value(&mut self, name: FieldName, value: Value, new_version: u64) {
         let mut changes = Changes::new();
-        changes.set(name, value)?;
-        self.acknowledge(&changes, version)
+        changes.push(name, Change::Set(value));
+        self.acknowledge(&changes, new_version);
     }
 
     /// The response is decided: nothing changes any more.

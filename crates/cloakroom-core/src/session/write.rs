@@ -55,9 +55,11 @@ impl Session {
         let (changes, applied) = self.apply(key, changes, Condition::Always).await;
         match applied {
             Ok(Applied::Done { version, .. }) => {
-                let result = self.lock().acknowledge(&changes, version);
-                self.lock().touch = None;
-                (changes, result)
+                let mut state = self.lock();
+                state.acknowledge(&changes, version);
+                state.touch = None;
+                drop(state);
+                (changes, Ok(()))
             }
             Ok(Applied::Absent(Absence::Unknown)) if !was_live => {
                 self.note_absence(Absence::Unknown);

@@ -2,6 +2,7 @@
 //! the kit must catch every one of these, and by the right case.
 
 mod kept;
+mod steps;
 mod store;
 
 use std::sync::Arc;
