@@ -34,7 +34,7 @@ pub fn key(number: u64, round: u64) -> StoredKey {
     let tag = SlotTag::of_subject(&subject(number));
     let mut hash = [0; 32];
     for (at, part) in hash.chunks_exact_mut(8).enumerate() {
-        let seed = number * 4 + at as u64 + (round << 40);
+        let seed = (number * 4 + at as u64).wrapping_add(mix(round));
         part.copy_from_slice(&mix(seed).to_le_bytes());
     }
     StoredKey::from_parts(tag, hash)

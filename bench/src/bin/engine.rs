@@ -17,6 +17,10 @@ fn main() {
     });
     println!("| operation, on {sessions} sessions | threads | CPU ns/op | wall ns/op | M/s |");
     println!("| --- | --- | --- | --- | --- |");
+    println!(
+        "| (one dependent read of memory at random) | 1 | {:.0} | | |",
+        one_miss(sessions)
+    );
     for threads in [1, 2] {
         let store = EmbeddedStore::default();
         fill(&store, sessions, threads);
@@ -26,30 +30,41 @@ fn main() {
             operations,
             threads,
         };
-        run.measure("load + due-touch check", |bench, at, number| {
+        let just_key = |_, number| drop(black_box(key(number, 0)));
+        let load = |bench: &EmbeddedStore, number: u64| {
             let found = ready(bench.load(&key(number, 0))).expect("it answers");
-            assert!(
-                matches!(found, Lookup::Found(found) if !black_box(found.touch_due)),
-                "{at}"
-            );
-        });
-        run.measure("apply one field of the same size", |bench, at, number| {
-            let mut changes = Changes::new();
-            let name = field((at % 8) as usize);
-            changes
-                .set(&name, value(at, false))
-                .expect("within the limits");
-            let applied = ready(bench.apply(&key(number, 0), &changes, &Condition::Always));
+            assert!(matches!(found, Lookup::Found(found) if !black_box(found.touch_due)));
+        };
+        run.measure(
+            "load + due-touch check",
+            |bench, _, number| load(bench, number),
+            just_key,
+        );
+        let apply = |bench: &EmbeddedStore, at: u64, number: u64| {
+            let applied = ready(bench.apply(&key(number, 0), &one_field(at), &Condition::Always));
             assert!(matches!(applied, Ok(Applied::Done { .. })));
+        };
+        run.measure("apply one field of the same size", apply, |at, number| {
+            black_box((key(number, 0), one_field(at)));
         });
-        run.measure("touch", |bench, _, number| {
+        let touch = |bench: &EmbeddedStore, _, number| {
             assert_eq!(ready(bench.touch(&[key(number, 0)])).ok(), Some(1));
+        };
+        run.measure("touch", touch, just_key);
+        let (first, new) = (sessions, (sessions / 10).max(1));
+        run.compare("create", new, |bench, at| {
+            let (key, session) = (key(first + at, 1), session(first + at, false));
+            if let Some(bench) = bench {
+                ready(bench.create(&key, &session)).expect("room");
+            }
+            black_box((key, session));
         });
-        run.measure_new("create", |bench, number| {
-            ready(bench.create(&key(number, 1), &session(number, false))).expect("room");
-        });
-        run.measure_new("destroy", |bench, number| {
-            assert_eq!(ready(bench.destroy(&key(number, 1))).ok(), Some(true));
+        run.compare("destroy", new, |bench, at| {
+            let key = key(first + at, 1);
+            if let Some(bench) = bench {
+                assert_eq!(ready(bench.destroy(&key)).ok(), Some(true));
+            }
+            black_box(key);
         });
     }
 }
@@ -75,27 +90,17 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Measures `operation` on sessions at random.
-    fn measure(&self, name: &str, operation: impl Fn(&EmbeddedStore, u64, u64) + Sync) {
+    fn measure(
+        &self,
+        name: &str,
+        operation: impl Fn(&EmbeddedStore, u64, u64) + Sync,
+        nothing: impl Fn(u64, u64) + Sync,
+    ) {
         let sessions = self.sessions;
         self.compare(name, self.operations, |store, at| match store {
             Some(store) => operation(store, at, mix(at) % sessions),
-            None => ground(at, mix(at) % sessions),
+            None => nothing(at, mix(at) % sessions),
         });
-    }
-
-    /// Measures `operation` on sessions that are no part of the million.
-    fn measure_new(&self, name: &str, operation: impl Fn(&EmbeddedStore, u64) + Sync) {
-        let (sessions, most) = (self.sessions, self.sessions / 10);
-        self.compare(
-            name,
-            most.min(self.operations).max(1),
-            |store, at| match store {
-                Some(store) => operation(store, sessions + at),
-                None => {
-                    black_box((key(sessions + at, 1), session(sessions + at, false)));
-                }
-            },
-        );
     }
 
     /// Runs the operation on all threads, and once more without the store, for what making keys
@@ -151,6 +156,24 @@ struct Times {
     wall: Duration,
 }
 
-fn ground(at: u64, number: u64) {
-    black_box((key(number, 0), at));
+fn one_field(at: u64) -> Changes {
+    let mut changes = Changes::new();
+    let name = field((at % 8) as usize);
+    changes
+        .set(&name, value(at, false))
+        .expect("within the limits");
+    changes
+}
+
+/// What one read of memory at random costs on this machine now, over as many bytes as the sessions
+/// take: every operation makes a few of them, one after another.
+fn one_miss(sessions: u64) -> f64 {
+    let places = vec![1_u64; (sessions as usize * 512 / 8).next_power_of_two()];
+    let (reads, mut at) = (2_000_000_u64, 0);
+    let start = thread_cpu();
+    for read in 0..reads {
+        at = places[mix(at + read) as usize & (places.len() - 1)];
+    }
+    black_box(at);
+    (thread_cpu() - start).as_nanos() as f64 / reads as f64
 }

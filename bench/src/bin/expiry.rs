@@ -39,11 +39,13 @@ fn main() {
         ready(store.create(&key(number, 0), &session(number, false))).expect("room");
     }
 
-    let quiet = operate(&store, sessions, living, Duration::from_secs(2), || false);
+    let quiet = operate(&store, sessions, living, 0, Duration::from_secs(2), || {
+        false
+    });
     clock.set(all_expire_at);
     let start = Instant::now();
     let mut emptied = None;
-    let storm = operate(&store, sessions, living, Duration::from_secs(30), || {
+    let storm = operate(&store, sessions, living, 1, Duration::from_secs(30), || {
         let stats = ready(store.stats()).expect("it answers");
         clock.set(all_expire_at.saturating_add(start.elapsed()));
         if stats.expired >= sessions && emptied.is_none() {
@@ -70,6 +72,7 @@ fn operate(
     store: &EmbeddedStore,
     first: u64,
     living: u64,
+    first_round: u64,
     most: Duration,
     mut over: impl FnMut() -> bool,
 ) -> Histogram<u64> {
@@ -84,7 +87,7 @@ fn operate(
             break;
         }
         let number = first + mix(at) % living;
-        let (known, new) = (key(number, 0), key(number, at + 1));
+        let (known, new) = (key(number, 0), key(number, at + 1 + (first_round << 24)));
         let fresh = (at % 16 == 15).then(|| session(number, false));
         let begun = Instant::now();
         if let Some(fresh) = fresh {
