@@ -6,13 +6,15 @@
 //! shards and 50 sizes in use, half-filled pages cost 64 x 50 x 4 KiB = 12 MiB, which is 12 bytes
 //! for each of a million sessions. A page whose last slot is freed goes back to the allocator.
 
-/// Names a slot: the page's number, then six bits for the slot in it. The highest bit is never set
-/// and all ones never occur, so others may use those values as marks.
+use crate::table::NUMBER_BITS;
+
+/// Names a slot: the page's number (20 bits), then six bits for the slot in it. The bits above are
+/// never set, so others use them for marks.
 pub(crate) type SlotRef = u32;
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-const PAGES: usize = (1 << (31 - SLOT_BITS)) - 1;
+const PAGES: usize = 1 << (NUMBER_BITS - SLOT_BITS);
 const PAGE_BYTES: usize = 8 * 1024;
 const STEP: usize = 16;
 const FINE: usize = 1024;
