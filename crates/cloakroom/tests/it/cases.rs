@@ -42,6 +42,11 @@ fn every_row_holds_on_every_carrier() {
     );
 }
 
+const MALFORMED: &[&str] = &["malformed"];
+const DUPLICATE: &[&str] = &["duplicate"];
+const TOO_LONG: &[&str] = &["too long"];
+const FORGED: &[&str] = &["forged"];
+
 /// A visitor without a cookie.
 fn stranger() -> Case {
     Case {
@@ -282,56 +287,55 @@ fn late() -> Vec<Case> {
 
 /// The cookie is not ours: no session, no call, an event if it has our name.
 fn bad_cookies() -> Vec<Case> {
-    let rejected: &[&str] = &["session_cookie_rejected"];
     let rows: Vec<(_, Vec<String>, &[&str])> = vec![
-        ("empty", vec!["__Host-id=".into()], rejected),
+        ("empty", vec!["__Host-id=".into()], MALFORMED),
         (
             "truncated",
             vec![format!("__Host-id={}", "A".repeat(44))],
-            rejected,
+            MALFORMED,
         ),
-        ("over-long", vec![format!("{{cookie}}{}", "A")], rejected),
+        ("over-long", vec![format!("{{cookie}}{}", "A")], MALFORMED),
         (
             "very long",
             vec![format!("__Host-id={}", "A".repeat(8000))],
-            rejected,
+            MALFORMED,
         ),
         (
             "another alphabet",
             vec![format!("__Host-id={}+", "A".repeat(44))],
-            rejected,
+            MALFORMED,
         ),
         (
             "a last character that no id has",
             vec![format!("__Host-id={}B", "A".repeat(44))],
-            rejected,
+            MALFORMED,
         ),
-        ("quoted", vec!["__Host-id=\"{id}\"".into()], rejected),
+        ("quoted", vec!["__Host-id=\"{id}\"".into()], MALFORMED),
         (
             "a handle",
             vec!["__Host-id=AAAAAAAAAAAAAAAA".into()],
-            rejected,
+            MALFORMED,
         ),
         (
             "signed, but no key is set",
             vec![format!("{{cookie}}.{}", "A".repeat(22))],
-            rejected,
+            MALFORMED,
         ),
-        ("twice", vec!["{cookie}; {cookie}".into()], rejected),
+        ("twice", vec!["{cookie}; {cookie}".into()], DUPLICATE),
         (
             "twice with other values",
             vec!["__Host-id=planted; a=b; {cookie}".into()],
-            rejected,
+            DUPLICATE,
         ),
         (
             "twice in two lines",
             vec!["{cookie}".into(), "{cookie}".into()],
-            rejected,
+            DUPLICATE,
         ),
         (
             "header too long",
             vec![format!("{{cookie}}; a={}", "b".repeat(16 * 1024))],
-            rejected,
+            TOO_LONG,
         ),
         (
             "lines too long together",
@@ -339,7 +343,7 @@ fn bad_cookies() -> Vec<Case> {
                 format!("a={}", "b".repeat(9000)),
                 format!("a={}", "b".repeat(9000)),
             ],
-            rejected,
+            TOO_LONG,
         ),
         ("another case", vec!["__HOST-id={id}".into()], &[]),
         (
@@ -408,7 +412,7 @@ fn bad_cookies() -> Vec<Case> {
         vary: VARY,
         cache: NO_STORE,
         calls: "create 1",
-        refusals: rejected,
+        refusals: MALFORMED,
         then_new: Some("n=7"),
         ..Case::default()
     });
@@ -446,7 +450,7 @@ fn cookie_settings() -> Vec<Case> {
         config: signed,
         calls: "",
         body: "n=- ",
-        refusals: &["session_cookie_rejected"],
+        refusals: MALFORMED,
         ..read()
     };
     vec![
@@ -464,6 +468,7 @@ fn cookie_settings() -> Vec<Case> {
         Case {
             name: "signed: another id",
             cookies: vec![format!("__Host-id={}.{}", "A".repeat(45), "A".repeat(22))],
+            refusals: FORGED,
             ..refused()
         },
         Case {

@@ -111,6 +111,8 @@ impl Case {
         )?;
         let retry: &[&str] = if self.status == 503 { &["1"] } else { &[] };
         same("retry-after", received.all("retry-after"), retry.to_vec())?;
+        let names_us = format!("{:?}", received.headers).contains("cloakroom");
+        same("a header names this program", names_us, false)?;
         let new = self.told(&received, id)?;
         for (what, cookie, body) in [
             ("old cookie", Some(&cookie), self.then_old),
