@@ -84,6 +84,7 @@ impl Sender {
             self.queue.flush(&self.sessions).await;
             let mut waiting = self.queue.waiting.lock();
             if waiting.keys.is_empty() {
+                // Still under the lock: who pushes next has to start another task.
                 waiting.expected = false;
                 return;
             }
@@ -136,6 +137,7 @@ mod tests {
             queue.push(key(number), &sessions);
         }
         assert_eq!(*observer.0.lock(), []);
+        assert!(queue.waiting.lock().expected, "one task for all of them");
         queue.push(key(limits::TOUCH_QUEUE), &sessions);
         assert_eq!(*observer.0.lock(), [Event::TouchesDropped(1)]);
         queue.flush(&sessions).await;

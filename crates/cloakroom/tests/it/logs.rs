@@ -47,6 +47,16 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
+const EXPECTED: [(Level, &str); 7] = [
+    (Level::DEBUG, "session_created"),
+    (Level::WARN, "session_cookie_rejected"),
+    (Level::INFO, "session_login"),
+    (Level::DEBUG, "session_renewed"),
+    (Level::INFO, "session_logout"),
+    (Level::WARN, "session_use_after_end"),
+    (Level::WARN, "session_limit_exceeded"),
+];
+
 #[test]
 fn logs_name_sessions_by_handle_alone() {
     let log = Log::default();
@@ -98,15 +108,7 @@ fn logs_name_sessions_by_handle_alone() {
 
             let lines = std::mem::take(&mut *log.0.lock());
             let all = format!("{lines:?}");
-            for (level, name) in [
-                (Level::DEBUG, "session_created"),
-                (Level::WARN, "session_cookie_rejected"),
-                (Level::INFO, "session_login"),
-                (Level::DEBUG, "session_renewed"),
-                (Level::INFO, "session_logout"),
-                (Level::WARN, "session_use_after_end"),
-                (Level::WARN, "session_limit_exceeded"),
-            ] {
+            for (level, name) in EXPECTED {
                 let found = lines
                     .iter()
                     .any(|(at, line)| *at == level && line.contains(name));
