@@ -9,7 +9,7 @@ use crate::slab::SlotRef;
 /// The sessions that the hand goes over.
 pub(crate) trait Candidates {
     /// The first session at this slot or behind it.
-    fn from(&self, slot: SlotRef) -> Option<SlotRef>;
+    fn first_from(&self, slot: SlotRef) -> Option<SlotRef>;
     /// Whether the session was used since this was last asked.
     fn take_referenced(&mut self, slot: SlotRef) -> bool;
 }
@@ -28,7 +28,7 @@ impl Hand {
         // Twice round: the first time all may have been marked, the second time none is.
         let mut rounds = 0;
         loop {
-            let Some(slot) = sessions.from(self.0) else {
+            let Some(slot) = sessions.first_from(self.0) else {
                 rounds += 1;
                 if rounds > 2 {
                     return None;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     impl Candidates for BTreeMap<SlotRef, bool> {
-        fn from(&self, slot: SlotRef) -> Option<SlotRef> {
+        fn first_from(&self, slot: SlotRef) -> Option<SlotRef> {
             self.range(slot..).next().map(|(slot, _)| *slot)
         }
         fn take_referenced(&mut self, slot: SlotRef) -> bool {

@@ -209,7 +209,7 @@ mod tests {
         #[test]
         fn all_that_is_over_comes_up_and_nothing_is_lost(
             steps in prop::collection::vec(
-                (0_u8..4, 0_u32..64, prop_oneof![0_u64..5_000, 0..500_000, 0..40_000_000_000]), 1..200)
+                (0_u8..4, 0_u32..64, prop_oneof![0_u64..5_000, 0_u64..500_000, 0_u64..40_000_000_000]), 1..200)
         ) {
             let (mut wheel, mut links) = (Wheel::new(START), vec![(0, 0); 64]);
             let (mut deadlines, mut now) = (BTreeMap::new(), START);

@@ -162,7 +162,7 @@ impl Shard {
 }
 
 impl Candidates for Slab {
-    fn from(&self, slot: SlotRef) -> Option<SlotRef> {
+    fn first_from(&self, slot: SlotRef) -> Option<SlotRef> {
         self.used_from(slot)
     }
 

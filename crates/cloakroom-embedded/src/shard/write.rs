@@ -179,8 +179,9 @@ impl Shard {
             // Looked up again: making room may have taken some of them.
             let mut others = self.others(subject, moved, at);
             others.sort_by_key(|slot| {
-                let times = View(self.slab.get(*slot)).times(&self.known);
-                Reverse((times.authenticated_at, times.created_at))
+                let view = View(self.slab.get(*slot));
+                let times = view.times(&self.known);
+                Reverse((times.authenticated_at, times.created_at, view.handle()))
             });
             for slot in others.into_iter().skip(max.limit.max(1) - 1) {
                 self.end(slot, at.now);
