@@ -259,16 +259,9 @@ fn of(times: &[f64]) -> (f64, f64) {
     (times[0], times[times.len() / 2])
 }
 
+/// CPU time of this very thread.
 fn cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid timespec that the call fills in.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(failed, 0, "this system has no CPU clock for threads");
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).expect("below a second");
+    Duration::new(time.tv_sec.unsigned_abs(), nanos)
 }

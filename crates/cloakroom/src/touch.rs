@@ -84,6 +84,7 @@ impl Sender {
             self.queue.flush(&self.sessions).await;
             let mut waiting = self.queue.waiting.lock();
             if waiting.keys.is_empty() {
+                // Still under the lock: who pushes next has to start another task.
                 waiting.expected = false;
                 return;
             }
@@ -95,5 +96,80 @@ impl Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         self.queue.waiting.lock().expected = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom_core::id::SlotTag;
+    use cloakroom_core::testkit::ReferenceStore;
+    use cloakroom_core::{Observer, OsEntropy};
+
+    use super::*;
+    use crate::spawn::TokioSpawn;
+
+    #[derive(Debug, Default)]
+    struct Dropped(Mutex<Vec<Event>>);
+
+    impl Observer for Dropped {
+        fn observe(&self, event: &Event) {
+            self.0.lock().push(event.clone());
+        }
+    }
+
+    fn sessions(observer: &Arc<Dropped>) -> Sessions {
+        let (store, _) = ReferenceStore::manual();
+        let spawn = Arc::new(TokioSpawn::current());
+        Sessions::new(store, Arc::new(OsEntropy), spawn).observer(Arc::clone(observer) as _)
+    }
+
+    fn key(number: usize) -> StoredKey {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_be_bytes());
+        StoredKey::from_parts(SlotTag::new(0).expect("0 is a tag"), hash)
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_drops_and_counts() {
+        let observer = Arc::new(Dropped::default());
+        let (queue, sessions) = (Arc::new(TouchQueue::default()), sessions(&observer));
+        for number in 0..limits::TOUCH_QUEUE {
+            queue.push(key(number), &sessions);
+        }
+        assert_eq!(*observer.0.lock(), []);
+        assert!(queue.waiting.lock().expected, "one task for all of them");
+        queue.push(key(limits::TOUCH_QUEUE), &sessions);
+        assert_eq!(*observer.0.lock(), [Event::TouchesDropped(1)]);
+        queue.flush(&sessions).await;
+        assert_eq!(queue.waiting.lock().keys, []);
+        queue.push(key(0), &sessions);
+        assert_eq!(observer.0.lock().len(), 1);
+    }
+
+    #[test]
+    fn outside_a_runtime_nothing_waits_for_ever() {
+        let observer = Arc::new(Dropped::default());
+        let (queue, sessions) = (Arc::new(TouchQueue::default()), sessions(&observer));
+        queue.push(key(0), &sessions);
+        assert_eq!(*observer.0.lock(), [Event::TouchesDropped(1)]);
+        assert_eq!(queue.waiting.lock().keys, []);
+    }
+
+    #[test]
+    fn a_runtime_that_ends_does_not_take_the_queue_along() {
+        let observer = Arc::new(Dropped::default());
+        let (queue, sessions) = (Arc::new(TouchQueue::default()), sessions(&observer));
+        for _ in 0..2 {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            runtime
+                .expect("a runtime")
+                .block_on(async { queue.push(key(0), &sessions) });
+            assert!(
+                !queue.waiting.lock().expected,
+                "the task went with its runtime"
+            );
+        }
     }
 }

@@ -134,7 +134,7 @@ fn a_key_ring_accepts_what_earlier_keys_signed() {
                 assert_eq!(received.body, body);
                 assert_eq!(world.probe.take_calls(), calls);
             }
-            assert_eq!(world.events.take_refusals(), ["session_cookie_rejected"]);
+            assert_eq!(world.events.take_refusals(), ["forged"]);
         }
     });
 }

@@ -15,13 +15,13 @@ pub(crate) struct Case {
     pub(crate) config: fn(SessionConfig) -> SessionConfig,
     /// What an earlier request of the visitor did; its cookie is `{cookie}` below, name and value,
     /// and `{id}`, the value alone.
-    pub(crate) before: Vec<Step>,
+    pub(crate) before: &'static [Step],
     /// How long ago that was.
     pub(crate) elapsed: Duration,
     /// The request's `Cookie` lines.
-    pub(crate) cookies: Vec<String>,
+    pub(crate) cookies: &'static [&'static str],
     pub(crate) host: &'static str,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: &'static [Step],
     pub(crate) status: u16,
     pub(crate) told: Told,
     /// The `Vary` lines.
@@ -45,37 +45,44 @@ pub(crate) enum Told {
     Clear(&'static str),
 }
 
+/// A visitor without a cookie.
+pub(crate) const STRANGER: Case = Case {
+    cookies: &[],
+    ..Case::DEFAULT
+};
+
+pub(crate) const FINE: &[&str] = &[];
+pub(crate) const MALFORMED: &[&str] = &["malformed"];
+pub(crate) const DUPLICATE: &[&str] = &["duplicate"];
+pub(crate) const TOO_LONG: &[&str] = &["too long"];
+pub(crate) const FORGED: &[&str] = &["forged"];
 pub(crate) const VARY: &[&str] = &["cookie"];
 pub(crate) const NO_STORE: &[&str] = &["no-store"];
 pub(crate) const NEW: Told = Told::New("; Path=/; Secure; HttpOnly; SameSite=Lax");
 pub(crate) const CLEAR: Told =
     Told::Clear("__Host-id=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax");
 
-impl Default for Case {
-    /// A request with the visitor's cookie, whose handler does nothing.
-    fn default() -> Self {
-        Self {
-            name: "",
-            config: |config| config,
-            before: vec![Step::Set("n", 1)],
-            elapsed: Duration::ZERO,
-            cookies: vec!["{cookie}".into()],
-            host: "shop.example",
-            steps: Vec::new(),
-            status: 200,
-            told: Told::Nothing,
-            vary: &[],
-            cache: &[],
-            calls: "",
-            refusals: &[],
-            body: "",
-            then_old: None,
-            then_new: None,
-        }
-    }
-}
-
 impl Case {
+    /// A request with the visitor's cookie, whose handler does nothing.
+    pub(crate) const DEFAULT: Self = Self {
+        name: "",
+        config: |config| config,
+        before: &[Step::Set("n", 1)],
+        elapsed: Duration::ZERO,
+        cookies: &["{cookie}"],
+        host: "shop.example",
+        steps: &[],
+        status: 200,
+        told: Told::Nothing,
+        vary: &[],
+        cache: &[],
+        calls: "",
+        refusals: &[],
+        body: "",
+        then_old: None,
+        then_new: None,
+    };
+
     /// Why `carrier` does not do as the row says, if it does not.
     pub(crate) async fn check(&self, carrier: Carrier) -> Result<(), String> {
         let world = World::new();
@@ -83,7 +90,7 @@ impl Case {
         let cookie = self.earlier(carrier, &world, &config).await;
         let id = cookie.split_once('=').map_or("", |(_, value)| value);
         world.clock.advance(self.elapsed);
-        let fill = |line: &String| line.replace("{cookie}", &cookie).replace("{id}", id);
+        let fill = |line: &&str| fill(line, &cookie, id);
         let cookies: Vec<_> = self.cookies.iter().map(fill).collect();
         world.probe.take_calls();
         world.events.take();
@@ -91,7 +98,7 @@ impl Case {
         let script = Script {
             world: Arc::clone(&world),
             id: (id.len() >= 45).then(|| id[..45].to_owned()),
-            steps: self.steps.clone(),
+            steps: self.steps.to_vec(),
         };
         let received = send(carrier, &config, self.host, &cookies, script).await;
 
@@ -111,6 +118,8 @@ impl Case {
         )?;
         let retry: &[&str] = if self.status == 503 { &["1"] } else { &[] };
         same("retry-after", received.all("retry-after"), retry.to_vec())?;
+        let names_us = format!("{:?}", received.headers).contains("cloakroom");
+        same("a header names this program", names_us, false)?;
         let new = self.told(&received, id)?;
         for (what, cookie, body) in [
             ("old cookie", Some(&cookie), self.then_old),
@@ -140,7 +149,7 @@ impl Case {
         let script = Script {
             world: Arc::clone(world),
             id: None,
-            steps: self.before.clone(),
+            steps: self.before.to_vec(),
         };
         let received = send(carrier, config, "localhost", &[], script).await;
         let set = received.all("set-cookie");
@@ -167,6 +176,17 @@ impl Case {
             }
         }
     }
+}
+
+/// A `Cookie` line: `{cookie}` and `{id}` as said above, `{unknown}` is an id that nobody has, and
+/// `{44}` are so many characters of one.
+fn fill(line: &str, cookie: &str, id: &str) -> String {
+    let mut line = line.replace("{cookie}", cookie).replace("{id}", id);
+    line = line.replace("{unknown}", &"A".repeat(45));
+    for length in [22, 44, 8000, 9000, 16384] {
+        line = line.replace(&format!("{{{length}}}"), &"A".repeat(length));
+    }
+    line
 }
 
 #[allow(

@@ -12,6 +12,7 @@ mod cookies;
 mod departed;
 mod expect;
 mod layers;
+mod logs;
 mod probe;
 mod script;
 mod touches;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use cloakroom::core::observe::Operation;
@@ -17,6 +18,8 @@ pub(crate) struct Probe {
     inner: Arc<dyn Store>,
     calls: Mutex<BTreeMap<&'static str, usize>>,
     broken: Mutex<Option<(Operation, ErrorKind)>>,
+    /// How many sessions were touched.
+    pub(crate) touched: AtomicUsize,
     /// `apply` waits for the one permit.
     pub(crate) gate: Semaphore,
 }
@@ -27,6 +30,7 @@ impl Probe {
             inner,
             calls: Mutex::default(),
             broken: Mutex::default(),
+            touched: AtomicUsize::new(0),
             gate: Semaphore::new(1),
         }
     }
@@ -69,6 +73,7 @@ impl Store for Probe {
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
         self.called(Operation::Touch)?;
+        self.touched.fetch_add(keys.len(), Ordering::Relaxed);
         self.inner.touch(keys).await
     }
 

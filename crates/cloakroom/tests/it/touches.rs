@@ -1,5 +1,6 @@
 //! Activity is recorded off the request's path: due ones alone, together, and never without bound.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloakroom::core::observe::Operation;
@@ -40,7 +41,7 @@ fn a_due_read_keeps_the_session_alive_without_a_trip_of_its_own() {
             config.flush().await;
             assert_eq!(world.probe.take_calls(), "load 1", "not due yet");
 
-            for _ in 0..5 {
+            for round in 1..=5 {
                 world.clock.advance(Duration::from_secs(20 * 60));
                 for _ in 0..3 {
                     send(
@@ -59,6 +60,8 @@ fn a_due_read_keeps_the_session_alive_without_a_trip_of_its_own() {
                 );
                 config.flush().await;
                 assert_eq!(world.probe.take_calls(), "touch 1");
+                let touched = world.probe.touched.load(Ordering::Relaxed);
+                assert_eq!(touched, round, "three reads are one touch");
             }
             let read = send(
                 carrier,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cloakroom::core::observe::CookieFault;
 use cloakroom::core::session::{BoxFuture, Spawn};
 use cloakroom::core::testkit::{ManualClock, ReferenceStore};
 use cloakroom::core::{OsEntropy, PresentedId, Session, Sessions};
@@ -46,7 +47,7 @@ impl World {
 }
 
 impl Events {
-    /// The names since the last time, without the life cycle's.
+    /// What was refused since the last time.
     pub(crate) fn take_refusals(&self) -> Vec<&'static str> {
         let events = std::mem::take(&mut *self.0.lock());
         let refusals = events.iter().filter(|event| {
@@ -55,7 +56,7 @@ impl Events {
                 Event::Created(_) | Event::Renewed(_) | Event::LoggedIn(_) | Event::LoggedOut(_)
             )
         });
-        refusals.map(Event::name).collect()
+        refusals.map(name).collect()
     }
 
     pub(crate) fn take(&self) -> Vec<Event> {
@@ -66,6 +67,16 @@ impl Events {
 impl Observer for Events {
     fn observe(&self, event: &Event) {
         self.0.lock().push(event.clone());
+    }
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::CookieRejected(CookieFault::Malformed) => "malformed",
+        Event::CookieRejected(CookieFault::Duplicate) => "duplicate",
+        Event::CookieRejected(CookieFault::Forged) => "forged",
+        Event::CookieRejected(CookieFault::TooLong) => "too long",
+        other => other.name(),
     }
 }
 
