@@ -238,125 +238,149 @@ async fn every_api_route_asks_for_the_key() {
 }
 
 #[tokio::test]
-async fn bad_input_is_named() {
+async fn a_bad_body_is_named() {
     let server = Server::start(&["--max-sessions", "1", "--on-excess", "refuse"]);
-    let (id, _) = server
-        .create(json!({"fields": {"text": "x"}, "subject": "ada"}))
-        .await;
-    let long = "x".repeat(65 * 1024);
+    server.login("ada").await;
     let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
     let deep: Value = serde_json::from_str(&deep).unwrap();
-    let post = |body: Value| answer(server.request(Method::POST, "/v1/sessions").json(&body));
-    let cases = [
-        (post(json!({"feilds": {}})).await, 400, "invalid_request"),
-        (post(json!({"subject": ""})).await, 400, "invalid_request"),
+    let lifetimes = json!({"absolute_seconds": 9});
+    for (body, status, code) in [
+        (json!({"feilds": {}}), 400, "invalid_request"),
+        (json!({"subject": ""}), 400, "invalid_request"),
+        (json!({"subject": "x".repeat(256)}), 422, "limit_exceeded"),
+        (json!({"subject": "ada"}), 409, "too_many_sessions"),
         (
-            post(json!({"subject": "ada"})).await,
-            409,
-            "too_many_sessions",
-        ),
-        (
-            post(json!({"lifetimes": {"absolute_seconds": 0}})).await,
+            json!({"lifetimes": {"absolute_seconds": 0}}),
             400,
             "invalid_request",
         ),
         (
-            post(json!({"remember": true, "lifetimes": {"absolute_seconds": 9}})).await,
+            json!({"remember": true, "lifetimes": lifetimes}),
             400,
             "invalid_request",
         ),
+        (json!({"fields": {"deep": deep}}), 422, "limit_exceeded"),
+        (json!({"fields": {"": 1}}), 400, "invalid_request"),
+        (json!([]), 400, "invalid_request"),
+    ] {
+        let request = server.request(Method::POST, "/v1/sessions").json(&body);
+        refused(answer(request).await, status, code);
+    }
+    let post = || server.request(Method::POST, "/v1/sessions");
+    refused(
+        answer(post().body("{}")).await,
+        415,
+        "unsupported_media_type",
+    );
+    let json = post().header("content-type", "application/json");
+    refused(answer(json.body("{")).await, 400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_bad_patch_is_named_and_changes_nothing() {
+    let server = Server::start(&[]);
+    let (id, _) = server.create(json!({"fields": {"text": "x"}})).await;
+    let long = "x".repeat(65 * 1024);
+    for (patch, status, code) in [
+        (json!({"set": {"b": 1, "a": long}}), 422, "limit_exceeded"),
         (
-            post(json!({"fields": {"deep": deep}})).await,
-            422,
-            "limit_exceeded",
-        ),
-        (
-            server.patch(&id, json!({"set": {"a": long}})).await,
-            422,
-            "limit_exceeded",
-        ),
-        (
-            server
-                .patch(&id, json!({"set": {"a": 1}, "remove": ["a"]}))
-                .await,
+            json!({"set": {"a": 1}, "remove": ["a"]}),
             400,
             "invalid_request",
         ),
-        (server.patch(&id, json!({})).await, 400, "invalid_request"),
+        (json!({"set": {"a": 1}, "sett": {}}), 400, "invalid_request"),
+        (json!({}), 400, "invalid_request"),
         (
-            server.patch(&id, json!({"increment": {"text": 1}})).await,
+            json!({"set": {"a": 1}, "increment": {"text": 1}}),
             422,
             "not_an_integer",
         ),
-        (server.read("forged").await, 404, "session_unknown"),
-        (
-            server.read(&id.replace('A', "B")[..44]).await,
-            404,
-            "session_unknown",
-        ),
-        (
-            server
-                .about(
-                    "x",
-                    Method::POST,
-                    "/v1/session/login",
-                    Some(json!({"subject": "a"})),
-                )
-                .await,
-            404,
-            "session_unknown",
-        ),
-        (
-            answer(server.request(Method::GET, "/v1/session")).await,
-            400,
-            "session_id_missing",
-        ),
-        (
-            answer(server.request(Method::GET, "/v1/sessions?limit=0")).await,
-            400,
-            "invalid_request",
-        ),
-        (
-            answer(server.request(Method::GET, "/v1/sessions?page=1")).await,
-            400,
-            "invalid_request",
-        ),
-        (
-            answer(server.request(Method::POST, "/v1/sessions").body("{}")).await,
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            answer(server.request(Method::GET, "/nowhere")).await,
-            404,
-            "not_found",
-        ),
-        (
-            answer(server.request(Method::PUT, "/v1/session")).await,
-            405,
-            "method_not_allowed",
-        ),
-    ];
-    for (index, ((status, problem), expected, code)) in cases.into_iter().enumerate() {
-        assert_eq!(
-            (status, &problem["code"]),
-            (expected, &json!(code)),
-            "case {index}: {problem}"
-        );
-        assert_eq!(problem["status"], status);
-        assert_eq!(problem["type"], format!("urn:cloakroom:problem:{code}"));
+    ] {
+        refused(server.patch(&id, patch).await, status, code);
     }
     let (_, problem) = server.patch(&id, json!({"set": {"a": long}})).await;
     assert_eq!(problem["what"], "field value");
+    let sizes = (&problem["limit"], &problem["size"]);
+    assert_eq!(sizes, (&json!(65_536), &json!(66_562)));
+    let (_, session) = server.read(&id).await;
+    assert_eq!(session["fields"], json!({"text": "x"}));
+    assert_eq!(session["version"], 1);
+    let metrics = server.get("/metrics").await.text().await.unwrap();
+    let event = "cloakroom_events_total{event=\"session_limit_exceeded\"} 2\n";
+    assert!(metrics.contains(event), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_bad_address_is_named() {
+    let server = Server::start(&[]);
+    let id = server.login("ada").await;
+    let unknown = (404, "session_unknown");
+    let login = Some(json!({"subject": "bob"}));
+    for forged in [
+        "forged",
+        &id[..44],
+        &format!("{id}A"),
+        &"A".repeat(45),
+        "\u{e9}",
+    ] {
+        let (status, code) = unknown;
+        refused(server.read(forged).await, status, code);
+        refused(
+            server.patch(forged, json!({"set": {"a": 1}})).await,
+            status,
+            code,
+        );
+        for (path, body) in [("rotate", None), ("login", login.clone())] {
+            let path = format!("/v1/session/{path}");
+            refused(
+                server.about(forged, Method::POST, &path, body).await,
+                status,
+                code,
+            );
+        }
+        let ended = server
+            .about(forged, Method::DELETE, "/v1/session", None)
+            .await;
+        assert_eq!(ended, (200, json!({"ended": false})));
+    }
+    let (_, stats) = answer(server.request(Method::GET, "/v1/stats")).await;
+    assert_eq!(stats["sessions"], 1, "nothing was created");
+    let twice = server.request(Method::GET, "/v1/session");
+    let twice = twice
+        .header("Cloakroom-Session", &id)
+        .header("Cloakroom-Session", &id);
+    refused(answer(twice).await, 400, "session_id_missing");
+    for (method, path, status, code) in [
+        (Method::GET, "/v1/session", 400, "session_id_missing"),
+        (Method::GET, "/v1/sessions?limit=0", 400, "invalid_request"),
+        (
+            Method::GET,
+            "/v1/sessions?limit=1001",
+            400,
+            "invalid_request",
+        ),
+        (Method::GET, "/v1/sessions?page=1", 400, "invalid_request"),
+        (
+            Method::DELETE,
+            "/v1/subjects/ada/sessions/x",
+            400,
+            "invalid_request",
+        ),
+        (Method::GET, "/nowhere", 404, "not_found"),
+        (Method::PUT, "/v1/session", 405, "method_not_allowed"),
+    ] {
+        refused(answer(server.request(method, path)).await, status, code);
+    }
+}
+
+fn refused((status, problem): (u16, Value), expected: u16, code: &str) {
     assert_eq!(
-        (&problem["limit"], &problem["size"]),
-        (&json!(65_536), &json!(66_562))
+        (status, &problem["code"]),
+        (expected, &json!(code)),
+        "{problem}"
     );
-    assert_eq!(
-        server.read(&id).await.1["fields"],
-        json!({"text": "x"}),
-        "nothing changed"
-    );
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["type"], format!("urn:cloakroom:problem:{code}"));
 }
 
 #[tokio::test]

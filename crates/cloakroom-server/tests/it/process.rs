@@ -2,9 +2,9 @@
 //! them by their own process id.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -73,6 +73,27 @@ pub(crate) fn cloakroom() -> Command {
         }
     }
     command
+}
+
+/// Runs a server that must not start, to its end. One that starts after all is ended and fails the
+/// test, in place of letting it wait for ever.
+pub(crate) fn refused(command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process(piped.spawn().unwrap());
+    let mut banner = String::new();
+    let mut stdout = BufReader::new(process.0.stdout.take().unwrap());
+    stdout.read_line(&mut banner).unwrap();
+    assert_eq!(banner, "", "it started");
+    let mut stderr = Vec::new();
+    let mut said = process.0.stderr.take().unwrap();
+    said.read_to_end(&mut stderr).unwrap();
+    let status = process.0.wait().unwrap();
+    assert!(!status.success());
+    Output {
+        status,
+        stdout: Vec::new(),
+        stderr,
+    }
 }
 
 impl Server {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Output;
 
-use crate::process::{TempDir, cloakroom};
+use crate::process::{self, TempDir, cloakroom};
 
 #[test]
 fn an_invalid_value_stops_the_start_with_name_value_and_fix() {
@@ -104,5 +104,5 @@ fn refused(flags: &[&str], env: &[(&str, &str)]) -> Output {
     if !flags.iter().any(|flag| flag.starts_with("--http")) {
         command.arg(format!("--http={}", taken.local_addr().unwrap()));
     }
-    command.current_dir(dir.path()).output().unwrap()
+    process::refused(command.current_dir(dir.path()))
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
-use crate::process::{Server, TempDir, cloakroom};
+use crate::process::{self, Server, TempDir, cloakroom};
 
 #[tokio::test]
 async fn the_first_start_makes_a_private_key_and_the_next_keeps_it() {
@@ -125,11 +125,9 @@ fn a_listener_beyond_loopback_without_tls_is_refused() {
 }
 
 fn refused(address: &str, data: &str, expected: &[&str]) -> Output {
-    let output = cloakroom()
-        .args(["serve", "--http", address, "--data", data])
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
+    let mut command = cloakroom();
+    command.args(["serve", "--http", address, "--data", data]);
+    let output = process::refused(&mut command);
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     for words in expected {
         assert!(said.contains(words), "{words:?} is not in {said}");

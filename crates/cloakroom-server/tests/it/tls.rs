@@ -59,12 +59,12 @@ fn a_certificate_that_does_not_load_stops_the_start() {
         (&cert, &empty, "cannot read a key"),
         (&cert, &other, "does not fit its key"),
     ] {
-        let output = crate::process::cloakroom()
+        let mut command = crate::process::cloakroom();
+        command
             .args(["serve", "--http", "127.0.0.1:0", "--data"])
             .arg(files.path().join("data"))
-            .args([Path::new("--tls-cert"), cert, Path::new("--tls-key"), key])
-            .output()
-            .unwrap();
+            .args([Path::new("--tls-cert"), cert, Path::new("--tls-key"), key]);
+        let output = crate::process::refused(&mut command);
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
             !output.status.success() && said.contains(expected),

@@ -7,6 +7,8 @@ mod forward_auth;
 mod health;
 mod metrics;
 mod openapi;
+#[cfg(test)]
+mod outage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -57,6 +57,16 @@ fn absent(app: &App, absence: Absence) -> Problem {
     })
 }
 
+/// Reports a value over its limit that did not get as far as the store, which reports its own.
+fn noting_limit<T>(app: &App, result: Result<T, Error>) -> Result<T, Error> {
+    if let Err(error) = &result
+        && let ErrorKind::Limit { what, .. } = error.kind()
+    {
+        app.observe(&Event::LimitExceeded(what));
+    }
+    result
+}
+
 fn is_collision(error: &Error) -> bool {
     *error.kind() == ErrorKind::Collision
 }

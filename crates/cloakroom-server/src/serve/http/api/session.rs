@@ -10,10 +10,10 @@ use cloakroom_core::store::{Applied, Lookup};
 
 use super::super::App;
 use super::super::error::{self, Facts, Problem, ProblemBody};
-use super::absent;
 use super::extract::{Body, Ticket};
 use super::fields::set_all;
 use super::models::{EndedResponse, PatchRequest, PatchResponse, SessionResponse};
+use super::{absent, noting_limit};
 
 /// Reads the session. Counts as activity.
 #[utoipa::path(get, path = "/v1/session", tag = "session",
@@ -57,7 +57,7 @@ pub(super) async fn patch(
     Ticket(id): Ticket,
     Body(request): Body<PatchRequest>,
 ) -> Result<Json<PatchResponse>, Problem> {
-    let changes = changes_of(&request)?;
+    let changes = changes_of(&app, &request)?;
     let condition = request
         .if_version
         .map_or(Condition::Always, Condition::Version);
@@ -111,7 +111,7 @@ pub(super) async fn destroy(
     Ok(Json(EndedResponse { ended }))
 }
 
-fn changes_of(request: &PatchRequest) -> Result<Changes, Problem> {
+fn changes_of(app: &App, request: &PatchRequest) -> Result<Changes, Problem> {
     let set = request.set.keys();
     let named = set.chain(&request.remove).chain(request.increment.keys());
     let names: BTreeSet<&String> = named.clone().collect();
@@ -124,7 +124,7 @@ fn changes_of(request: &PatchRequest) -> Result<Changes, Problem> {
         return Err(Problem::new(&error::INVALID_REQUEST).detail(what));
     }
     let mut changes = Changes::new();
-    set_all(&mut changes, &request.set)?;
+    noting_limit(app, set_all(&mut changes, &request.set))?;
     for name in &request.remove {
         changes.remove(name)?;
     }

@@ -16,8 +16,8 @@ use super::super::error::{self, Problem, ProblemBody};
 use super::extract::Body;
 use super::fields::set_all;
 use super::identity::lifetimes;
-use super::is_collision;
 use super::models::{CreateRequest, IssuedResponse, ScanResponse, StatsResponse};
+use super::{is_collision, noting_limit};
 
 /// Creates a session under a new id.
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions", request_body = CreateRequest,
@@ -32,8 +32,8 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<IssuedResponse>), Problem> {
     let subject = request.subject.as_deref().map(Subject::new).transpose()?;
     let mut changes = Changes::new();
-    set_all(&mut changes, &request.fields)?;
-    let (fields, _) = Fields::default().changed(&changes)?;
+    noting_limit(&app, set_all(&mut changes, &request.fields))?;
+    let (fields, _) = noting_limit(&app, Fields::default().changed(&changes))?;
     let new = NewSession {
         handle: Handle::generate(&*app.entropy).map_err(Error::from)?,
         lifetimes: lifetimes(&app, request.remember, request.lifetimes)?,
