@@ -118,9 +118,26 @@ impl Repo {
                 Err(error) => unreadable.push(crate::Fault::of(path, error.to_string())),
             }
         }
+        mark_tests(&mut rust);
         repo.rust = rust;
         repo.unreadable = unreadable;
         repo
+    }
+}
+
+/// Marks the files that only tests mount, and what these mount.
+fn mark_tests(files: &mut [RustFile]) {
+    let mut open: Vec<String> = Vec::new();
+    for file in files.iter() {
+        let modules = file.modules.iter().filter(|module| module.is_test);
+        open.extend(modules.flat_map(|module| file.places(module)));
+    }
+    while let Some(path) = open.pop() {
+        let found = files.iter_mut().find(|file| file.path == path);
+        if let Some(file) = found.filter(|file| !file.mounted_by_test) {
+            file.mounted_by_test = true;
+            open.extend(file.modules.iter().flat_map(|module| file.places(module)));
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct RustFile {
     pub modules: Vec<Module>,
     /// The lines of statements that are nothing but `matches!(..)`: an assertion that cannot fail.
     pub bare_matches: Vec<usize>,
+    /// Whether only tests mount it.
+    pub mounted_by_test: bool,
     tests: Vec<RangeInclusive<usize>>,
     tables: Vec<RangeInclusive<usize>>,
 }
@@ -57,6 +59,8 @@ pub struct Module {
     pub name: String,
     /// What `#[path = ..]` says.
     pub path: Option<String>,
+    /// Whether only tests have it: `#[cfg(test)]`.
+    pub is_test: bool,
 }
 
 impl RustFile {
@@ -77,6 +81,7 @@ impl RustFile {
             functions: finder.functions,
             modules: finder.modules,
             bare_matches: finder.bare_matches,
+            mounted_by_test: false,
             tests: finder.tests,
         })
     }
@@ -84,8 +89,29 @@ impl RustFile {
     /// Whether this line is a test's: anything below a `tests` directory or behind `cfg(test)`.
     #[must_use]
     pub fn is_test(&self, line: usize) -> bool {
-        self.path.split('/').any(|part| part == "tests")
+        self.mounted_by_test
+            || self.path.split('/').any(|part| part == "tests")
             || self.tests.iter().any(|range| range.contains(&line))
+    }
+
+    /// Where the file of one of its modules may be.
+    #[must_use]
+    pub fn places(&self, module: &Module) -> Vec<String> {
+        let (dir, own) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        if let Some(path) = &module.path {
+            return vec![format!("{dir}/{path}")];
+        }
+        let stem = own.strip_suffix(".rs").unwrap_or(own);
+        let above = ["/tests", "/benches", "/examples", "/src/bin"];
+        let owns_dir =
+            matches!(stem, "mod" | "lib" | "main") || above.iter().any(|it| dir.ends_with(it));
+        let base = if owns_dir {
+            dir.to_owned()
+        } else {
+            format!("{dir}/{stem}")
+        };
+        let name = &module.name;
+        vec![format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")]
     }
 
     /// How many of these lines hold code: not blank, no comment, and in a test no row of a table
@@ -255,6 +281,7 @@ impl<'ast> Visit<'ast> for Finder {
             self.modules.push(Module {
                 name: names.join("/"),
                 path: item.attrs.iter().find_map(path_of),
+                is_test: item.attrs.iter().any(is_test),
             });
             return;
         };

@@ -16,10 +16,7 @@ pub(super) fn mounted(repo: &Repo) -> Vec<Fault> {
         if !reached.insert(file.path.clone()) {
             continue;
         }
-        let children = file
-            .modules
-            .iter()
-            .flat_map(|module| places(file, &module.name, module.path.as_deref()));
+        let children = file.modules.iter().flat_map(|module| file.places(module));
         let children: Vec<String> = children.collect();
         open.extend(
             repo.rust()
@@ -84,24 +81,6 @@ fn package_of<'a>(repo: &Repo, path: &'a str) -> Option<(&'a str, &'a str)> {
         .rev()
         .find(|end| repo.contains(&format!("{}Cargo.toml", &path[..*end])))?;
     Some(path.split_at(end))
-}
-
-/// Where the file of a module may be.
-fn places(file: &RustFile, name: &str, path: Option<&str>) -> Vec<String> {
-    let (dir, own) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-    if let Some(path) = path {
-        return vec![format!("{dir}/{path}")];
-    }
-    let stem = own.strip_suffix(".rs").unwrap_or(own);
-    let above = ["/tests", "/benches", "/examples", "/src/bin"];
-    let is_dir_owner =
-        matches!(stem, "mod" | "lib" | "main") || above.iter().any(|it| dir.ends_with(it));
-    let base = if is_dir_owner {
-        dir.to_owned()
-    } else {
-        format!("{dir}/{stem}")
-    };
-    vec![format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")]
 }
 
 /// Cases that a test compiles by itself (trybuild): a mounted source names their directory.

@@ -106,14 +106,20 @@ pub(super) fn format_versions(repo: &Repo) -> Vec<Fault> {
         .pages()
         .filter(|(path, _)| path.starts_with("docs/formats/"));
     let has_version = |text: &str| {
-        let mut versions = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("Version: "));
-        versions.any(|version| version.starts_with(|char: char| char.is_ascii_digit()))
+        let mut versions = text.lines().filter_map(|line| line.strip_prefix("Version"));
+        versions.any(|it| {
+            it.trim_start_matches([':', ' '])
+                .starts_with(|it: char| it.is_ascii_digit())
+        })
     };
     let silent = formats.filter(|(_, text)| !has_version(text));
     silent
-        .map(|(path, _)| Fault::of(path, "has no line `Version: <number>`"))
+        .map(|(path, _)| {
+            Fault::of(
+                path,
+                "has no line that begins with `Version` and its number",
+            )
+        })
         .collect()
 }
 

@@ -269,6 +269,22 @@ fn modules_are_found_where_cargo_finds_them() {
 }
 
 #[test]
+fn what_only_tests_mount_is_a_test() {
+    let lost = ("src/a/b.rs", "fn f() { g().unwrap(); }");
+    let of = |root: &str| {
+        faults(
+            "no-unwrap",
+            &Repo::of(
+                &[("src/lib.rs", root), ("src/a.rs", "mod b;"), lost],
+                vec![],
+            ),
+        )
+    };
+    assert_eq!(of("#[cfg(test)]\nmod a;"), []);
+    assert_eq!(of("mod a;").len(), 1);
+}
+
+#[test]
 fn named_tests_exist() {
     let page = (
         "README.md",
