@@ -228,7 +228,7 @@ impl Session {
     ) -> Result<Option<i64>, Error> {
         let mut changes = Changes::new();
         changes.increment(name, by)?;
-        let was_live = self.lock().record().is_some();
+        let was_live = self.lock().was_alive();
         let (_, applied) = self.apply(key, changes, Condition::Always).await;
         match applied? {
             Applied::Done {
@@ -295,14 +295,7 @@ impl Session {
                     state.touch = None;
                     return Ok(());
                 }
-                Applied::Conflict { .. } => {
-                    self.reload(key).await?;
-                    // It was there a moment ago: it ended meanwhile, and nothing begins in its place.
-                    let mut state = self.lock();
-                    if let Ticket::Gone(_) = state.ticket {
-                        state.ticket = Ticket::Gone(Absence::Ended);
-                    }
-                }
+                Applied::Conflict { .. } => self.reload(key).await?,
                 Applied::Absent(_) => self.note_absence(Absence::Ended),
             }
         }

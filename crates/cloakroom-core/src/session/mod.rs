@@ -114,13 +114,13 @@ impl Session {
         let key = {
             let mut state = self.lock();
             state.accessed = true;
-            match &state.ticket {
-                Ticket::Presented(id) => id.key(),
-                Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => return Ok(()),
+            match state.unread() {
+                Some(key) => key,
+                None => return Ok(()),
             }
         };
         let _gate = self.0.gate.lock().await;
-        if !matches!(self.lock().ticket, Ticket::Presented(_)) {
+        if self.lock().unread() != Some(key) {
             return Ok(());
         }
         self.reload(key).await
@@ -137,6 +137,8 @@ impl Session {
                 }
                 state.ticket = Ticket::Live(key, Box::new(loaded.record));
             }
+            // It was there a moment ago: it ended meanwhile, and nothing begins in its place.
+            Lookup::Absent(_) if self.lock().was_alive() => self.note_absence(Absence::Ended),
             Lookup::Absent(absence) => self.note_absence(absence),
         }
         Ok(())

@@ -35,6 +35,8 @@ pub(super) enum Ticket {
     Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
     Live(StoredKey, Box<Record>),
+    /// A session that this request has written to; what it holds now is for the store to say.
+    Stale(StoredKey),
     /// An id was presented that leads nowhere.
     Gone(Absence),
 }
@@ -77,7 +79,7 @@ impl State {
     pub(super) fn key(&self) -> Option<StoredKey> {
         match &self.ticket {
             Ticket::Presented(id) => Some(id.key()),
-            Ticket::Live(key, _) => Some(*key),
+            Ticket::Live(key, _) | Ticket::Stale(key) => Some(*key),
             Ticket::None | Ticket::Gone(_) => None,
         }
     }
@@ -85,8 +87,22 @@ impl State {
     pub(super) fn record(&self) -> Option<&Record> {
         match &self.ticket {
             Ticket::Live(_, record) => Some(record),
-            Ticket::None | Ticket::Presented(_) | Ticket::Gone(_) => None,
+            Ticket::None | Ticket::Presented(_) | Ticket::Stale(_) | Ticket::Gone(_) => None,
         }
+    }
+
+    /// The key to ask the store about before anything can be read.
+    pub(super) fn unread(&self) -> Option<StoredKey> {
+        match &self.ticket {
+            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Stale(key) => Some(*key),
+            Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => None,
+        }
+    }
+
+    /// Whether the session was there when this request last heard of it.
+    pub(super) const fn was_alive(&self) -> bool {
+        matches!(self.ticket, Ticket::Live(..) | Ticket::Stale(_))
     }
 
     /// The value of a field as this request sees it, provided the session was looked for.
@@ -100,7 +116,8 @@ impl State {
 
     /// Whether a read of `name` has to ask the store first.
     pub(super) fn must_load(&self, name: &str) -> bool {
-        matches!(self.ticket, Ticket::Presented(_)) && self.overlay.get(name).is_none()
+        let unread = matches!(self.ticket, Ticket::Presented(_) | Ticket::Stale(_));
+        unread && self.overlay.get(name).is_none()
     }
 
     /// Whether a read-modify-write of `name` needs no store: nobody else can see the field yet, or
@@ -130,7 +147,7 @@ impl State {
                 record.fields = fields;
                 record.version = new_version;
             }
-            Err(_) => self.ticket = Ticket::Presented(*key),
+            Err(_) => self.ticket = Ticket::Stale(*key),
         }
     }
 

@@ -47,7 +47,7 @@ impl Session {
     async fn write(&self, changes: Changes) -> (Changes, Result<(), Error>) {
         let (key, was_live) = {
             let state = self.lock();
-            (state.key(), matches!(state.ticket, Ticket::Live(..)))
+            (state.key(), state.was_alive())
         };
         let Some(key) = key else {
             return self.write_without_session(changes).await;
