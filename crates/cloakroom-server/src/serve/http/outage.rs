@@ -133,11 +133,11 @@ fn server() -> (Router, String) {
         std::thread::current().id()
     );
     let path = std::env::temp_dir().join(name);
-    let data = DataDir::take(&path).unwrap();
-    let key = ApiKey::open(&data).unwrap();
-    let text = std::fs::read_to_string(key.file()).unwrap();
-    std::fs::remove_dir_all(path).unwrap();
-    let settings = Settings::from_low(&LowSettings::default()).unwrap();
+    let data = DataDir::take(&path).expect("the test's own set-up");
+    let key = ApiKey::open(&data).expect("the test's own set-up");
+    let text = std::fs::read_to_string(key.file()).expect("the test's own set-up");
+    std::fs::remove_dir_all(path).expect("the test's own set-up");
+    let settings = Settings::from_low(&LowSettings::default()).expect("the test's own set-up");
     let (metrics, observer) = (Arc::new(Metrics::new()), Arc::new(Unobserved));
     let store = Arc::new(Observed::new(
         Arc::new(Silent),
@@ -152,7 +152,7 @@ fn server() -> (Router, String) {
 }
 
 fn id() -> String {
-    let tag = SlotTag::new(0).unwrap();
-    let id = SessionId::generate(tag, &OsEntropy).unwrap();
+    let tag = SlotTag::new(0).expect("the test's own set-up");
+    let id = SessionId::generate(tag, &OsEntropy).expect("the test's own set-up");
     id.expose_secret().to_owned()
 }
