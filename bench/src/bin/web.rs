@@ -6,15 +6,20 @@
 //!
 //! With a `work` (`/read`, ...), Cloakroom alone does that and nothing is printed: for a profiler.
 //!
-//! Requests go through the `Router` in this very thread: no socket, no HTTP parser, no scheduler.
-//! What is measured is the thread's own CPU time, so that waiting for the machine does not count.
+//! First table: requests go through the `Router` in this very thread, without socket, HTTP parser
+//! and scheduler. Second table: the same applications behind `axum::serve`, each in a thread of its
+//! own, asked over one kept loopback connection with a few requests on their way at a time. What is
+//! measured is always the CPU time of the thread that answers, so that waiting does not count.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use cloakroom::embedded::EmbeddedStore;
 use cloakroom::{CookieKey, SessionLayer};
 use tower::Service as _;
@@ -22,6 +27,16 @@ use tower_sessions::SessionManagerLayer;
 
 /// What the handlers do with the session.
 const WORKS: [&str; 4] = ["/untouched", "/read", "/write", "/read-write"];
+
+/// What is measured: the work, and whether the requests have no cookie.
+const COLUMNS: [(&str, bool); 6] = [
+    ("/untouched", true),
+    ("/read", true),
+    ("/untouched", false),
+    ("/read", false),
+    ("/write", false),
+    ("/read-write", false),
+];
 
 #[derive(Clone, Copy, PartialEq)]
 enum App {
@@ -77,28 +92,35 @@ async fn measure(requests: usize, rounds: usize, sessions: usize) {
             App::Bare => Vec::new(),
             _ => visitors(&mut router, sessions).await,
         };
-        apps.push((app, router, cookies, vec![Vec::new(); WORKS.len() * 2]));
+        apps.push((app, router, cookies, vec![Vec::new(); COLUMNS.len()]));
     }
     // A bare application gets cookies of the same shape.
     apps[0].2 = apps[1].2.clone();
     for round in 0..=rounds {
         for (_, router, cookies, times) in &mut apps {
-            for (at, work) in WORKS.iter().enumerate() {
-                for (anonymous, column) in [(false, at), (true, WORKS.len() + at)] {
-                    if anonymous && *work != "/untouched" && *work != "/read" {
-                        continue;
-                    }
-                    let none = [String::new()];
-                    let cookies = if anonymous { &none[..] } else { &cookies[..] };
-                    let time = run(router, work, cookies, requests).await;
-                    if round > 0 {
-                        times[column].push(time);
-                    }
+            for (column, (work, anonymous)) in COLUMNS.iter().enumerate() {
+                let none = [String::new()];
+                let cookies = if *anonymous { &none[..] } else { &cookies[..] };
+                let time = run(router, work, cookies, requests).await;
+                if round > 0 {
+                    times[column].push(time);
                 }
             }
         }
     }
-    report(&apps, requests, rounds, sessions);
+    println!(
+        "CPU time in us per request: the least of {rounds} rounds of {requests} requests over"
+    );
+    println!(
+        "{sessions} sessions (in brackets: the median); what a layer adds to the bare application.\n"
+    );
+    println!("In this thread:\n");
+    report(&apps);
+    apps.iter_mut()
+        .for_each(|app| app.3.iter_mut().for_each(Vec::clear));
+    over_sockets(&mut apps, requests, rounds);
+    println!("\nOver a loopback connection:\n");
+    report(&apps);
 }
 
 async fn run(router: &mut Router, work: &str, cookies: &[String], requests: usize) -> f64 {
@@ -226,27 +248,128 @@ fn tower_sessions() -> Router {
         .route("/read-write", get(read_write))
 }
 
+fn over_sockets(apps: &mut [Measured], requests: usize, rounds: usize) {
+    let mut clients: Vec<_> = apps.iter().map(|app| Client::of(app.1.clone())).collect();
+    for round in 0..=rounds {
+        for ((_, _, cookies, times), client) in apps.iter_mut().zip(&mut clients) {
+            for (column, (work, anonymous)) in COLUMNS.iter().enumerate() {
+                let none = [String::new()];
+                let cookies = if *anonymous { &none[..] } else { &cookies[..] };
+                let time = client.run(work, cookies, requests);
+                if round > 0 {
+                    times[column].push(time);
+                }
+            }
+        }
+    }
+}
+
+/// A client that is connected to a server with this router.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// Requests that are on their way at a time.
+    const DEPTH: usize = 8;
+
+    fn of(router: Router) -> Self {
+        let cpu = get(|| async { cpu_time().as_nanos().to_string() });
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        listener.set_nonblocking(true).expect("tokio wants it");
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+                let listener = listener.tap_io(|io| io.set_nodelay(true).expect("a socket"));
+                axum::serve(listener, router.route("/cpu", cpu))
+                    .await
+                    .expect("serving");
+            });
+        });
+        let connection = TcpStream::connect(address).expect("the server listens");
+        connection.set_nodelay(true).expect("a socket");
+        Self(BufReader::new(connection))
+    }
+
+    fn run(&mut self, work: &str, cookies: &[String], requests: usize) -> f64 {
+        let begin = self.cpu();
+        let mut sent = 0;
+        while sent < requests {
+            let mut batch = String::new();
+            let depth = Self::DEPTH.min(requests - sent);
+            for at in sent..sent + depth {
+                batch += &request_text(work, &cookies[at % cookies.len()]);
+            }
+            self.0
+                .get_mut()
+                .write_all(batch.as_bytes())
+                .expect("the server reads");
+            (0..depth).for_each(|_| drop(self.receive()));
+            sent += depth;
+        }
+        (self.cpu() - begin) / 1e3 / requests.max(1) as f64
+    }
+
+    /// CPU time of the server's thread, in nanoseconds.
+    fn cpu(&mut self) -> f64 {
+        let request = request_text("/cpu", "");
+        self.0
+            .get_mut()
+            .write_all(request.as_bytes())
+            .expect("the server reads");
+        self.receive().parse().expect("a number")
+    }
+
+    /// The body of the next response.
+    fn receive(&mut self) -> String {
+        let (mut line, mut length) = (String::new(), 0);
+        loop {
+            line.clear();
+            self.0.read_line(&mut line).expect("the server answers");
+            assert!(
+                !line.starts_with("HTTP/1.1") || line.contains(" 200 "),
+                "{line}"
+            );
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().expect("a length");
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).expect("the server answers");
+        String::from_utf8(body).expect("text")
+    }
+}
+
+fn request_text(work: &str, cookie: &str) -> String {
+    let cookie = match cookie {
+        "" => String::new(),
+        cookie => format!("cookie: {cookie}\r\n"),
+    };
+    format!(
+        "GET {work} HTTP/1.1\r\nhost: shop.example\r\naccept: text/html,*/*;q=0.8\r\n\
+         user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101\r\n{cookie}\r\n"
+    )
+}
+
 type Measured = (App, Router, Vec<String>, Vec<Vec<f64>>);
 
-fn report(apps: &[Measured], requests: usize, rounds: usize, sessions: usize) {
-    println!(
-        "CPU time in us per request: the least of {rounds} rounds of {requests} requests over"
-    );
-    println!(
-        "{sessions} sessions (in brackets: the median); what the layer adds to the bare application.\n"
-    );
+fn report(apps: &[Measured]) {
     println!(
         "| | no cookie, untouched | no cookie, read | untouched | read | write | read + write |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let columns = [WORKS.len(), WORKS.len() + 1, 0, 1, 2, 3];
     for (app, _, _, times) in apps {
-        let cells = columns.map(|column| {
+        let cells: [String; COLUMNS.len()] = std::array::from_fn(|column| {
             let (least, median) = of(&times[column]);
             let (bare_least, bare_median) = of(&apps[0].3[column]);
             match app {
                 App::Bare => format!("{least:.2} ({median:.2})"),
-                _ => format!("+{:.2} (+{:.2})", least - bare_least, median - bare_median),
+                _ => format!("{:+.2} ({:+.2})", least - bare_least, median - bare_median),
             }
         });
         println!("| {} | {} |", app.name(), cells.join(" | "));
