@@ -30,7 +30,9 @@ fn main() {
             operations,
             threads,
         };
-        let just_key = |_, number| drop(black_box(key(number, 0)));
+        let just_key = |_, number| {
+            black_box(key(number, 0));
+        };
         let load = |bench: &EmbeddedStore, number: u64| {
             let found = ready(bench.load(&key(number, 0))).expect("it answers");
             assert!(matches!(found, Lookup::Found(found) if !black_box(found.touch_due)));

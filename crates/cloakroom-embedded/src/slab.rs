@@ -212,9 +212,9 @@ impl Slab {
 
 fn class_of(len: usize) -> u8 {
     let class = match len {
-        ..=FINE => len.div_ceil(STEP).max(1) - 1,
-        ..=2048 => FINE / STEP + (len - FINE).div_ceil(128) - 1,
-        ..=COARSE => FINE / STEP + 8 + (len - 2048).div_ceil(256) - 1,
+        0..=FINE => len.div_ceil(STEP).max(1) - 1,
+        1025..=2048 => FINE / STEP + (len - FINE).div_ceil(128) - 1,
+        2049..=COARSE => FINE / STEP + 8 + (len - 2048).div_ceil(256) - 1,
         _ => CLASSES,
     };
     class as u8

@@ -1,5 +1,8 @@
 //! The embedded store from outside: against a naive model, under threads, at its limits.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
+// The contract kit of `cloakroom_core::testkit` goes into `mod contract`.
 mod kit;
 mod model;
 mod room;

@@ -136,7 +136,7 @@ impl Model {
 fn key(number: usize, subject: Option<u64>) -> StoredKey {
     let subject = subject.map(kit::subject);
     let mut tag = kit::tag_of(subject.as_ref());
-    if subject.is_none() && number % 3 == 0 {
+    if subject.is_none() && number.is_multiple_of(3) {
         tag = cloakroom_core::id::SlotTag::new(number as u16).unwrap();
     }
     kit::key(tag, number as u64)
