@@ -63,7 +63,7 @@ impl Session {
         loop {
             let saved = self.save().await;
             let mut state = self.lock();
-            if saved.is_err() || state.overlay.is_empty() {
+            if saved.is_err() || !state.is_unsaved() {
                 return state.close(saved);
             }
             // A clone has set something since; it was told that this would be written.
@@ -75,7 +75,7 @@ impl Session {
     #[must_use]
     pub fn finish_now(&self) -> Option<Outcome> {
         let mut state = self.lock();
-        state.overlay.is_empty().then(|| state.close(Ok(())))
+        (!state.is_unsaved()).then(|| state.close(Ok(())))
     }
 
     /// Whether the handle was not used at all, so that there is nothing to finish.

@@ -15,6 +15,8 @@ pub(super) struct State {
     pub(super) ticket: Ticket,
     /// Fields that were set or removed and are not written yet. No increments.
     pub(super) overlay: Changes,
+    /// Whether the session gets a new id when it is written.
+    pub(super) rotate: bool,
     /// What the browser has to be told.
     pub(super) cookie: Cookie,
     /// Whether the response depends on the session.
@@ -68,6 +70,7 @@ impl State {
                 None => Ticket::None,
             },
             overlay: Changes::new(),
+            rotate: false,
             cookie: Cookie::Keep,
             accessed: false,
             touch: None,
@@ -156,6 +159,11 @@ impl State {
         let mut changes = Changes::new();
         changes.push(name, Change::Set(value));
         self.acknowledge(&changes, new_version);
+    }
+
+    /// Whether anything is left to be written.
+    pub(super) const fn is_unsaved(&self) -> bool {
+        self.rotate || !self.overlay.is_empty()
     }
 
     /// The response is decided: nothing changes any more.

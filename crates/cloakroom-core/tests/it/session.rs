@@ -114,7 +114,7 @@ fn trips_are_counted() {
         session.login("alice").await
     });
     assert_eq!(asked, 1, "a login that saves as well");
-    let (_, asked) = app.request(&mut browser, async |session| session.rotate().await);
+    let (_, asked) = app.request(&mut browser, async |session| session.rotate());
     assert_eq!(asked, 1, "a rotation");
     let (_, asked) = app.request(&mut browser, async |session| session.logout().await);
     assert_eq!((asked, app.count()), (1, 0), "a logout");
@@ -194,7 +194,7 @@ fn nothing_is_written_after_the_response() {
                 .kind(),
         );
         finished(session.login("alice").await.unwrap_err().kind());
-        finished(session.rotate().await.unwrap_err().kind());
+        finished(session.rotate().unwrap_err().kind());
         finished(session.logout().await.unwrap_err().kind());
     });
     assert_eq!(app.store.take_trips(), 0);

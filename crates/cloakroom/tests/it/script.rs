@@ -84,7 +84,7 @@ impl Script {
                     .await?;
             }
             Step::Logout => session.logout().await?,
-            Step::Rotate => session.rotate().await?,
+            Step::Rotate => session.rotate()?,
             Step::Who => {
                 let who = session.subject().await?;
                 reply.body += who.as_ref().map_or("nobody", |who| who.as_str());
@@ -104,7 +104,7 @@ impl Script {
         match what {
             Elsewhere::Login(who) => other.login(who).await?,
             Elsewhere::Logout => other.logout().await?,
-            Elsewhere::Rotate => other.rotate().await?,
+            Elsewhere::Rotate => other.rotate()?,
             Elsewhere::Set(name, value) => other.set(name, &value)?,
         }
         other.finish().await.saved?;

@@ -125,7 +125,7 @@ impl World {
             0 | 1 => drop(session.get::<i64>(&format!("c{number}")).await?),
             2..=5 => session.set(&format!("c{number}"), &value)?,
             6 | 7 => drop(session.increment("count", 1).await?),
-            8 => session.rotate().await?,
+            8 => session.rotate()?,
             9 => session.login(self.subject().as_str()).await?,
             10 => session.logout().await?,
             _ => drop(session.logout_everywhere_else().await?),
