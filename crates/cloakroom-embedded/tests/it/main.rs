@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
-// The contract kit of `cloakroom_core::testkit` goes into `mod contract`.
+mod contract;
 mod kit;
 mod model;
 mod room;
