@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cloakroom",
         ],
     ),
-    ("shop", &["cloakroom"]),
+    ("cloakroom-example-shop", &["cloakroom"]),
     ("tidy", &[]),
     ("tidy-pages", &["tidy"]),
     (
