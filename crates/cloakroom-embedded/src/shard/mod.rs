@@ -110,7 +110,11 @@ impl Shard {
     pub(crate) fn find(&mut self, key: &StoredKey, at: At<'_>) -> Found {
         let hash = hash_of_key(&self.hasher, key);
         let slab = &self.slab;
-        let slot = self.keys.find(hash, |slot| View(slab.get(*slot)).is(key));
+        let slot = self.keys.find(hash, |slot| {
+            let entry = slab.get(*slot);
+            entry::fetch(entry);
+            View(entry).is(key)
+        });
         if let Some(alive) = slot.and_then(|slot| self.living(slot, at)) {
             return Found::Alive(alive);
         }
@@ -159,7 +163,7 @@ impl Shard {
         let deadline = record.times.deadline().as_millis();
         self.wheel.insert(&mut self.slab, slot, deadline);
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let key_hash = |slot: &SlotRef| hasher.hash_one(View(slab.get(*slot)).hash());
+        let key_hash = |slot: &SlotRef| spread(hasher, View(slab.get(*slot)).hash());
         self.keys.insert(hash_of_key(hasher, key), slot, key_hash);
         if let Some(subject) = &record.subject {
             let hash = hasher.hash_one(subject.as_str().as_bytes());
@@ -172,7 +176,7 @@ impl Shard {
     /// Removes a session, whatever it is, and remembers nothing of it.
     fn remove(&mut self, slot: SlotRef) {
         let view = View(self.slab.get(slot));
-        self.keys.remove(self.hasher.hash_one(view.hash()), slot);
+        self.keys.remove(spread(&self.hasher, view.hash()), slot);
         if !view.subject().is_empty() {
             self.subjects
                 .remove(self.hasher.hash_one(view.subject()), slot);
@@ -231,6 +235,12 @@ impl Shard {
 }
 
 fn hash_of_key(hasher: &DefaultHashBuilder, key: &StoredKey) -> u64 {
-    // As a slice, as `View::hash` gives it: a slice hashes its length, too.
-    hasher.hash_one(key.hash().as_slice())
+    spread(hasher, key.hash())
+}
+
+/// The table's hash of a key's hash: of its first 8 bytes, because they are those of a SHA-256
+/// already; under the store's own secret, so that nobody can grind ids that fall on one another.
+fn spread(hasher: &DefaultHashBuilder, hash: &[u8]) -> u64 {
+    let first = hash.first_chunk().expect("a hash has 32 bytes");
+    hasher.hash_one(u64::from_le_bytes(*first))
 }

@@ -1,7 +1,7 @@
 //! Giving memory back: what expired unread, what `revoke_all` killed, what is remembered too long.
 //! In small portions, so that nobody waits long for the lock.
 
-use super::{At, Shard, hash_of_key};
+use super::{At, Shard, hash_of_key, spread};
 use crate::entry::View;
 use std::hash::BuildHasher as _;
 
@@ -59,7 +59,7 @@ impl Shard {
     fn shrink(&mut self) {
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.keys
-            .shrink(|slot| hasher.hash_one(View(slab.get(*slot)).hash()));
+            .shrink(|slot| spread(hasher, View(slab.get(*slot)).hash()));
         self.subjects
             .shrink(|slot| hasher.hash_one(View(slab.get(*slot)).subject()));
         self.tombs.shrink(|key| hash_of_key(hasher, key));
