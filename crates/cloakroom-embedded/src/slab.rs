@@ -41,6 +41,9 @@ pub(crate) struct Slab {
     /// First page without bytes, linked by `next`.
     empty: u32,
     bytes: usize,
+    /// Pages that go back to the allocator once the shard's lock is let go of: it may give them on
+    /// to the system, many at a time, and that takes milliseconds.
+    freed: Vec<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl Slab {
             open: [END; CLASSES],
             empty: END,
             bytes: 0,
+            freed: Vec::new(),
         }
     }
 
@@ -96,9 +100,15 @@ impl Slab {
             }
             let bytes = std::mem::take(&mut self.bytes_of[number as usize]);
             self.bytes -= bytes.len() + PAGE_HEADER;
+            self.freed.push(bytes);
             self.pages[number as usize].next = self.empty;
             self.empty = number;
         }
+    }
+
+    /// The pages that are free since this was last asked, to be dropped outside of the lock.
+    pub(crate) fn take_freed(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.freed)
     }
 
     /// The slot's bytes, all that it has.

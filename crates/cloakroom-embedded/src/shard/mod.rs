@@ -228,6 +228,11 @@ impl Shard {
         }
     }
 
+    /// Memory that nothing uses any more, to be dropped once the lock is let go of.
+    pub(crate) fn take_freed(&mut self) -> Vec<Box<[u8]>> {
+        self.slab.take_freed()
+    }
+
     /// What was removed since this was last asked.
     pub(crate) fn take_reaped(&mut self) -> Reaped {
         std::mem::take(&mut self.reaped)
@@ -238,9 +243,10 @@ fn hash_of_key(hasher: &DefaultHashBuilder, key: &StoredKey) -> u64 {
     spread(hasher, key.hash())
 }
 
-/// The table's hash of a key's hash: of its first 8 bytes, because they are those of a SHA-256
-/// already; under the store's own secret, so that nobody can grind ids that fall on one another.
+/// The table's hash of a key's hash. That is a SHA-256, so folding it to 8 bytes loses nothing that
+/// matters; the store's own secret goes over it, so that nobody can grind ids that fall together.
 fn spread(hasher: &DefaultHashBuilder, hash: &[u8]) -> u64 {
-    let first = hash.first_chunk().expect("a hash has 32 bytes");
-    hasher.hash_one(u64::from_le_bytes(*first))
+    let (words, _) = hash.as_chunks();
+    let fold = |all: u64, word: &[u8; 8]| all ^ u64::from_le_bytes(*word);
+    hasher.hash_one(words.iter().fold(0, fold))
 }
