@@ -1,0 +1,196 @@
+//! What Redis answers when it cannot, as classes: each says whether trying again may help, and what
+//! somebody has to do. No key and no payload is in a failure, so it may be logged.
+
+use std::fmt;
+
+use cloakroom_core::{Error, ErrorKind};
+
+/// Why Redis did not do what it was asked for. It is the source of the core's error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    class: Class,
+    detail: String,
+}
+
+/// Classes of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// No connection, or it broke.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// `OOM`: the memory limit is reached, and the policy lets nothing go.
+    Full,
+    /// `READONLY`: a replica was asked to write.
+    ReadOnly,
+    /// `LOADING`: the server reads its data from disk.
+    Loading,
+    /// `MISCONF`: the server refuses writes because it cannot save them.
+    CannotSave,
+    /// `CLUSTERDOWN` or `MASTERDOWN`: a part of the data has no primary.
+    Down,
+    /// `TRYAGAIN`, `MOVED`, `ASK`: slots are moving.
+    Moving,
+    /// `NOREPLICAS`: too few replicas for a write.
+    NoReplicas,
+    /// `BUSY`: somebody's script blocks the server.
+    Busy,
+    /// `NOAUTH`, `WRONGPASS`, or a failed `AUTH`.
+    Credentials,
+    /// `NOPERM`: the user may not run a command or see a key.
+    Permission,
+    /// `WRONGTYPE`, or a value under our prefix that no Cloakroom wrote.
+    Foreign,
+    /// `CROSSSLOT`: this server is part of a cluster and was opened as a single one.
+    CrossSlot,
+    /// `NOSCRIPT`: the script must be sent again. Never leaves this crate.
+    NoScript,
+    /// The answer is not what the protocol says, or the server does not know a command.
+    Protocol,
+}
+
+impl Class {
+    /// Whether the same call may succeed later without anybody doing something.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        self.row().1
+    }
+
+    /// What somebody should do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        self.row().2
+    }
+
+    /// How the server's error begins, whether trying again may help, and what to do.
+    const fn row(self) -> (&'static [&'static str], bool, &'static str) {
+        match self {
+            Self::Unreachable => (&[], true, "check that the server runs and that host, port and TLS are right"),
+            Self::Timeout => (&[], true, "look for a slow command (SLOWLOG GET), a swapping or a hung server"),
+            Self::Full => (&["OOM"], true, "raise maxmemory, or set maxmemory-policy volatile-ttl if old sessions may go"),
+            Self::ReadOnly => (&["READONLY"], true, "a failover is under way, or the URL names a replica: give it the primary"),
+            Self::Loading => (&["LOADING"], true, "the server is starting; it answers when its data is loaded"),
+            Self::CannotSave => (&["MISCONF"], true, "the server cannot write its snapshot: free its disk, see its log"),
+            Self::Down => (&["CLUSTERDOWN", "MASTERDOWN"], true, "a primary is missing: a failover is under way or must be made"),
+            Self::Moving => (&["TRYAGAIN", "MOVED", "ASK"], true, "slots are moving; for a cluster use redis+cluster://"),
+            Self::NoReplicas => (&["NOREPLICAS"], true, "replicas are missing (min-replicas-to-write): bring them back"),
+            Self::Busy => (&["BUSY"], true, "a script blocks the server: SCRIPT KILL ends it"),
+            Self::Credentials => (&["NOAUTH", "WRONGPASS"], false, "put the right user and password into the URL"),
+            Self::Permission => (&["NOPERM"], false, "give the user the commands and keys that docs/formats/redis-keys.md lists"),
+            Self::Foreign => (&["WRONGTYPE", "FOREIGN"], false, "another program writes under our prefix: give each its own database"),
+            Self::CrossSlot => (&["CROSSSLOT"], false, "the server is part of a cluster: use redis+cluster://"),
+            Self::NoScript => (&["NOSCRIPT"], true, "nothing: the script is sent again"),
+            Self::Protocol => (&[], false, "check that this is Redis 6.2 or Valkey 7.2, or newer"),
+        }
+    }
+
+    const BY_CODE: [Self; 12] = [
+        Self::Full,
+        Self::ReadOnly,
+        Self::Loading,
+        Self::CannotSave,
+        Self::Down,
+        Self::Moving,
+        Self::NoReplicas,
+        Self::Busy,
+        Self::Credentials,
+        Self::Permission,
+        Self::Foreign,
+        Self::CrossSlot,
+    ];
+
+    /// The class of a server's error by its first word. Errors inside a script carry the word of
+    /// the command that failed.
+    fn of_code(code: &str, detail: &str) -> Self {
+        if code == "NOSCRIPT" {
+            return Self::NoScript;
+        }
+        let is = |class: &Self| class.row().0.contains(&code);
+        let inside = |class: &Self| class.row().0.iter().any(|word| detail.contains(word));
+        let script = code == "ERR" && detail.contains("script");
+        let mut classes = Self::BY_CODE.iter();
+        classes
+            .clone()
+            .find(|class| is(class))
+            .or_else(|| classes.find(|class| script && inside(class)))
+            .copied()
+            .unwrap_or(Self::Protocol)
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(class: Class, detail: impl Into<String>) -> Self {
+        Self {
+            class,
+            detail: detail.into(),
+        }
+    }
+
+    /// A value that is not what we wrote.
+    pub(crate) fn foreign(what: &str) -> Self {
+        Self::new(Class::Foreign, what)
+    }
+
+    /// An answer that the protocol does not allow here.
+    pub(crate) fn protocol(what: &str) -> Self {
+        Self::new(Class::Protocol, what)
+    }
+
+    /// What a server's error inside a reply is.
+    pub(crate) fn of_server(error: &redis::ServerError) -> Self {
+        let class = Class::of_code(error.code(), error.details().unwrap_or_default());
+        Self::new(class, format!("the server answered {}", error.code()))
+    }
+
+    /// The same failure, naming the server.
+    pub(crate) fn at(mut self, address: &str) -> Self {
+        self.detail = format!("{address}: {}", self.detail);
+        self
+    }
+
+    /// What a client error or a server error is. The server's text is kept by its first word alone,
+    /// because the rest may name keys.
+    pub(crate) fn of(error: &redis::RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::new(Class::Timeout, "no answer in time");
+        }
+        if let Some(code) = error.code() {
+            let class = Class::of_code(code, error.detail().unwrap_or_default());
+            return Self::new(class, format!("the server answered {code}"));
+        }
+        match error.kind() {
+            redis::ErrorKind::AuthenticationFailed => {
+                Self::new(Class::Credentials, "the server refused the credentials")
+            }
+            redis::ErrorKind::Io => Self::new(Class::Unreachable, error.to_string()),
+            kind => Self::new(Class::Protocol, format!("{kind:?}: {error}")),
+        }
+    }
+
+    /// The class.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.detail, self.class.advice())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.class {
+            Class::Timeout => ErrorKind::DeadlineExceeded,
+            Class::Full => ErrorKind::StoreFull,
+            class if class.is_retryable() => ErrorKind::StoreUnavailable,
+            _ => ErrorKind::StoreRefused,
+        };
+        Self::new(kind).with_source(failure)
+    }
+}
