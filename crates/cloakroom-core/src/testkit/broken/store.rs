@@ -1,0 +1,587 @@
+//! A store with one flaw: the reference store's operations, and in each the ways to get it wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::Flaw;
+use super::kept::{Entry, Kept};
+use crate::expiry::{Lifetimes, Verdict, decide};
+use crate::id::{Handle, StoredKey};
+use crate::record::{
+    Change, Changes, Condition, Fields, NewSession, Record, Rotation, SessionInfo, Subject, Value,
+};
+use crate::store::{Absence, Applied, Cursor, Loaded, Lookup, Page, Rotated, Stats, Store};
+use crate::testkit::poll::yield_now;
+use crate::time::{Clock, UnixMillis};
+use crate::{Error, limits};
+
+/// A store that is wrong in one way. Never to be used for anything but testing tests.
+#[derive(Debug)]
+pub struct BrokenStore {
+    flaw: Flaw,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<Kept>,
+}
+
+impl BrokenStore {
+    /// An empty store with this flaw.
+    #[must_use]
+    pub fn new(flaw: Flaw, clock: Arc<dyn Clock>) -> Self {
+        let kept = Kept {
+            flaw,
+            now: UnixMillis::default(),
+            keys: std::collections::BTreeMap::new(),
+            created: 0,
+            ghosts: Vec::new(),
+            rotated: Vec::new(),
+            newest: None,
+            late: Vec::new(),
+            revoked_at: None,
+        };
+        Self {
+            flaw,
+            clock,
+            kept: Mutex::new(kept),
+        }
+    }
+
+    fn is(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    fn step<T>(&self, operation: impl FnOnce(&mut Kept) -> T) -> T {
+        let mut kept = self.kept.lock();
+        kept.begin(self.clock.now());
+        operation(&mut kept)
+    }
+
+    /// A read of the record and, in another step, a write of what was made of it.
+    async fn read_then_write(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        let read = self.step(|kept| {
+            let found = kept.follow(key)?;
+            Ok((found, kept.record(&found).clone()))
+        });
+        let (found, mut record) = match read {
+            Ok(read) => read,
+            Err(absence) => return Ok(Applied::Absent(absence)),
+        };
+        let version = record.version;
+        if !record.meets(condition) {
+            return Ok(Applied::Conflict { version });
+        }
+        yield_now().await;
+        self.step(|kept| {
+            match self.flaw {
+                Flaw::ConditionOutsideTheStep => {
+                    return apply_to(kept, key, changes, &Condition::Always);
+                }
+                Flaw::IncrementReadsAndSets => {
+                    let increments = record.apply(changes, kept.now)?;
+                    let mut sets = Changes::new();
+                    let mut sums = increments.iter();
+                    for (name, change) in changes.iter() {
+                        let change = match (change, &mut sums) {
+                            (Change::Increment(_), sums) => {
+                                Change::Set(Value::integer(*sums.next().unwrap_or(&0)))
+                            }
+                            (other, _) => other.clone(),
+                        };
+                        sets.push(name.clone(), change);
+                    }
+                    return Ok(match apply_to(kept, key, &sets, condition)? {
+                        Applied::Done { version, .. } => Applied::Done {
+                            version,
+                            increments,
+                        },
+                        other => other,
+                    });
+                }
+                _ => {}
+            }
+            let increments = record.apply(changes, kept.now)?;
+            let version = record.version;
+            let there = matches!(kept.keys.get(&found), Some(Entry::Alive { .. }));
+            if !there && !self.is(Flaw::WriteBackRevives) {
+                return Ok(Applied::Absent(Absence::Ended));
+            }
+            if there && self.is(Flaw::WriteBackRevives) {
+                return apply_to(kept, key, changes, condition);
+            }
+            kept.created += 1;
+            let place = kept.created;
+            kept.keys.insert(found, Entry::Alive { record, place });
+            Ok(Applied::Done {
+                version,
+                increments,
+            })
+        })
+    }
+
+    /// A write that changes one field after the other, and lets others in between.
+    async fn write_in_steps(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        let mut told = self.step(|kept| apply_to(kept, key, &Changes::new(), condition))?;
+        for (name, change) in changes.iter() {
+            yield_now().await;
+            let mut one = Changes::new();
+            one.push(name.clone(), change.clone());
+            self.step(|kept| go_on(kept, key, &one, &mut told))?;
+        }
+        Ok(told)
+    }
+
+    async fn end_found(&self, keys: Vec<StoredKey>) -> usize {
+        if self.is(Flaw::RevokeMissesTheRotating) {
+            yield_now().await;
+        }
+        self.step(|kept| {
+            keys.iter()
+                .filter(|key| kept.end(key, None).is_some())
+                .count()
+        })
+    }
+}
+
+#[async_trait]
+impl Store for BrokenStore {
+    async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
+        let room = |kept: &mut Kept| match (&new.subject, new.max_sessions) {
+            (Some(subject), Some(most)) => kept.make_room(subject, most, None),
+            _ => Ok(()),
+        };
+        if self.is(Flaw::CapOutsideTheStep) {
+            self.step(room)?;
+            yield_now().await;
+        }
+        self.step(|kept| {
+            kept.check_free(key, new.subject.as_ref(), Flaw::CreateOverwrites)?;
+            if !self.is(Flaw::CapOutsideTheStep) {
+                room(kept)?;
+            }
+            let record = Record::create(new, kept.now);
+            kept.created += 1;
+            let place = kept.created;
+            kept.newest = Some(record.handle);
+            let alive = Entry::Alive {
+                record: record.clone(),
+                place,
+            };
+            kept.keys.insert(*key, alive);
+            Ok(record)
+        })
+    }
+
+    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
+        self.step(|kept| {
+            let found = match kept.follow(key) {
+                Ok(found) => found,
+                Err(absence) => return Ok(Lookup::Absent(absence)),
+            };
+            let now = kept.now;
+            let (mut remaining, mut touch_due) = match decide(&kept.record(&found).times, now) {
+                Verdict::Alive {
+                    remaining,
+                    touch_due,
+                } => (remaining, touch_due),
+                Verdict::Expired(_) => (Duration::ZERO, false),
+            };
+            if self.is(Flaw::ReadsSlide) {
+                kept.record(&found).touch(now);
+                touch_due = false;
+            }
+            let record = kept.record(&found).clone();
+            if self.is(Flaw::RemainingIsIdleAlone) {
+                remaining = record.times.lifetimes.idle().unwrap_or(remaining);
+            }
+            Ok(Lookup::Found(Loaded {
+                record,
+                remaining,
+                touch_due,
+                forwarded: found != *key,
+            }))
+        })
+    }
+
+    async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
+        self.step(|kept| {
+            let mut touched = 0;
+            for key in keys {
+                if let (
+                    Flaw::TouchRevives,
+                    Some(Entry::Ended {
+                        body,
+                        forward: None,
+                        ..
+                    }),
+                ) = (self.flaw, kept.keys.get_mut(key))
+                    && let Some(record) = body.take()
+                {
+                    kept.keys.insert(*key, Entry::Alive { record, place: 0 });
+                }
+                let Ok(found) = kept.follow(key) else {
+                    continue;
+                };
+                touched += 1;
+                let now = kept.now;
+                let record = kept.record(&found);
+                match self.flaw {
+                    Flaw::TouchDoesNothing => {}
+                    Flaw::TouchMovesAbsolute => {
+                        record.touch(now);
+                        restart(record, now);
+                    }
+                    _ => record.touch(now),
+                }
+            }
+            Ok(touched)
+        })
+    }
+
+    async fn apply(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        match self.flaw {
+            Flaw::WholeRecordOverwrite
+            | Flaw::WriteBackRevives
+            | Flaw::IncrementReadsAndSets
+            | Flaw::ConditionOutsideTheStep => self.read_then_write(key, changes, condition).await,
+            Flaw::WriteInSteps => self.write_in_steps(key, changes, condition).await,
+            Flaw::HalfOfAFailedWrite => self.step(|kept| {
+                let mut told = apply_to(kept, key, &Changes::new(), condition)?;
+                for (name, change) in changes.iter() {
+                    let mut one = Changes::new();
+                    one.push(name.clone(), change.clone());
+                    go_on(kept, key, &one, &mut told)?;
+                }
+                Ok(told)
+            }),
+            _ => self.step(|kept| apply_to(kept, key, changes, condition)),
+        }
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+        rotation: &Rotation,
+    ) -> Result<Rotated, Error> {
+        let outside = [Flaw::CapOutsideTheStep, Flaw::CapIgnoresRotation].contains(&self.flaw);
+        let room = |kept: &mut Kept, own| match &rotation.login {
+            Some(login) => login
+                .max_sessions
+                .map_or(Ok(()), |most| kept.make_room(&login.subject, most, own)),
+            None => Ok(()),
+        };
+        if self.is(Flaw::CapOutsideTheStep) {
+            self.step(|kept| {
+                let own = kept.follow(old).ok();
+                room(kept, own)
+            })?;
+            yield_now().await;
+        }
+        let moved = self.step(|kept| {
+            let found = match kept.follow(old) {
+                Ok(found) => found,
+                Err(absence) => return Ok(Err(absence)),
+            };
+            let login = rotation.login.as_ref();
+            if found != *old && login.is_none() && !self.is(Flaw::SupersededRotates) {
+                return Ok(Err(Absence::Ended));
+            }
+            let record = rotate_record(kept, &found, rotation)?;
+            kept.check_free(new, record.subject.as_ref(), Flaw::RotateOverwrites)?;
+            if !outside {
+                room(kept, Some(found))?;
+            }
+            let place = leave(kept, &found, new, rotation);
+            if !self.is(Flaw::RotateDeletesFirst) {
+                arrive(kept, new, &record, place);
+            }
+            Ok::<_, Error>(Ok((record, place)))
+        })?;
+        let (record, place) = match moved {
+            Ok(moved) => moved,
+            Err(absence) => return Ok(Rotated::Absent(absence)),
+        };
+        if self.is(Flaw::RotateDeletesFirst) {
+            yield_now().await;
+            self.step(|kept| arrive(kept, new, &record, place));
+        }
+        Ok(Rotated::Done(Box::new(record)))
+    }
+
+    async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
+        self.step(|kept| {
+            let Ok(found) = kept.follow(key) else {
+                return Ok(false);
+            };
+            if self.is(Flaw::DestroyDoesNotFollow) && found != *key {
+                return Ok(false);
+            }
+            if self.is(Flaw::DestroyIsLate) {
+                kept.late.push((found, 2));
+                return Ok(true);
+            }
+            Ok(kept.end(&found, None).is_some())
+        })
+    }
+
+    async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
+        self.step(|kept| {
+            let now = kept.now;
+            let mut keys = kept.keys_of(subject);
+            if !self.is(Flaw::ListedBackwards) {
+                keys.reverse();
+            }
+            let mut listed: Vec<_> = keys.iter().map(|key| kept.record(key).info(now)).collect();
+            let ghosts = kept.ghosts.iter().filter(|(owner, _)| owner == subject);
+            listed.extend(ghosts.map(|(_, record)| record.info(now)));
+            kept.newest = None;
+            Ok(listed)
+        })
+    }
+
+    async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
+        let keys = self.step(|kept| {
+            let mut keys = kept.keys_of(subject);
+            if self.is(Flaw::RevokeIgnoresTheOwner) {
+                keys = kept.alive().map(|(key, _, _)| *key).collect();
+            }
+            keys.retain(|key| kept.record(key).handle == *handle);
+            keys
+        });
+        Ok(self.end_found(keys).await > 0)
+    }
+
+    async fn revoke_subject(
+        &self,
+        subject: &Subject,
+        except: Option<&Handle>,
+    ) -> Result<usize, Error> {
+        let keys = self.step(|kept| {
+            let mut keys = kept.keys_of(subject);
+            if !self.is(Flaw::RevokeSparesNobody) {
+                keys.retain(|key| Some(&kept.record(key).handle) != except);
+            }
+            keys
+        });
+        if self.is(Flaw::RevokeMissesTheRotating) {
+            return Ok(self.end_found(keys).await);
+        }
+        Ok(self.step(|kept| {
+            keys.iter()
+                .filter(|key| kept.end(key, None).is_some())
+                .count()
+        }))
+    }
+
+    async fn revoke_all(&self) -> Result<(), Error> {
+        self.step(|kept| {
+            if self.is(Flaw::RevokeAllByTime) {
+                kept.revoked_at = Some(kept.now);
+                return Ok(());
+            }
+            let spared = match self.flaw {
+                Flaw::RevokeAllMissesRotated => kept.rotated.clone(),
+                _ => Vec::new(),
+            };
+            kept.keys.retain(|_, entry| match entry {
+                Entry::Alive { record, .. } => spared.contains(&record.handle),
+                Entry::Ended { .. } => true,
+            });
+            Ok(())
+        })
+    }
+
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {
+        let limit = limit.clamp(1, limits::SCAN_PAGE);
+        self.step(|kept| {
+            let mut all: Vec<(u64, &Record)> = kept
+                .alive()
+                .filter(|(_, record, _)| kept.is_seen(&record.times))
+                .map(|(_, record, place)| (place, record))
+                .collect();
+            all.sort_by_key(|(place, _)| *place);
+            if self.is(Flaw::ScanCountsPlaces) {
+                for (number, (place, _)) in all.iter_mut().enumerate() {
+                    *place = number as u64 + 1;
+                }
+            }
+            all.retain(|(place, _)| *place > cursor.0);
+            let more = all.len() > limit;
+            all.truncate(limit);
+            let last = all.last().map(|(place, _)| Cursor(*place));
+            Ok(Page {
+                sessions: all
+                    .iter()
+                    .map(|(_, record)| record.info(kept.now))
+                    .collect(),
+                next: last.filter(|_| more),
+            })
+        })
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        self.step(|kept| {
+            Ok(Stats {
+                sessions: kept.alive().count() as u64,
+                ..Stats::default()
+            })
+        })
+    }
+}
+
+/// A write in one step.
+fn apply_to(
+    kept: &mut Kept,
+    key: &StoredKey,
+    changes: &Changes,
+    condition: &Condition,
+) -> Result<Applied, Error> {
+    let (flaw, now) = (kept.flaw, kept.now);
+    let found = match kept.follow(key) {
+        Ok(found) => found,
+        Err(_) if flaw == Flaw::WriteCreates => {
+            kept.keys.insert(*key, blank(now));
+            *key
+        }
+        Err(absence) => return Ok(Applied::Absent(absence)),
+    };
+    let record = kept.record(&found);
+    let version = record.version;
+    if !record.meets(condition) && flaw != Flaw::ConditionIgnored {
+        return Ok(Applied::Conflict { version });
+    }
+    let increments = record.apply(changes, now)?;
+    match flaw {
+        Flaw::WriteMovesAbsolute => restart(record, now),
+        Flaw::WriteForgetsLifetimes => {
+            record.times.lifetimes = crate::Policy::default().lifetimes();
+        }
+        Flaw::VersionNotCounted => record.version = version,
+        _ => {}
+    }
+    Ok(Applied::Done {
+        version: record.version,
+        increments,
+    })
+}
+
+/// One more change of a write that has begun, if it has: the version was counted then.
+fn go_on(
+    kept: &mut Kept,
+    key: &StoredKey,
+    change: &Changes,
+    told: &mut Applied,
+) -> Result<(), Error> {
+    let Applied::Done {
+        version,
+        increments,
+    } = told
+    else {
+        return Ok(());
+    };
+    if let Applied::Done {
+        increments: more, ..
+    } = apply_to(kept, key, change, &Condition::Always)?
+    {
+        increments.extend(more);
+        let found = kept.follow(key);
+        if let Ok(found) = found {
+            let record = kept.record(&found);
+            record.version -= 1;
+            *version = record.version;
+        }
+    }
+    Ok(())
+}
+
+/// What a rotation makes of a record.
+fn rotate_record(kept: &mut Kept, found: &StoredKey, rotation: &Rotation) -> Result<Record, Error> {
+    let (flaw, now) = (kept.flaw, kept.now);
+    let before = kept.record(found).clone();
+    let mut record = before.clone();
+    record.rotate(rotation, now)?;
+    match flaw {
+        Flaw::RotateMovesAbsolute if rotation.login.is_none() => restart(&mut record, now),
+        Flaw::LoginRestartsNothing => record.times.authenticated_at = before.times.authenticated_at,
+        Flaw::LoginKeepsEverything => {
+            (record.fields, _) = before.fields.changed(&rotation.changes)?;
+        }
+        _ => {}
+    }
+    if let (Flaw::IndexKeepsTheFormerOwner, Some(owner)) = (flaw, &before.subject)
+        && record.subject.as_ref() != Some(owner)
+    {
+        kept.ghosts.push((owner.clone(), before));
+    }
+    Ok(record)
+}
+
+/// What a rotation leaves under the old key; gives the session's place.
+fn leave(kept: &mut Kept, found: &StoredKey, new: &StoredKey, rotation: &Rotation) -> u64 {
+    let mut grace = rotation.grace;
+    if kept.flaw != Flaw::GraceNotLimited {
+        grace = grace.min(limits::ROTATION_GRACE);
+    }
+    let mut forward = Some((*new, kept.now.saturating_add(grace)));
+    if rotation.login.is_some() {
+        forward = None;
+    }
+    match kept.flaw {
+        Flaw::RotateCopies => return kept.created,
+        Flaw::RotateForgetsTheOld => forward = None,
+        Flaw::LoginForwards => {
+            let until = kept.now.saturating_add(grace.max(Duration::from_secs(30)));
+            forward = Some((*new, until));
+        }
+        _ => {}
+    }
+    kept.end(found, forward).unwrap_or_default()
+}
+
+/// The session under its new key.
+fn arrive(kept: &mut Kept, new: &StoredKey, record: &Record, place: u64) {
+    let alive = Entry::Alive {
+        record: record.clone(),
+        place,
+    };
+    kept.keys.insert(*new, alive);
+    kept.rotated.push(record.handle);
+    kept.newest = Some(record.handle);
+}
+
+fn restart(record: &mut Record, now: UnixMillis) {
+    record.times.created_at = now;
+    record.times.authenticated_at = record.times.authenticated_at.map(|_| now);
+}
+
+fn blank(now: UnixMillis) -> Entry {
+    let new = NewSession {
+        handle: Handle::from_bytes([0; Handle::BYTES]),
+        lifetimes: Lifetimes::constant(None, 3600),
+        subject: None,
+        label: None,
+        max_sessions: None,
+        fields: Fields::default(),
+    };
+    Entry::Alive {
+        record: Record::create(&new, now),
+        place: 0,
+    }
+}

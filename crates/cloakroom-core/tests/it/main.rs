@@ -1,0 +1,3 @@
+//! The core's tests, one theme a module, in one binary.
+
+mod kit;
