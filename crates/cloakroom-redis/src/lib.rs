@@ -20,6 +20,7 @@ mod scripts;
 mod settings;
 mod steps;
 mod store;
+mod turns;
 mod wire;
 
 pub use failure::{Class, Failure};

@@ -8,5 +8,5 @@ local old = read_head(KEYS[1])
 if not alive(old, epoch) or string.sub(old, 10, 27) ~= ARGV[1] then
   return {'stale', now, epoch, read_all(KEYS[1])}
 end
-put(KEYS[1], seen_now(ARGV[2]), 3)
+put(KEYS[1], seen_now('\1' .. epoch .. string.sub(ARGV[2], 10)), 3)
 return {'ok', now}

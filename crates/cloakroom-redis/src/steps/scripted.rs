@@ -125,6 +125,7 @@ impl Scripted {
         call.arg(limits::FIELDS.to_string());
         call.arg(limits::RECORD_BYTES.to_string());
         for (name, change) in changes.iter() {
+            check_size(change)?;
             let (word, value) = match change {
                 Change::Set(value) => ("set", encode_value(value.as_ref())),
                 Change::Remove => ("remove", Vec::new()),
@@ -234,6 +235,7 @@ impl Steps for Scripted {
             call.keys.push(keys::session(&ending.key));
             let entry = ending.entry;
             call.arg(entry.map_or(Vec::new(), |entry| entry.handle.as_bytes().to_vec()));
+            let entry = entry.filter(|_| index.is_some());
             call.arg(entry.map_or(Vec::new(), |entry| entry.encode().to_vec()));
         }
         let answer = self.run(&self.scripts.end, call).await?;
@@ -249,6 +251,19 @@ impl Steps for Scripted {
         let answer = self.run(&self.scripts.touch, call).await?;
         Ok(answer.found()?)
     }
+}
+
+/// The limit of one value, which the server does not know.
+fn check_size(change: &Change) -> Result<(), Error> {
+    let size = match change {
+        Change::Set(value) => value.as_ref().bytes.len(),
+        Change::Remove | Change::Increment(_) => 0,
+    };
+    if size > limits::FIELD_VALUE_BYTES {
+        let (what, limit) = ("field value", limits::FIELD_VALUE_BYTES);
+        return Err(ErrorKind::Limit { what, limit, size }.into());
+    }
+    Ok(())
 }
 
 /// The keys and arguments of a script.

@@ -17,12 +17,12 @@ use crate::head::{self, Epoch, Marker};
 use crate::keys::{self, EPOCH, Entry};
 use crate::layout::Present;
 use crate::settings::LayoutName;
+use crate::turns::Turns;
 use crate::wire::{self, Command, Reply, Wire};
 
 /// Tries before a transaction reports that others are always faster. Writers of this process take
 /// turns, so only other processes can be.
 const TRIES: u32 = 64;
-const GATES: usize = 64;
 /// Entries of an index that one step looks at for clean-up.
 const TIDY: usize = 16;
 
@@ -31,7 +31,7 @@ const TIDY: usize = 16;
 pub(crate) struct Watched {
     wire: Arc<dyn Wire>,
     layout: LayoutName,
-    gates: Vec<tokio::sync::Mutex<()>>,
+    turns: Turns,
 }
 
 /// What a transaction knows when it decides.
@@ -56,7 +56,7 @@ impl Watched {
         Self {
             wire,
             layout,
-            gates: (0..GATES).map(|_| tokio::sync::Mutex::default()).collect(),
+            turns: Turns::default(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Watched {
         reads: &[Command],
         mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
     ) -> Result<T, Error> {
-        let _turn = self.gate(&watched[0]).lock().await;
+        let _turn = self.turns.wait(&watched[0]).await;
         for attempt in 0..TRIES {
             let mut connection = self.wire.exclusive().await?;
             let mut commands = vec![
@@ -101,13 +101,6 @@ impl Watched {
             }
         }
         Err(ErrorKind::Conflict.into())
-    }
-
-    fn gate(&self, key: &str) -> &tokio::sync::Mutex<()> {
-        let sum = key.bytes().fold(5381_u32, |sum, byte| {
-            sum.wrapping_mul(33) ^ u32::from(byte)
-        });
-        &self.gates[sum as usize % GATES]
     }
 
     fn present(&self, moment: &mut Moment) -> Result<Present, Failure> {

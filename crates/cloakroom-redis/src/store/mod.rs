@@ -21,6 +21,7 @@ use crate::failure::{Class, Failure};
 use crate::recent::Recent;
 use crate::settings::LayoutName;
 use crate::steps::Steps;
+use crate::turns::Turns;
 use crate::wire::{Lane, Wire};
 
 /// Sessions in Redis or Valkey.
@@ -32,6 +33,7 @@ pub struct RedisStore {
     steps: Box<dyn Steps>,
     layout: LayoutName,
     recent: Recent,
+    turns: Turns,
     deadline: Duration,
 }
 

@@ -9,6 +9,7 @@ use crate::failure::{Class, Failure};
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
+use crate::turns::Turns;
 use crate::wire::{self, Lane, RedisWire, Wire};
 
 impl RedisStore {
@@ -46,6 +47,7 @@ impl RedisStore {
             steps,
             layout: settings.layout,
             recent: Recent::default(),
+            turns: Turns::default(),
             deadline: settings.timeout,
         })
     }

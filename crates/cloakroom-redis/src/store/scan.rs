@@ -12,38 +12,47 @@ use crate::layout::Present;
 use crate::steps::time;
 use crate::wire::{self, Lane, Reply};
 
-/// A cursor is Redis's own in the low bits; above, which part of the batch at it was given already.
+/// A cursor is Redis's own in the low bits; above, up to which rank the first keys at it were given.
 const RANK_SHIFT: u32 = 48;
 /// Keys that `stats` looks at to tell sessions from markers and indexes.
 const SAMPLE: usize = 10_000;
 
 impl RedisStore {
-    /// A page. Redis may give more keys at a cursor than asked for; then the page ends inside the
-    /// batch, ordered by a rank that is taken from the key, and the next page reads it again.
+    /// A page. Redis may give more keys at a cursor than asked for; then it is asked for fewer. Keys
+    /// that hash to one place come together: should they alone be more than the page, it ends
+    /// between them, ordered by a rank that is taken from the key.
     pub(super) async fn scan_page(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {
         let limit = limit.clamp(1, limits::SCAN_PAGE);
         let mut at = cursor.0 & ((1 << RANK_SHIFT) - 1);
         let mut after = (cursor.0 >> RANK_SHIFT) as u16;
         let mut page = Page::default();
+        let mut count = if after > 0 { 1 } else { limit };
         loop {
-            let (next, mut keys) = self.scan_keys(at, limit - page.sessions.len()).await?;
-            keys.sort_by_key(|key| (rank(key), *key));
-            keys.dedup();
-            keys.retain(|key| rank(key) > after);
             let room = limit - page.sessions.len();
-            let cut = part(&keys, room);
-            let more_here = cut < keys.len();
-            keys.truncate(cut);
-            let last = keys.last().map_or(after, rank);
-            page.sessions.extend(self.infos(&keys).await?);
-            if more_here {
+            count = count.min(room);
+            let (next, mut keys) = self.scan_keys(at, count).await?;
+            keys.retain(|key| rank(key) > after);
+            if keys.len() > room && count > 1 {
+                count = count.saturating_sub(keys.len() - room + 1).max(1);
+                continue;
+            }
+            if keys.len() > room && !page.sessions.is_empty() {
+                page.next = Some(Cursor(at));
+                return Ok(page);
+            }
+            if keys.len() > room {
+                keys.sort_by_key(|key| (rank(key), *key));
+                keys.truncate(part(&keys, room));
+                let last = keys.last().map_or(0, rank);
+                page.sessions = self.infos(&keys).await?;
                 page.next = Some(Cursor(u64::from(last) << RANK_SHIFT | at));
                 return Ok(page);
             }
+            page.sessions.extend(self.infos(&keys).await?);
             if next == 0 {
                 return Ok(page);
             }
-            (at, after) = (next, 0);
+            (at, after, count) = (next, 0, limit);
             if page.sessions.len() >= limit {
                 page.next = Some(Cursor(at));
                 return Ok(page);
@@ -61,6 +70,8 @@ impl RedisStore {
             let name = wire::bytes(key)?.unwrap_or_default();
             found.extend(keys::parse_session(&name));
         }
+        found.sort();
+        found.dedup();
         Ok((wire::integer(&next)?.cast_unsigned(), found))
     }
 

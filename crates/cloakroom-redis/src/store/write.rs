@@ -52,6 +52,7 @@ impl RedisStore {
     ) -> Result<Applied, Error> {
         let mut at = *key;
         let mut hint = self.recent.get(key);
+        let mut turn = None;
         for _ in 0..TRIES {
             match self.steps.apply(&at, hint.as_deref(), changes, condition).await? {
                 Tried::Done {
@@ -73,7 +74,14 @@ impl RedisStore {
                     Ok(record) => hint = Some(Arc::new(*record)),
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
-                Tried::Stale(Present::Alive(record)) => hint = Some(Arc::new(*record)),
+                Tried::Stale(Present::Alive(record)) => {
+                    hint = Some(Arc::new(*record));
+                    if turn.is_none() {
+                        // Others write this session: those of this process take turns from now on.
+                        turn = Some(self.turns.wait(&at).await);
+                        hint = self.recent.get(&at).or(hint);
+                    }
+                }
                 Tried::Stale(Present::Forward(target)) => {
                     self.recent.forget(&at);
                     at = target;

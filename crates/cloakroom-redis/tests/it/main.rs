@@ -1,1 +1,4 @@
-//! Tests of the Redis store against servers that they start themselves.
+//! Tests of the Redis store, against servers that they start themselves.
+
+mod contract;
+mod server;
