@@ -35,7 +35,7 @@ pub(crate) struct Head {
 pub(crate) struct Marker {
     /// When it goes.
     pub(crate) forgotten_at: UnixMillis,
-    /// Where the session went, and until when that is told.
+    /// Where the session went, and until when that is told to its visitor.
     pub(crate) forward: Option<(StoredKey, UnixMillis)>,
 }
 

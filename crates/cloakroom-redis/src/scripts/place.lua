@@ -57,7 +57,10 @@ if login then signed_in = stamp end
 head = '\1' .. epoch .. string.sub(head, 10, 27) .. created .. signed_in .. stamp .. string.sub(head, 46)
 put(KEYS[1], head, first)
 if expected ~= '' then
-  if grace < 0 then put_marker(KEYS[4], marker(0, '')) else put_marker(KEYS[4], marker(now + grace, target)) end
+  -- Without a grace it forwards nobody, but a scan still finds the session by it.
+  local forwards_until = 0
+  if grace >= 0 then forwards_until = now + grace end
+  put_marker(KEYS[4], marker(forwards_until, target))
 end
 for _, i in ipairs(ending) do
   put_marker(KEYS[5 + i], marker(0, ''))

@@ -155,11 +155,11 @@ impl Watched {
             }
         }
         if let Some(old) = &place.old {
+            let until = |grace| at.now.saturating_add(Duration::from_millis(grace));
             let marker = Marker {
                 forgotten_at: at.now.saturating_add(limits::TOMBSTONE),
-                forward: old.grace.map(|grace| {
-                    (*place.key, at.now.saturating_add(Duration::from_millis(grace)))
-                }),
+                // Without a grace it forwards nobody, but a scan still finds the session by it.
+                forward: Some((*place.key, old.grace.map_or(UnixMillis::default(), until))),
             };
             writes.extend(self.layout.end(&keys::session(old.key), &marker));
             if let Some(subject) = &old.record.subject {

@@ -4,11 +4,12 @@
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
 use cloakroom_core::store::{Cursor, Page, Stats};
-use cloakroom_core::{Error, UnixMillis};
+use cloakroom_core::{Error, SessionInfo, UnixMillis};
 
 use super::RedisStore;
+use crate::head::Epoch;
 use crate::keys::{self, EPOCH, SESSIONS};
-use crate::layout::Present;
+use crate::layout::{Kept, Present};
 use crate::steps::time;
 use crate::wire::{self, Lane, Reply};
 
@@ -75,32 +76,43 @@ impl RedisStore {
         Ok((wire::integer(&next)?.cast_unsigned(), found))
     }
 
-    async fn infos(
-        &self,
-        keys: &[StoredKey],
-    ) -> Result<Vec<cloakroom_core::SessionInfo>, Error> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// What is under these keys. A session that rotated since the scan began may have moved to where
+    /// the scan has been already, so where one was, its successor is looked up.
+    async fn infos(&self, keys: &[StoredKey]) -> Result<Vec<SessionInfo>, Error> {
         let mut infos = Vec::new();
-        let (present, now) = self.read_many(keys).await?;
-        for present in present {
-            if let Present::Alive(record) = present {
-                infos.push(record.info(now));
+        let mut waiting = keys.to_vec();
+        for _ in 0..=limits::FORWARD_HOPS {
+            if waiting.is_empty() {
+                break;
+            }
+            let (found, epoch, now) = self.read_many(&waiting).await?;
+            waiting.clear();
+            for kept in found {
+                match kept {
+                    Kept::Ended(marker) => waiting.extend(marker.forward.map(|(target, _)| target)),
+                    kept => {
+                        if let Present::Alive(record) = kept.judge(epoch, now) {
+                            infos.push(record.info(now));
+                        }
+                    }
+                }
             }
         }
         Ok(infos)
     }
 
-    async fn read_many(&self, keys: &[StoredKey]) -> Result<(Vec<Present>, UnixMillis), Error> {
+    async fn read_many(
+        &self,
+        keys: &[StoredKey],
+    ) -> Result<(Vec<Kept>, Option<Epoch>, UnixMillis), Error> {
         let mut commands = vec![wire::command::<&str>("TIME", []), wire::command("GET", [EPOCH])];
         commands.extend(keys.iter().map(|key| self.layout.read(&keys::session(key))));
         let mut replies = self.wire.send(Lane::Bulk, commands).await?.into_iter();
         let now = time(replies.next().unwrap_or_default())?;
         let epoch = wire::bytes(replies.next().unwrap_or_default())?;
         let epoch = epoch.and_then(|epoch| epoch.try_into().ok());
-        let present = replies.map(|reply| Ok(self.layout.decode(reply)?.judge(epoch, now)));
-        Ok((present.collect::<Result<_, Error>>()?, now))
+        let kept = replies.map(|reply| self.layout.decode(reply));
+        Ok((kept.collect::<Result<_, _>>()?, epoch, now))
     }
 
     /// Numbers. Sessions are counted up to 10000 keys, and estimated from as many beyond that:
@@ -117,8 +129,14 @@ impl RedisStore {
         let (mut at, mut seen, mut alive) = (0, 0_u64, 0_u64);
         loop {
             let (next, found) = self.scan_keys(at, limits::SCAN_PAGE).await?;
+            if found.is_empty() && next != 0 {
+                (at, seen) = (next, seen + limits::SCAN_PAGE as u64);
+                continue;
+            }
             seen += limits::SCAN_PAGE as u64;
-            alive += self.infos(&found).await?.len() as u64;
+            let (kept, epoch, now) = self.read_many(&found).await?;
+            let lives = |kept: Kept| matches!(kept.judge(epoch, now), Present::Alive(_));
+            alive += kept.into_iter().map(lives).filter(|lives| *lives).count() as u64;
             at = next;
             if at == 0 || seen >= SAMPLE as u64 {
                 break;
