@@ -38,6 +38,8 @@ pub enum Class {
     Busy,
     /// `NOAUTH`, `WRONGPASS`, or a failed `AUTH`.
     Credentials,
+    /// The server's TLS certificate is not trusted, or not for this host.
+    Untrusted,
     /// `NOPERM`: the user may not run a command or see a key.
     Permission,
     /// `WRONGTYPE`, or a value under our prefix that no Cloakroom wrote.
@@ -77,6 +79,7 @@ impl Class {
             Self::NoReplicas => (&["NOREPLICAS"], true, "replicas are missing (min-replicas-to-write): bring them back"),
             Self::Busy => (&["BUSY"], true, "a script blocks the server: SCRIPT KILL ends it"),
             Self::Credentials => (&["NOAUTH", "WRONGPASS"], false, "put the right user and password into the URL"),
+            Self::Untrusted => (&[], false, "name the CA with ?ca=FILE, and the host as the certificate does"),
             Self::Permission => (&["NOPERM"], false, "give the user the commands and keys that docs/formats/redis-keys.md lists"),
             Self::Foreign => (&["WRONGTYPE", "FOREIGN"], false, "another program writes under our prefix: give each its own database"),
             Self::CrossSlot => (&["CROSSSLOT"], false, "the server is part of a cluster: use redis+cluster://"),
@@ -145,7 +148,9 @@ impl Failure {
 
     /// The same failure, naming the server.
     pub(crate) fn at(mut self, address: &str) -> Self {
-        self.detail = format!("{address}: {}", self.detail);
+        if !self.detail.starts_with(address) {
+            self.detail = format!("{address}: {}", self.detail);
+        }
         self
     }
 
@@ -163,7 +168,13 @@ impl Failure {
             redis::ErrorKind::AuthenticationFailed => {
                 Self::new(Class::Credentials, "the server refused the credentials")
             }
+            redis::ErrorKind::Io if error.to_string().contains("certificate") => {
+                Self::new(Class::Untrusted, error.to_string())
+            }
             redis::ErrorKind::Io => Self::new(Class::Unreachable, error.to_string()),
+            redis::ErrorKind::Parse => {
+                Self::new(Class::Protocol, "what answers does not speak the Redis protocol")
+            }
             kind => Self::new(Class::Protocol, format!("{kind:?}: {error}")),
         }
     }

@@ -2,6 +2,8 @@
 //! sessions in plain commands; what is special to scripts is in their prelude.
 
 pub(crate) mod fields;
+#[cfg(test)]
+mod fixtures;
 mod packed;
 
 use cloakroom_core::id::StoredKey;

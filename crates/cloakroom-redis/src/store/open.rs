@@ -6,6 +6,7 @@ use cloakroom_core::Error;
 
 use super::RedisStore;
 use crate::failure::{Class, Failure};
+use crate::keys::EPOCH;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
@@ -31,10 +32,12 @@ impl RedisStore {
         let probing = probe(&*wire, settings.scripts);
         let scripts = match tokio::time::timeout(settings.timeout, probing).await {
             Ok(Ok(scripts)) => scripts,
-            Ok(Err(failure)) => return Err(failure.at(&settings.address.to_string()).into()),
-            Err(_) => {
-                let late = Failure::new(Class::Timeout, "no answer in time");
-                return Err(late.at(&settings.address.to_string()).into());
+            Ok(Err(failure)) if failure.class() != Class::Timeout => {
+                return Err(failure.at(&settings.address.to_string()).into());
+            }
+            Ok(Err(_)) | Err(_) => {
+                let silent = Failure::new(Class::Unreachable, "no answer in time");
+                return Err(silent.at(&settings.address.to_string()).into());
             }
         };
         let steps: Box<dyn Steps> = if scripts {
@@ -53,10 +56,10 @@ impl RedisStore {
     }
 }
 
-/// Whether scripts can be used. A server that does not know PXAT (before 6.2) fails here, at the
-/// start, and not at the first login.
+/// Whether scripts can be used.
 async fn probe(wire: &dyn Wire, wanted: bool) -> Result<bool, Failure> {
-    wire.send(Lane::Main, vec![wire::command::<&str>("PING", [])]).await?;
+    // A read of a key of ours: rights, and a cluster that is not whole, show here already.
+    wire.send(Lane::Main, vec![wire::command("GET", [EPOCH])]).await?;
     if !wanted {
         return Ok(false);
     }

@@ -105,7 +105,10 @@ impl RedisStore {
         &self,
         keys: &[StoredKey],
     ) -> Result<(Vec<Kept>, Option<Epoch>, UnixMillis), Error> {
-        let mut commands = vec![wire::command::<&str>("TIME", []), wire::command("GET", [EPOCH])];
+        let mut commands = vec![
+            wire::command::<&str>("TIME", []),
+            wire::command("GET", [EPOCH]),
+        ];
         commands.extend(keys.iter().map(|key| self.layout.read(&keys::session(key))));
         let mut replies = self.wire.send(Lane::Bulk, commands).await?.into_iter();
         let now = time(replies.next().unwrap_or_default())?;
@@ -129,10 +132,7 @@ impl RedisStore {
         let (mut at, mut seen, mut alive) = (0, 0_u64, 0_u64);
         loop {
             let (next, found) = self.scan_keys(at, limits::SCAN_PAGE).await?;
-            if found.is_empty() && next != 0 {
-                (at, seen) = (next, seen + limits::SCAN_PAGE as u64);
-                continue;
-            }
+
             seen += limits::SCAN_PAGE as u64;
             let (kept, epoch, now) = self.read_many(&found).await?;
             let lives = |kept: Kept| matches!(kept.judge(epoch, now), Present::Alive(_));

@@ -75,6 +75,7 @@ impl RedisStore {
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
                 Tried::Stale(Present::Alive(record)) => {
+                    self.recent.put(&at, (*record).clone());
                     hint = Some(Arc::new(*record));
                     if turn.is_none() {
                         // Others write this session: those of this process take turns from now on.

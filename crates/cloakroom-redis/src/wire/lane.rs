@@ -40,6 +40,14 @@ impl RedisWire {
         })
     }
 
+    /// When one connection breaks, the server has mostly closed the others as well; who tries again
+    /// should not find them one by one. Callers that still use them keep them.
+    fn discard_others(&self) {
+        for slot in self.main.iter().chain([&self.bulk]) {
+            slot.open.lock().1 = None;
+        }
+    }
+
     fn slot(&self, lane: Lane) -> &Slot {
         match lane {
             Lane::Main => {
@@ -74,6 +82,7 @@ impl Wire for RedisWire {
                     && error.code().is_none()
                 {
                     slot.discard(generation);
+                    self.discard_others();
                 }
                 Err(failure)
             }

@@ -1,4 +1,12 @@
 //! Tests of the Redis store, against servers that they start themselves.
 
 mod contract;
+mod failures;
+mod fake;
+mod foreign;
+mod kit;
+mod outages;
+mod proxy;
 mod server;
+mod trips;
+mod upkeep;

@@ -78,6 +78,13 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Sends the server a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the server can be signalled");
+    }
+
     fn wait_until_it_answers(&self) {
         for _ in 0..500 {
             let answer = self.cli(&["PING"]);
