@@ -68,23 +68,87 @@ impl Class {
     /// How the server's error begins, whether trying again may help, and what to do.
     const fn row(self) -> (&'static [&'static str], bool, &'static str) {
         match self {
-            Self::Unreachable => (&[], true, "check that the server runs and that host, port and TLS are right"),
-            Self::Timeout => (&[], true, "look for a slow command (SLOWLOG GET), a swapping or a hung server"),
-            Self::Full => (&["OOM"], true, "raise maxmemory, or set maxmemory-policy volatile-ttl if old sessions may go"),
-            Self::ReadOnly => (&["READONLY"], true, "a failover is under way, or the URL names a replica: give it the primary"),
-            Self::Loading => (&["LOADING"], true, "the server is starting; it answers when its data is loaded"),
-            Self::CannotSave => (&["MISCONF"], true, "the server cannot write its snapshot: free its disk, see its log"),
-            Self::Down => (&["CLUSTERDOWN", "MASTERDOWN"], true, "a primary is missing: a failover is under way or must be made"),
-            Self::Moving => (&["TRYAGAIN", "MOVED", "ASK"], true, "slots are moving; for a cluster use redis+cluster://"),
-            Self::NoReplicas => (&["NOREPLICAS"], true, "replicas are missing (min-replicas-to-write): bring them back"),
-            Self::Busy => (&["BUSY"], true, "a script blocks the server: SCRIPT KILL ends it"),
-            Self::Credentials => (&["NOAUTH", "WRONGPASS"], false, "put the right user and password into the URL"),
-            Self::Untrusted => (&[], false, "name the CA with ?ca=FILE, and the host as the certificate does"),
-            Self::Permission => (&["NOPERM"], false, "give the user the commands and keys that docs/formats/redis-keys.md lists"),
-            Self::Foreign => (&["WRONGTYPE", "FOREIGN"], false, "another program writes under our prefix: give each its own database"),
-            Self::CrossSlot => (&["CROSSSLOT"], false, "the server is part of a cluster: use redis+cluster://"),
+            Self::Unreachable => (
+                &[],
+                true,
+                "check that the server runs and that host, port and TLS are right",
+            ),
+            Self::Timeout => (
+                &[],
+                true,
+                "look for a slow command (SLOWLOG GET), a swapping or a hung server",
+            ),
+            Self::Full => (
+                &["OOM"],
+                true,
+                "raise maxmemory, or set maxmemory-policy volatile-ttl if old sessions may go",
+            ),
+            Self::ReadOnly => (
+                &["READONLY"],
+                true,
+                "a failover is under way, or the URL names a replica: give it the primary",
+            ),
+            Self::Loading => (
+                &["LOADING"],
+                true,
+                "the server is starting; it answers when its data is loaded",
+            ),
+            Self::CannotSave => (
+                &["MISCONF"],
+                true,
+                "the server cannot write its snapshot: free its disk, see its log",
+            ),
+            Self::Down => (
+                &["CLUSTERDOWN", "MASTERDOWN"],
+                true,
+                "a primary is missing: a failover is under way or must be made",
+            ),
+            Self::Moving => (
+                &["TRYAGAIN", "MOVED", "ASK"],
+                true,
+                "slots are moving; for a cluster use redis+cluster://",
+            ),
+            Self::NoReplicas => (
+                &["NOREPLICAS"],
+                true,
+                "replicas are missing (min-replicas-to-write): bring them back",
+            ),
+            Self::Busy => (
+                &["BUSY"],
+                true,
+                "a script blocks the server: SCRIPT KILL ends it",
+            ),
+            Self::Credentials => (
+                &["NOAUTH", "WRONGPASS"],
+                false,
+                "put the right user and password into the URL",
+            ),
+            Self::Untrusted => (
+                &[],
+                false,
+                "name the CA with ?ca=FILE, and the host as the certificate does",
+            ),
+            Self::Permission => (
+                &["NOPERM"],
+                false,
+                "give the user the commands and keys that docs/formats/redis-keys.md lists",
+            ),
+            Self::Foreign => (
+                &["WRONGTYPE", "FOREIGN"],
+                false,
+                "another program writes under our prefix: give each its own database",
+            ),
+            Self::CrossSlot => (
+                &["CROSSSLOT"],
+                false,
+                "the server is part of a cluster: use redis+cluster://",
+            ),
             Self::NoScript => (&["NOSCRIPT"], true, "nothing: the script is sent again"),
-            Self::Protocol => (&[], false, "check that this is Redis 6.2 or Valkey 7.2, or newer"),
+            Self::Protocol => (
+                &[],
+                false,
+                "check that this is Redis 6.2 or Valkey 7.2, or newer",
+            ),
         }
     }
 
@@ -172,9 +236,10 @@ impl Failure {
                 Self::new(Class::Untrusted, error.to_string())
             }
             redis::ErrorKind::Io => Self::new(Class::Unreachable, error.to_string()),
-            redis::ErrorKind::Parse => {
-                Self::new(Class::Protocol, "what answers does not speak the Redis protocol")
-            }
+            redis::ErrorKind::Parse => Self::new(
+                Class::Protocol,
+                "what answers does not speak the Redis protocol",
+            ),
             kind => Self::new(Class::Protocol, format!("{kind:?}: {error}")),
         }
     }

@@ -30,9 +30,8 @@ impl Recent {
     /// Remembers `record`, unless a later state of it is known.
     pub(crate) fn put(&self, key: &StoredKey, record: Record) {
         let mut shard = self.shard(key).lock();
-        let newer = |known: &Arc<Record>| {
-            known.handle == record.handle && known.version > record.version
-        };
+        let newer =
+            |known: &Arc<Record>| known.handle == record.handle && known.version > record.version;
         if shard.known.get(key).is_some_and(newer) {
             return;
         }

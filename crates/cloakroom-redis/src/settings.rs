@@ -141,7 +141,9 @@ fn address(url: &Url) -> Result<Address, Error> {
             port: url.port().unwrap_or(PORT),
             tls: scheme.ends_with("ss") || scheme == "valkeys",
         }),
-        "unix" | "redis+unix" if url.path().len() > 1 => Ok(Address::Unix(decoded(url.path()).into())),
+        "unix" | "redis+unix" if url.path().len() > 1 => {
+            Ok(Address::Unix(decoded(url.path()).into()))
+        }
         scheme => Err(invalid(
             "store scheme",
             scheme,

@@ -5,9 +5,7 @@
 //! JSON that begins like that, stands a byte: 1 raw, 2 MessagePack, 3 Protobuf, 4 JSON.
 
 use cloakroom_core::codec::Codec;
-use cloakroom_core::record::{
-    Changes, FieldName, Fields, Label, Subject, Value, ValueRef,
-};
+use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject, Value, ValueRef};
 use cloakroom_core::{Record, limits};
 
 use super::Kept;
@@ -75,7 +73,11 @@ pub(super) fn parts(record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
         parts.push(SUBJECT.to_vec());
         parts.push(subject.as_str().as_bytes().to_vec());
     }
-    if let Some(label) = record.label.as_ref().filter(|label| !label.as_str().is_empty()) {
+    if let Some(label) = record
+        .label
+        .as_ref()
+        .filter(|label| !label.as_str().is_empty())
+    {
         parts.push(LABEL.to_vec());
         parts.push(label.as_str().as_bytes().to_vec());
     }
@@ -139,7 +141,10 @@ pub(crate) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
         Codec::MessagePack => Some(2),
         Codec::Protobuf => Some(3),
     };
-    prefix.into_iter().chain(value.bytes.iter().copied()).collect()
+    prefix
+        .into_iter()
+        .chain(value.bytes.iter().copied())
+        .collect()
 }
 
 fn decode_value(bytes: &[u8]) -> Value {

@@ -40,9 +40,15 @@ fn check(layout: LayoutName, text: &str, command: &str) {
         Kept::Ended(example_marker()),
     ];
     for ((strings, writes), kept) in [record, marker].into_iter().zip(writes).zip(kept) {
-        let set = writes.iter().map(words).find(|words| words[0] == command.as_bytes());
+        let set = writes
+            .iter()
+            .map(words)
+            .find(|words| words[0] == command.as_bytes());
         let set = set.expect("it is written by this command");
-        let written: Vec<String> = set[2..2 + strings.len()].iter().map(|word| hex(word)).collect();
+        let written: Vec<String> = set[2..2 + strings.len()]
+            .iter()
+            .map(|word| hex(word))
+            .collect();
         let fixed: Vec<String> = strings.iter().map(|word| hex(word)).collect();
         assert_eq!(written, fixed, "what is written");
         let mut replies: Vec<_> = strings.into_iter().map(Reply::BulkString).collect();
@@ -50,7 +56,11 @@ fn check(layout: LayoutName, text: &str, command: &str) {
             LayoutName::Packed => replies.remove(0),
             LayoutName::Fields => Reply::Array(replies),
         };
-        assert_eq!(layout.decode(reply).expect("it is ours"), kept, "what is read");
+        assert_eq!(
+            layout.decode(reply).expect("it is ours"),
+            kept,
+            "what is read"
+        );
     }
 }
 
@@ -65,7 +75,9 @@ fn example() -> Record {
         ("raw", Codec::Raw, b"\x00\xff"),
     ];
     for (name, codec, bytes) in fields {
-        changes.set(name, Value::new(codec, bytes)).expect("the field is allowed");
+        changes
+            .set(name, Value::new(codec, bytes))
+            .expect("the field is allowed");
     }
     let [idle, absolute] = [1800, 28_800].map(Duration::from_secs);
     Record {
@@ -95,8 +107,12 @@ fn example_marker() -> Marker {
 }
 
 fn strings(text: &str) -> Vec<Vec<u8>> {
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| unhex(line.split(' ').next().unwrap_or_default())).collect()
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| unhex(line.split(' ').next().unwrap_or_default()))
+        .collect()
 }
 
 fn words(command: &crate::wire::Command) -> Vec<Vec<u8>> {

@@ -6,8 +6,8 @@ pub(crate) mod fields;
 mod fixtures;
 mod packed;
 
-use cloakroom_core::id::StoredKey;
 use cloakroom_core::expiry::{Verdict, decide};
+use cloakroom_core::id::StoredKey;
 use cloakroom_core::store::Absence;
 use cloakroom_core::{Record, UnixMillis};
 

@@ -89,7 +89,11 @@ impl Scripted {
         let (head, mut parts) = self.layout.parts(&record);
         let mut call = Call::new([keys::session(key), EPOCH.to_owned()]);
         // The identity that no session has makes the server tell what is there and write nothing.
-        let expected = if failed { [0; 18] } else { head::identity(before) };
+        let expected = if failed {
+            [0; 18]
+        } else {
+            head::identity(before)
+        };
         call.arg(expected);
         call.arg(head);
         call.args.append(&mut parts);
@@ -182,7 +186,10 @@ impl Steps for Scripted {
             old.map_or_else(|| key.clone(), |old| keys::session(old.key)),
             old_subject.map_or(key, keys::index),
         ]);
-        let keys = place.candidates.iter().map(|entry| keys::session(&entry.key));
+        let keys = place
+            .candidates
+            .iter()
+            .map(|entry| keys::session(&entry.key));
         call.keys.extend(keys);
         call.arg(old.map_or(Vec::new(), |old| head::identity(old.record).to_vec()));
         call.arg(if place.login { "1" } else { "" });

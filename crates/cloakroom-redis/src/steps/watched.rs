@@ -83,7 +83,9 @@ impl Watched {
             let (writes, answer) = match decide(&mut moment) {
                 Ok((writes, answer)) if !writes.is_empty() => (writes, answer),
                 decided => {
-                    connection.send(vec![wire::command::<&str>("UNWATCH", [])]).await?;
+                    connection
+                        .send(vec![wire::command::<&str>("UNWATCH", [])])
+                        .await?;
                     connection.release();
                     return decided.map(|(_, answer)| answer);
                 }
@@ -205,7 +207,8 @@ impl Watched {
             if !has(candidate) {
                 continue;
             }
-            let lives = matches!(&present, Present::Alive(record) if record.handle == candidate.handle);
+            let lives =
+                matches!(&present, Present::Alive(record) if record.handle == candidate.handle);
             if lives && others < place.limit {
                 continue;
             }
@@ -233,7 +236,11 @@ impl Steps for Watched {
             reads.push(self.layout.read(&keys::session(old.key)));
         }
         if let Some(index) = &index {
-            let most = if place.limit == 0 { TIDY as i64 - 1 } else { -1 };
+            let most = if place.limit == 0 {
+                TIDY as i64 - 1
+            } else {
+                -1
+            };
             let mut range = wire::command("ZRANGE", [index]);
             range.arg(0).arg(most).arg("WITHSCORES");
             reads.push(range);
@@ -285,7 +292,10 @@ impl Steps for Watched {
         sessions: &[Ending],
         besides: Option<usize>,
     ) -> Result<Option<Vec<Found>>, Error> {
-        let names: Vec<_> = sessions.iter().map(|ending| keys::session(&ending.key)).collect();
+        let names: Vec<_> = sessions
+            .iter()
+            .map(|ending| keys::session(&ending.key))
+            .collect();
         let mut watched: Vec<String> = index.iter().map(|index| (*index).to_owned()).collect();
         watched.extend(names.iter().cloned());
         let mut reads = vec![match index {
@@ -315,7 +325,9 @@ impl Steps for Watched {
             let (mut writes, mut found) = (Vec::new(), Vec::new());
             for (ending, name) in sessions.iter().zip(&names) {
                 let wanted = |record: &Record| {
-                    ending.entry.is_none_or(|entry| entry.handle == record.handle)
+                    ending
+                        .entry
+                        .is_none_or(|entry| entry.handle == record.handle)
                 };
                 found.push(match self.present(at)? {
                     Present::Alive(record) if wanted(&record) => {

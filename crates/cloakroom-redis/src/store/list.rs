@@ -39,8 +39,15 @@ impl RedisStore {
         subject: &Subject,
     ) -> Result<(Vec<(Entry, Box<Record>)>, Vec<Entry>, UnixMillis), Error> {
         let entries = self.entries(subject).await?;
-        let mut commands = vec![wire::command::<&str>("TIME", []), wire::command("GET", [EPOCH])];
-        commands.extend(entries.iter().map(|entry| self.layout.read(&keys::session(&entry.key))));
+        let mut commands = vec![
+            wire::command::<&str>("TIME", []),
+            wire::command("GET", [EPOCH]),
+        ];
+        commands.extend(
+            entries
+                .iter()
+                .map(|entry| self.layout.read(&keys::session(&entry.key))),
+        );
         let mut replies = self.wire.send(Lane::Main, commands).await?.into_iter();
         let now = time(replies.next().unwrap_or_default())?;
         let epoch = wire::bytes(replies.next().unwrap_or_default())?;
@@ -70,7 +77,9 @@ impl RedisStore {
         let members = wire::array(reply)?.into_iter();
         let members = members.map(|member| Ok(wire::bytes(member)?.unwrap_or_default()));
         let members = members.collect::<Result<Vec<_>, Error>>()?;
-        let entries = members.iter().filter_map(|member| Entry::decode(subject, member));
+        let entries = members
+            .iter()
+            .filter_map(|member| Entry::decode(subject, member));
         Ok(entries.collect())
     }
 
@@ -104,7 +113,11 @@ impl RedisStore {
             if endings.is_empty() {
                 return Ok(false);
             }
-            let found = self.steps.end(Some(&index), &endings, None).await?.unwrap_or_default();
+            let found = self
+                .steps
+                .end(Some(&index), &endings, None)
+                .await?
+                .unwrap_or_default();
             if found.contains(&Found::Alive) {
                 return Ok(true);
             }

@@ -54,7 +54,11 @@ impl RedisStore {
     pub(super) async fn read(&self, key: &StoredKey) -> Result<(Present, UnixMillis), Error> {
         let read = self.read_once(key).await;
         let retry = matches!(&read, Err(failure) if failure.class() == Class::Unreachable);
-        let (present, now) = if retry { self.read_once(key).await? } else { read? };
+        let (present, now) = if retry {
+            self.read_once(key).await?
+        } else {
+            read?
+        };
         if matches!(present, Present::Absent(_) | Present::Forward(_)) {
             self.recent.forget(key);
         }
@@ -80,9 +84,9 @@ impl RedisStore {
             _ if kept == Kept::Nothing => UnixMillis::default(),
             // It was there for the first command and is over for the second.
             NO_KEY => deadline,
-            left if left >= 0 => deadline.saturating_sub(std::time::Duration::from_millis(
-                left.cast_unsigned(),
-            )),
+            left if left >= 0 => {
+                deadline.saturating_sub(std::time::Duration::from_millis(left.cast_unsigned()))
+            }
             // The key lost its life; the times inside the record decide alone.
             _ => self.server_time().await?,
         };

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloakroom_core::id::{Handle, StoredKey};
-use cloakroom_core::record::{
-    Changes, Condition, NewSession, Rotation, SessionInfo, Subject,
-};
+use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Record};
 

@@ -59,7 +59,8 @@ impl RedisStore {
 /// Whether scripts can be used.
 async fn probe(wire: &dyn Wire, wanted: bool) -> Result<bool, Failure> {
     // A read of a key of ours: rights, and a cluster that is not whole, show here already.
-    wire.send(Lane::Main, vec![wire::command("GET", [EPOCH])]).await?;
+    wire.send(Lane::Main, vec![wire::command("GET", [EPOCH])])
+        .await?;
     if !wanted {
         return Ok(false);
     }

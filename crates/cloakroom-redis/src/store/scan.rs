@@ -63,7 +63,10 @@ impl RedisStore {
 
     async fn scan_keys(&self, at: u64, count: usize) -> Result<(u64, Vec<StoredKey>), Error> {
         let mut scan = wire::command("SCAN", [at]);
-        scan.arg("MATCH").arg(SESSIONS).arg("COUNT").arg(count.max(1));
+        scan.arg("MATCH")
+            .arg(SESSIONS)
+            .arg("COUNT")
+            .arg(count.max(1));
         let [reply] = wire::exactly(self.wire.send(Lane::Bulk, vec![scan]).await?)?;
         let [next, keys] = wire::exactly(wire::array(reply)?)?;
         let mut found = Vec::new();
@@ -143,7 +146,11 @@ impl RedisStore {
             }
         }
         let mut stats = Stats::default();
-        stats.sessions = if at == 0 { alive } else { alive * size / seen.max(1) };
+        stats.sessions = if at == 0 {
+            alive
+        } else {
+            alive * size / seen.max(1)
+        };
         stats.bytes = number(&memory, "used_memory");
         stats.bytes_limit = Some(number(&memory, "maxmemory")).filter(|limit| *limit > 0);
         stats.expired = number(&counters, "expired_keys");
@@ -164,7 +171,9 @@ fn part(keys: &[StoredKey], room: usize) -> usize {
     if cut > 0 {
         return cut;
     }
-    keys.iter().take_while(|key| rank(key) == rank(&keys[0])).count()
+    keys.iter()
+        .take_while(|key| rank(key) == rank(&keys[0]))
+        .count()
 }
 
 /// A place inside a batch: never 0, which means before all.
@@ -178,6 +187,9 @@ fn text(reply: Reply) -> Result<String, Error> {
 }
 
 fn number(info: &str, name: &str) -> u64 {
-    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or_default()
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|number| number.trim().parse().ok())
+        .unwrap_or_default()
 }

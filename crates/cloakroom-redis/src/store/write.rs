@@ -54,7 +54,11 @@ impl RedisStore {
         let mut hint = self.recent.get(key);
         let mut turn = None;
         for _ in 0..TRIES {
-            match self.steps.apply(&at, hint.as_deref(), changes, condition).await? {
+            match self
+                .steps
+                .apply(&at, hint.as_deref(), changes, condition)
+                .await?
+            {
                 Tried::Done {
                     version,
                     increments,
@@ -162,7 +166,9 @@ impl RedisStore {
             old: Some(Old {
                 key: at,
                 record: before,
-                grace: u64::try_from(grace).ok().filter(|_| rotation.login.is_none()),
+                grace: u64::try_from(grace)
+                    .ok()
+                    .filter(|_| rotation.login.is_none()),
             }),
             login: rotation.login.is_some(),
             limit: limit(most),
@@ -304,7 +310,10 @@ fn limit(most: Option<MaxSessions>) -> usize {
 }
 
 fn is_about_fields(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Limit { .. } | ErrorKind::NotAnInteger { .. })
+    matches!(
+        error.kind(),
+        ErrorKind::Limit { .. } | ErrorKind::NotAnInteger { .. }
+    )
 }
 
 /// A session of a subject lives under the subject's tag.

@@ -43,7 +43,10 @@ impl RedisExclusive {
         let permits = Arc::clone(&spares.permits).acquire_owned();
         let permit = tokio::time::timeout(opener.timeout(), permits).await;
         let Ok(Ok(permit)) = permit else {
-            return Err(Failure::new(Class::Timeout, "no connection was free in time"));
+            return Err(Failure::new(
+                Class::Timeout,
+                "no connection was free in time",
+            ));
         };
         let idle = spares.idle.lock().pop();
         let connection = match idle {

@@ -65,13 +65,9 @@ impl Wire for RedisWire {
         let slot = self.slot(lane);
         let (generation, mut connection) = slot.connection(&self.opener).await?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
-        let sent = tokio::time::timeout(
-            self.opener.timeout(),
-            transmit(&mut connection, commands),
-        );
-        let answer = match sent.await {
-            Ok(answer) => answer,
-            Err(_) => return Err(Failure::new(Class::Timeout, "no answer in time")),
+        let sent = tokio::time::timeout(self.opener.timeout(), transmit(&mut connection, commands));
+        let Ok(answer) = sent.await else {
+            return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
         match answer {

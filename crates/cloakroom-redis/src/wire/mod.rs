@@ -44,7 +44,10 @@ pub(crate) trait Exclusive: Send {
 }
 
 /// A command from its words.
-pub(crate) fn command<A: redis::ToRedisArgs>(name: &str, args: impl IntoIterator<Item = A>) -> Command {
+pub(crate) fn command<A: redis::ToRedisArgs>(
+    name: &str,
+    args: impl IntoIterator<Item = A>,
+) -> Command {
     let mut command = redis::cmd(name);
     for arg in args {
         command.arg(arg);

@@ -54,7 +54,11 @@ impl Opener {
             None => Client::open(info),
             Some(path) => {
                 let ca = std::fs::read(path).map_err(|_| {
-                    invalid("store ca", &path.display().to_string(), "name a readable PEM file")
+                    invalid(
+                        "store ca",
+                        &path.display().to_string(),
+                        "name a readable PEM file",
+                    )
                 })?;
                 let certificates = TlsCertificates {
                     client_tls: None,
@@ -63,7 +67,13 @@ impl Opener {
                 Client::build_with_tls(info, certificates)
             }
         };
-        let wrong = |_| invalid("store ca", "(its contents)", "name a PEM file with a CA in it");
+        let wrong = |_| {
+            invalid(
+                "store ca",
+                "(its contents)",
+                "name a PEM file with a CA in it",
+            )
+        };
         Ok(Self {
             client: client.map_err(wrong)?,
             config: AsyncConnectionConfig::new()
@@ -80,7 +90,9 @@ impl Opener {
 
     /// Opens one. Its failure names the address.
     pub(super) async fn open(&self) -> Result<MultiplexedConnection, Failure> {
-        let opening = self.client.get_multiplexed_async_connection_with_config(&self.config);
+        let opening = self
+            .client
+            .get_multiplexed_async_connection_with_config(&self.config);
         let failure = match tokio::time::timeout(self.timeout, opening).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => Failure::of(&error),
@@ -93,8 +105,16 @@ impl Opener {
 fn connection_addr(address: &Address) -> ConnectionAddr {
     match address {
         Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        Address::Tcp { host, port, tls: false } => ConnectionAddr::Tcp(host.clone(), *port),
-        Address::Tcp { host, port, tls: true } => ConnectionAddr::TcpTls {
+        Address::Tcp {
+            host,
+            port,
+            tls: false,
+        } => ConnectionAddr::Tcp(host.clone(), *port),
+        Address::Tcp {
+            host,
+            port,
+            tls: true,
+        } => ConnectionAddr::TcpTls {
             host: host.clone(),
             port: *port,
             insecure: false,

@@ -11,8 +11,12 @@ use tokio::sync::Semaphore;
 
 use crate::server::Server;
 
-/// A user who may do what docs/formats/redis-keys.md lists, and run no script.
-const NO_SCRIPTS: &str = "user app on >secret ~session:* ~subject:* ~session-epoch +@all -@scripting";
+/// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
+const RIGHTS: &str = "~session:* ~subject:* ~session-epoch -@all +select +get +set +exists +pttl \
+    +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
+    +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
+const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
+const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
 
 #[test]
 fn packed() {
@@ -21,19 +25,42 @@ fn packed() {
 
 #[test]
 fn fields() {
-    check(&Server::start(&[]), |server, number| server.url(number, "&layout=fields"));
+    check(&Server::start(&[]), |server, number| {
+        server.url(number, "&layout=fields")
+    });
 }
 
 #[test]
 fn packed_without_scripting() {
-    check(&without_scripting(), |server, number| {
-        format!("redis://app:secret@127.0.0.1:{}/{number}?timeout=30000", server.port)
+    check(&with_rights(NO_SCRIPTS), |server, number| {
+        format!(
+            "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
+            server.port
+        )
     });
 }
 
 #[test]
 fn fields_without_scripting() {
-    check(&without_scripting(), |server, number| {
+    check(&with_rights(NO_SCRIPTS), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&layout=fields")
+    });
+}
+
+#[test]
+fn packed_with_no_more_rights_than_it_needs() {
+    check(&with_rights(SCRIPTS), |server, number| {
+        format!(
+            "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
+            server.port
+        )
+    });
+}
+
+#[test]
+fn fields_with_no_more_rights_than_it_needs() {
+    check(&with_rights(SCRIPTS), |server, number| {
         let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
         format!("{base}?timeout=30000&layout=fields")
     });
@@ -41,12 +68,15 @@ fn fields_without_scripting() {
 
 #[test]
 fn packed_over_tls_with_a_password() {
-    check(&Server::start_tls(&["--requirepass", "p@ss/word"]), |server, number| {
-        let ca = server.directory.join("ca.pem");
-        let port = server.tls_port.expect("it speaks TLS");
-        let base = format!("rediss://:p%40ss%2Fword@127.0.0.1:{port}/{number}");
-        format!("{base}?timeout=30000&ca={}", ca.display())
-    });
+    check(
+        &Server::start_tls(&["--requirepass", "p@ss/word"]),
+        |server, number| {
+            let ca = server.directory.join("ca.pem");
+            let port = server.tls_port.expect("it speaks TLS");
+            let base = format!("rediss://:p%40ss%2Fword@127.0.0.1:{port}/{number}");
+            format!("{base}?timeout=30000&ca={}", ca.display())
+        },
+    );
 }
 
 #[test]
@@ -60,14 +90,18 @@ fn fields_over_resp3() {
 fn packed_over_a_unix_socket() {
     check(&Server::start(&[]), |server, number| {
         let socket = server.directory.join("redis.sock");
-        format!("unix:{}?db={number}&timeout=30000&protocol=resp3", socket.display())
+        format!(
+            "unix:{}?db={number}&timeout=30000&protocol=resp3",
+            socket.display()
+        )
     });
 }
 
-fn without_scripting() -> Server {
-    let user: Vec<&str> = NO_SCRIPTS.split(' ').skip(1).collect();
-    let mut settings = vec!["--user"];
-    settings.extend(user);
+/// A server whose user `app` has just the rights that are documented.
+fn with_rights(special: &str) -> Server {
+    let mut settings = vec!["--user", "app", "on", ">secret"];
+    settings.extend(RIGHTS.split_whitespace());
+    settings.extend(special.split_whitespace());
     Server::start(&settings)
 }
 
@@ -106,8 +140,16 @@ fn check(server: &Server, url: impl Fn(&Server, usize) -> String) {
         }
         Report(results)
     });
-    let kept = report.0.iter().filter(|(_, verdict)| *verdict == Verdict::Kept).count();
-    let left_out = report.0.iter().filter(|(_, verdict)| *verdict == Verdict::LeftOut).count();
+    let kept = report
+        .0
+        .iter()
+        .filter(|(_, verdict)| *verdict == Verdict::Kept)
+        .count();
+    let left_out = report
+        .0
+        .iter()
+        .filter(|(_, verdict)| *verdict == Verdict::LeftOut)
+        .count();
     println!("{kept} kept, {left_out} left out\n{report}");
     assert!(report.is_kept(), "{report}");
     assert!(kept >= 60, "only {kept} cases ran");
@@ -123,7 +165,9 @@ impl StoreFactory for Factory {
     fn fresh(&self) -> BoxFuture<Fresh> {
         let url = self.urls[self.next.fetch_add(1, Ordering::SeqCst)].clone();
         Box::pin(async move {
-            let store = RedisStore::open(&url).await.expect("the test's server answers");
+            let store = RedisStore::open(&url)
+                .await
+                .expect("the test's server answers");
             Fresh {
                 store: Arc::new(store),
                 time: Time::Real(|time| Box::pin(tokio::time::sleep(time))),

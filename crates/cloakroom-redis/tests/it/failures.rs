@@ -12,21 +12,96 @@ use crate::server::{Server, free_port};
 
 /// A server's answer; its class; the core's kind; whether trying again may help.
 const ANSWERS: &[(&str, Class, ErrorKind, bool)] = &[
-    ("-OOM command not allowed when used memory > 'maxmemory'.", Class::Full, ErrorKind::StoreFull, true),
-    ("-READONLY You can't write against a read only replica.", Class::ReadOnly, ErrorKind::StoreUnavailable, true),
-    ("-LOADING Redis is loading the dataset in memory", Class::Loading, ErrorKind::StoreUnavailable, true),
-    ("-MISCONF Redis is configured to save RDB snapshots", Class::CannotSave, ErrorKind::StoreUnavailable, true),
-    ("-CLUSTERDOWN Hash slot not served", Class::Down, ErrorKind::StoreUnavailable, true),
-    ("-MASTERDOWN Link with MASTER is down", Class::Down, ErrorKind::StoreUnavailable, true),
-    ("-TRYAGAIN Multiple keys request during rehashing of slot", Class::Moving, ErrorKind::StoreUnavailable, true),
-    ("-MOVED 3999 127.0.0.1:6381", Class::Moving, ErrorKind::StoreUnavailable, true),
-    ("-NOREPLICAS Not enough good replicas to write.", Class::NoReplicas, ErrorKind::StoreUnavailable, true),
-    ("-BUSY Redis is busy running a script.", Class::Busy, ErrorKind::StoreUnavailable, true),
-    ("-NOAUTH Authentication required.", Class::Credentials, ErrorKind::StoreRefused, false),
-    ("-NOPERM this user has no permissions", Class::Permission, ErrorKind::StoreRefused, false),
-    ("-WRONGTYPE Operation against a key", Class::Foreign, ErrorKind::StoreRefused, false),
-    ("-CROSSSLOT Keys in request don't hash to the same slot", Class::CrossSlot, ErrorKind::StoreRefused, false),
-    ("-ERR unknown command", Class::Protocol, ErrorKind::StoreRefused, false),
+    (
+        "-OOM command not allowed when used memory > 'maxmemory'.",
+        Class::Full,
+        ErrorKind::StoreFull,
+        true,
+    ),
+    (
+        "-READONLY You can't write against a read only replica.",
+        Class::ReadOnly,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-LOADING Redis is loading the dataset in memory",
+        Class::Loading,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-MISCONF Redis is configured to save RDB snapshots",
+        Class::CannotSave,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-CLUSTERDOWN Hash slot not served",
+        Class::Down,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-MASTERDOWN Link with MASTER is down",
+        Class::Down,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-TRYAGAIN Multiple keys request during rehashing of slot",
+        Class::Moving,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-MOVED 3999 127.0.0.1:6381",
+        Class::Moving,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-NOREPLICAS Not enough good replicas to write.",
+        Class::NoReplicas,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-BUSY Redis is busy running a script.",
+        Class::Busy,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-NOAUTH Authentication required.",
+        Class::Credentials,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-NOPERM this user has no permissions",
+        Class::Permission,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-WRONGTYPE Operation against a key",
+        Class::Foreign,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-CROSSSLOT Keys in request don't hash to the same slot",
+        Class::CrossSlot,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-ERR unknown command",
+        Class::Protocol,
+        ErrorKind::StoreRefused,
+        false,
+    ),
     (":7", Class::Protocol, ErrorKind::StoreRefused, false),
 ];
 
@@ -42,7 +117,10 @@ fn each_answer_has_its_class() {
                 let key = ids.key(None);
                 let errors = [
                     store.load(&key).await.expect_err(line),
-                    store.create(&key, &ids.new_session(None)).await.expect_err(line),
+                    store
+                        .create(&key, &ids.new_session(None))
+                        .await
+                        .expect_err(line),
                     store.touch(&[key]).await.expect_err(line),
                     store.stats().await.expect_err(line),
                 ];
@@ -73,18 +151,66 @@ fn what_is_wrong_is_told_at_the_start() {
     let stranger = other.directory.join("ca.pem").display().to_string();
     let trusted = tls.directory.join("ca.pem").display().to_string();
     let cases = [
-        ("no password", format!("redis://127.0.0.1:{}", plain.port), Class::Credentials),
-        ("a wrong password", format!("redis://:wrong@127.0.0.1:{}", plain.port), Class::Credentials),
-        ("nobody there", format!("redis://127.0.0.1:{}", free_port()), Class::Unreachable),
-        ("no socket", "unix:/nowhere/redis.sock".to_owned(), Class::Unreachable),
-        ("a silent server", format!("redis://127.0.0.1:{silent_port}?timeout=200"), Class::Unreachable),
-        ("a web server", format!("redis://127.0.0.1:{web}"), Class::Protocol),
-        ("an unknown CA", format!("rediss://127.0.0.1:{tls_port}"), Class::Untrusted),
-        ("another CA", format!("rediss://127.0.0.1:{tls_port}?ca={stranger}"), Class::Untrusted),
-        ("TLS to a plain port", format!("rediss://127.0.0.1:{}?ca={trusted}", tls.port), Class::Unreachable),
-        ("plain to a TLS port", format!("redis://127.0.0.1:{tls_port}"), Class::Unreachable),
-        ("no such database", format!("redis://:secret@127.0.0.1:{}/600", plain.port), Class::Protocol),
-        ("half a cluster", format!("redis://127.0.0.1:{}", cluster.port), Class::Down),
+        (
+            "no password",
+            format!("redis://127.0.0.1:{}", plain.port),
+            Class::Credentials,
+        ),
+        (
+            "a wrong password",
+            format!("redis://:wrong@127.0.0.1:{}", plain.port),
+            Class::Credentials,
+        ),
+        (
+            "nobody there",
+            format!("redis://127.0.0.1:{}", free_port()),
+            Class::Unreachable,
+        ),
+        (
+            "no socket",
+            "unix:/nowhere/redis.sock".to_owned(),
+            Class::Unreachable,
+        ),
+        (
+            "a silent server",
+            format!("redis://127.0.0.1:{silent_port}?timeout=200"),
+            Class::Unreachable,
+        ),
+        (
+            "a web server",
+            format!("redis://127.0.0.1:{web}"),
+            Class::Protocol,
+        ),
+        (
+            "an unknown CA",
+            format!("rediss://127.0.0.1:{tls_port}"),
+            Class::Untrusted,
+        ),
+        (
+            "another CA",
+            format!("rediss://127.0.0.1:{tls_port}?ca={stranger}"),
+            Class::Untrusted,
+        ),
+        (
+            "TLS to a plain port",
+            format!("rediss://127.0.0.1:{}?ca={trusted}", tls.port),
+            Class::Unreachable,
+        ),
+        (
+            "plain to a TLS port",
+            format!("redis://127.0.0.1:{tls_port}"),
+            Class::Unreachable,
+        ),
+        (
+            "no such database",
+            format!("redis://:secret@127.0.0.1:{}/600", plain.port),
+            Class::Protocol,
+        ),
+        (
+            "half a cluster",
+            format!("redis://127.0.0.1:{}", cluster.port),
+            Class::Down,
+        ),
     ];
     kit::run(async {
         for (name, url, class) in cases {
@@ -93,9 +219,19 @@ fn what_is_wrong_is_told_at_the_start() {
             println!("{name}: {found}");
             assert_eq!(found.class(), class, "{name}: {error:?}");
             let text = found.to_string();
-            let host = if url.starts_with("unix") { "/nowhere/redis.sock" } else { "127.0.0.1:" };
-            assert!(text.contains(host), "{name}: {text} does not name the server");
-            assert!(!text.contains("wrong") && !text.contains("secret"), "{text}");
+            let host = if url.starts_with("unix") {
+                "/nowhere/redis.sock"
+            } else {
+                "127.0.0.1:"
+            };
+            assert!(
+                text.contains(host),
+                "{name}: {text} does not name the server"
+            );
+            assert!(
+                !text.contains("wrong") && !text.contains("secret"),
+                "{text}"
+            );
         }
     });
 }
@@ -137,10 +273,15 @@ fn a_password_is_not_shown() {
 fn a_full_server_is_told_from_a_broken_one() {
     let server = Server::start(&[]);
     kit::run(async {
-        let store = RedisStore::open(&server.url(0, "")).await.expect("it opens");
+        let store = RedisStore::open(&server.url(0, ""))
+            .await
+            .expect("it opens");
         let ids = Ids::new();
         let key = ids.key(None);
-        store.create(&key, &ids.new_session(None)).await.expect("there is room");
+        store
+            .create(&key, &ids.new_session(None))
+            .await
+            .expect("there is room");
         server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
         let error = store.create(&ids.key(None), &ids.new_session(None)).await;
         let error = error.expect_err("there is no room");
@@ -152,7 +293,9 @@ fn a_full_server_is_told_from_a_broken_one() {
 
 pub(crate) fn failure(error: &Error) -> &Failure {
     let source = std::error::Error::source(error).expect("the error has a source");
-    source.downcast_ref().expect("it is a failure of this crate")
+    source
+        .downcast_ref()
+        .expect("it is a failure of this crate")
 }
 
 fn web_server() -> u16 {

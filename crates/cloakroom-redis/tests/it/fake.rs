@@ -32,7 +32,9 @@ fn serve(stream: TcpStream, line: &str) -> Option<()> {
         }
         let probing = words.first().is_some_and(|word| word == "EVAL")
             && words.get(1).is_some_and(|text| text == "return 1");
-        let greeting = words.first().is_some_and(|word| GREETING.contains(&&**word));
+        let greeting = words
+            .first()
+            .is_some_and(|word| GREETING.contains(&&**word));
         let epoch = words.first().is_some_and(|word| word == "GET") && !greeted;
         let answer = if probing {
             ":1"

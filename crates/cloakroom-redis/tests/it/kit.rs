@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use cloakroom_core::policy::MaxSessions;
-use cloakroom_core::record::{
-    Changes, Fields, Keep, Login, NewSession, Rotation, Subject, Value,
-};
-use cloakroom_core::{Codec, Handle, Lifetimes, OsEntropy, SessionId, StoredKey};
 use cloakroom_core::id::SlotTag;
+use cloakroom_core::policy::MaxSessions;
+use cloakroom_core::record::{Changes, Fields, Keep, Login, NewSession, Rotation, Subject, Value};
+use cloakroom_core::{Codec, Handle, Lifetimes, OsEntropy, SessionId, StoredKey};
 
 /// Makes keys and sessions.
 pub(crate) struct Ids;
@@ -22,7 +20,9 @@ impl Ids {
             || SlotTag::random(&OsEntropy).expect("there is entropy"),
             SlotTag::of_subject,
         );
-        SessionId::generate(tag, &OsEntropy).expect("there is entropy").key()
+        SessionId::generate(tag, &OsEntropy)
+            .expect("there is entropy")
+            .key()
     }
 
     pub(crate) fn new_session(&self, subject: Option<&Subject>) -> NewSession {

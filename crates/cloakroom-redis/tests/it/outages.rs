@@ -39,7 +39,11 @@ fn a_reply_belongs_to_its_caller() {
                     for number in 0..LOADS {
                         let mix = (task * LOADS + number).wrapping_mul(0x9e37_79b9) >> 7;
                         let (key, handle) = &handles[mix % SESSIONS];
-                        let polls = if mix.is_multiple_of(3) { 1 + mix % 4 } else { usize::MAX };
+                        let polls = if mix.is_multiple_of(3) {
+                            1 + mix % 4
+                        } else {
+                            usize::MAX
+                        };
                         match cancel_after(polls, store.load(key)).await {
                             None => dropped += 1,
                             Some(found) => match found.expect("it answers") {
@@ -64,7 +68,10 @@ fn a_reply_belongs_to_its_caller() {
     });
     println!("{answered} loads answered, {dropped} dropped");
     assert_eq!(answered + dropped, TASKS * LOADS);
-    assert!(dropped > TASKS * LOADS / 100, "hardly any load was dropped half-way");
+    assert!(
+        dropped > TASKS * LOADS / 100,
+        "hardly any load was dropped half-way"
+    );
 }
 
 /// A server that forgot the scripts (a restart, a failover) is sent them again.
@@ -72,14 +79,22 @@ fn a_reply_belongs_to_its_caller() {
 fn scripts_are_sent_again() {
     let server = Server::start(&[]);
     kit::run(async {
-        let store = RedisStore::open(&server.url(0, "")).await.expect("it opens");
+        let store = RedisStore::open(&server.url(0, ""))
+            .await
+            .expect("it opens");
         let ids = Ids::new();
         for _ in 0..3 {
             server.cli(&["SCRIPT", "FLUSH"]);
             let key = ids.key(None);
-            store.create(&key, &ids.new_session(None)).await.expect("created");
+            store
+                .create(&key, &ids.new_session(None))
+                .await
+                .expect("created");
             server.cli(&["SCRIPT", "FLUSH"]);
-            store.apply(&key, &kit::sets("a", "1"), &Default::default()).await.expect("applied");
+            store
+                .apply(&key, &kit::sets("a", "1"), &Default::default())
+                .await
+                .expect("applied");
         }
     });
 }
@@ -89,10 +104,15 @@ fn scripts_are_sent_again() {
 fn broken_connections_are_opened_again() {
     let server = Server::start(&[]);
     kit::run(async {
-        let store = RedisStore::open(&server.url(0, "")).await.expect("it opens");
+        let store = RedisStore::open(&server.url(0, ""))
+            .await
+            .expect("it opens");
         let ids = Ids::new();
         let key = ids.key(None);
-        store.create(&key, &ids.new_session(None)).await.expect("created");
+        store
+            .create(&key, &ids.new_session(None))
+            .await
+            .expect("created");
         for _ in 0..5 {
             server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
             let found = store.load(&key).await.expect("a read is tried once more");
@@ -111,7 +131,10 @@ fn a_hung_server_holds_nobody() {
         let store = RedisStore::open(&url).await.expect("it opens");
         let ids = Ids::new();
         let key = ids.key(None);
-        store.create(&key, &ids.new_session(None)).await.expect("created");
+        store
+            .create(&key, &ids.new_session(None))
+            .await
+            .expect("created");
         server.signal("STOP");
         for _ in 0..8 {
             let error = store.load(&key).await.expect_err("the server hangs");

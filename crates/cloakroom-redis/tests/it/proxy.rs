@@ -15,7 +15,9 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
         let proxy = Self {
             port: listener.local_addr().expect("it is bound").port(),
             trips: Arc::default(),

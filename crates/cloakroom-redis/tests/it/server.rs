@@ -64,7 +64,10 @@ impl Server {
 
     /// Its URL with these parameters.
     pub(crate) fn url(&self, database: usize, parameters: &str) -> String {
-        format!("redis://127.0.0.1:{}/{database}?timeout=30000{parameters}", self.port)
+        format!(
+            "redis://127.0.0.1:{}/{database}?timeout=30000{parameters}",
+            self.port
+        )
     }
 
     /// Runs redis-cli, and gives what it printed.
@@ -82,7 +85,10 @@ impl Server {
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the server can be signalled");
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "the server can be signalled"
+        );
     }
 
     fn wait_until_it_answers(&self) {

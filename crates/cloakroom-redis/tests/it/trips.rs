@@ -35,7 +35,12 @@ const TABLE: &[(&str, [usize; 4])] = &[
 fn every_operation_keeps_its_budget() {
     let server = Server::start(&[]);
     kit::run(async {
-        let ways = ["", "&layout=fields", "&scripts=never", "&scripts=never&layout=fields"];
+        let ways = [
+            "",
+            "&layout=fields",
+            "&scripts=never",
+            "&scripts=never&layout=fields",
+        ];
         let mut measured = Vec::new();
         for (number, way) in ways.iter().enumerate() {
             measured.push(measure(&server, number, way).await);
@@ -58,7 +63,9 @@ async fn measure(server: &Server, database: usize, way: &str) -> Vec<(&'static s
     let parameters = format!("?timeout=30000&connections=1{way}");
     let url = format!("redis://127.0.0.1:{}/{database}{parameters}", proxy.port);
     let store = RedisStore::open(&url).await.expect("it opens");
-    let other = RedisStore::open(&server.url(database, way)).await.expect("it opens");
+    let other = RedisStore::open(&server.url(database, way))
+        .await
+        .expect("it opens");
     let ids = Ids::new();
     let user = kit::subject("alice");
     warm_up(&store, &ids).await;
@@ -74,31 +81,61 @@ async fn measure(server: &Server, database: usize, way: &str) -> Vec<(&'static s
     let key = ids.key(None);
     trips!("create", store.create(&key, &ids.new_session(None)));
     let owned = ids.key(Some(&user));
-    trips!("create of a subject", store.create(&owned, &ids.new_session(Some(&user))));
+    trips!(
+        "create of a subject",
+        store.create(&owned, &ids.new_session(Some(&user)))
+    );
     trips!("load", store.load(&key));
     trips!("load of nothing", store.load(&ids.key(None)));
     let changes = kit::sets("cart", "coat");
-    trips!("apply after load", store.apply(&key, &changes, &Default::default()));
-    trips!("apply again", store.apply(&key, &changes, &Default::default()));
+    trips!(
+        "apply after load",
+        store.apply(&key, &changes, &Default::default())
+    );
+    trips!(
+        "apply again",
+        store.apply(&key, &changes, &Default::default())
+    );
     let foreign = ids.key(None);
-    other.create(&foreign, &ids.new_session(None)).await.expect("created");
-    trips!("apply by another process", store.apply(&foreign, &changes, &Default::default()));
-    other.apply(&key, &changes, &Default::default()).await.expect("applied");
-    trips!("apply that meets another's write", store.apply(&key, &changes, &Default::default()));
+    other
+        .create(&foreign, &ids.new_session(None))
+        .await
+        .expect("created");
+    trips!(
+        "apply by another process",
+        store.apply(&foreign, &changes, &Default::default())
+    );
+    other
+        .apply(&key, &changes, &Default::default())
+        .await
+        .expect("applied");
+    trips!(
+        "apply that meets another's write",
+        store.apply(&key, &changes, &Default::default())
+    );
     trips!("touch of three", store.touch(&[key, owned, foreign]));
     let moved = StoredKey::from_parts(key.tag(), *ids.key(None).hash());
     loaded(&store, &key).await;
-    trips!("rotate after load", store.rotate(&key, &moved, &Default::default()));
+    trips!(
+        "rotate after load",
+        store.rotate(&key, &moved, &Default::default())
+    );
     loaded(&store, &moved).await;
     let home = ids.key(Some(&user));
-    trips!("login after load", store.rotate(&moved, &home, &kit::login(&user, None)));
+    trips!(
+        "login after load",
+        store.rotate(&moved, &home, &kit::login(&user, None))
+    );
     loaded(&store, &foreign).await;
     let cap = Some(MaxSessions {
         limit: 5,
         on_excess: OnExcess::RevokeOldest,
     });
     let second = ids.key(Some(&user));
-    trips!("login within a cap", store.rotate(&foreign, &second, &kit::login(&user, cap)));
+    trips!(
+        "login within a cap",
+        store.rotate(&foreign, &second, &kit::login(&user, cap))
+    );
     loaded(&store, &second).await;
     trips!("destroy after load", store.destroy(&second));
     let listed = trips!("of_subject", store.of_subject(&user));
@@ -113,8 +150,14 @@ async fn measure(server: &Server, database: usize, way: &str) -> Vec<(&'static s
 /// Opens connections and sends every script once, which costs its trips once in a server's life.
 async fn warm_up(store: &RedisStore, ids: &Ids) {
     let key = ids.key(None);
-    store.create(&key, &ids.new_session(None)).await.expect("created");
-    store.apply(&key, &kit::sets("a", "1"), &Default::default()).await.expect("applied");
+    store
+        .create(&key, &ids.new_session(None))
+        .await
+        .expect("created");
+    store
+        .apply(&key, &kit::sets("a", "1"), &Default::default())
+        .await
+        .expect("applied");
     store.touch(&[key]).await.expect("touched");
     store.destroy(&key).await.expect("destroyed");
 }

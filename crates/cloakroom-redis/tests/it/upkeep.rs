@@ -11,7 +11,12 @@ use cloakroom_redis::RedisStore;
 use crate::kit::{self, Ids};
 use crate::server::Server;
 
-const WAYS: [&str; 4] = ["", "&layout=fields", "&scripts=never", "&scripts=never&layout=fields"];
+const WAYS: [&str; 4] = [
+    "",
+    "&layout=fields",
+    "&scripts=never",
+    "&scripts=never&layout=fields",
+];
 
 /// Every key but the epoch ends by itself, at the session's own deadline.
 #[test]
@@ -19,26 +24,43 @@ fn every_key_has_an_end() {
     let server = Server::start(&[]);
     kit::run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
-            let store = RedisStore::open(&server.url(database, way)).await.expect("it opens");
+            let store = RedisStore::open(&server.url(database, way))
+                .await
+                .expect("it opens");
             let ids = Ids::new();
             let user = kit::subject("alice");
             let key = ids.key(None);
-            store.create(&key, &ids.new_session(None)).await.expect("created");
+            store
+                .create(&key, &ids.new_session(None))
+                .await
+                .expect("created");
             let home = ids.key(Some(&user));
-            store.rotate(&key, &home, &kit::login(&user, None)).await.expect("rotated");
-            store.apply(&home, &kit::sets("a", "1"), &Default::default()).await.expect("applied");
+            store
+                .rotate(&key, &home, &kit::login(&user, None))
+                .await
+                .expect("rotated");
+            store
+                .apply(&home, &kit::sets("a", "1"), &Default::default())
+                .await
+                .expect("applied");
             store.touch(&[home]).await.expect("touched");
             let number = database.to_string();
             let names = server.cli(&["-n", &number, "--raw", "KEYS", "*"]);
             let mut ends = Vec::new();
             for name in names.lines().filter(|name| *name != "session-epoch") {
-                let left: i64 = server.cli(&["-n", &number, "TTL", name]).parse().expect("a number");
+                let left: i64 = server
+                    .cli(&["-n", &number, "TTL", name])
+                    .parse()
+                    .expect("a number");
                 ends.push((name.split(':').next().unwrap_or_default().to_owned(), left));
             }
             ends.sort();
             let near = |left: i64, limit: i64| left <= limit && left > limit - 60;
             assert_eq!(ends.len(), 3, "{way}: {ends:?}");
-            assert!(near(ends[0].1, limits::TOMBSTONE.as_secs() as i64), "{way}: {ends:?}");
+            assert!(
+                near(ends[0].1, limits::TOMBSTONE.as_secs() as i64),
+                "{way}: {ends:?}"
+            );
             assert!(near(ends[1].1, 1800), "{way}: {ends:?}");
             assert!(near(ends[2].1, 28_800), "{way}: {ends:?}");
         }
@@ -51,26 +73,40 @@ fn an_index_forgets_what_is_gone() {
     let server = Server::start(&[]);
     kit::run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
-            let store = RedisStore::open(&server.url(database, way)).await.expect("it opens");
+            let store = RedisStore::open(&server.url(database, way))
+                .await
+                .expect("it opens");
             let ids = Ids::new();
             let user = kit::subject("alice");
             let key = ids.key(Some(&user));
-            store.create(&key, &ids.new_session(Some(&user))).await.expect("created");
+            store
+                .create(&key, &ids.new_session(Some(&user)))
+                .await
+                .expect("created");
             let second = Lifetimes::fixed(Duration::from_secs(1)).expect("it is allowed");
             for _ in 0..20 {
                 let mut new = ids.new_session(Some(&user));
                 new.lifetimes = second;
-                store.create(&ids.key(Some(&user)), &new).await.expect("created");
+                store
+                    .create(&ids.key(Some(&user)), &new)
+                    .await
+                    .expect("created");
             }
             tokio::time::sleep(Duration::from_millis(1100)).await;
             let number = database.to_string();
             let index = server.cli(&["-n", &number, "--raw", "KEYS", "subject:*"]);
             let size = || -> usize {
-                server.cli(&["-n", &number, "ZCARD", &index]).parse().unwrap_or_default()
+                server
+                    .cli(&["-n", &number, "ZCARD", &index])
+                    .parse()
+                    .unwrap_or_default()
             };
             assert_eq!(size(), 21, "{way}: entries before anything else happens");
             let key = ids.key(Some(&user));
-            store.create(&key, &ids.new_session(Some(&user))).await.expect("created");
+            store
+                .create(&key, &ids.new_session(Some(&user)))
+                .await
+                .expect("created");
             assert!(size() < 20, "{way}: {} entries after a login", size());
             assert_eq!(store.of_subject(&user).await.expect("listed").len(), 2);
             assert_eq!(size(), 2, "{way}: entries");
@@ -84,7 +120,9 @@ fn a_lost_ttl_extends_nothing() {
     let server = Server::start(&[]);
     kit::run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
-            let store = RedisStore::open(&server.url(database, way)).await.expect("it opens");
+            let store = RedisStore::open(&server.url(database, way))
+                .await
+                .expect("it opens");
             let ids = Ids::new();
             let mut new = ids.new_session(None);
             new.lifetimes = Lifetimes::fixed(Duration::from_secs(1)).expect("it is allowed");
@@ -101,8 +139,14 @@ fn a_lost_ttl_extends_nothing() {
             let touched = store.touch(&[key]).await.expect("touched");
             assert_eq!(touched, 0, "{way}");
             let changes = kit::sets("a", "1");
-            let applied = store.apply(&key, &changes, &Default::default()).await.expect("applied");
-            assert!(matches!(applied, cloakroom_core::store::Applied::Absent(_)), "{way}");
+            let applied = store
+                .apply(&key, &changes, &Default::default())
+                .await
+                .expect("applied");
+            assert!(
+                matches!(applied, cloakroom_core::store::Applied::Absent(_)),
+                "{way}"
+            );
         }
     });
 }
@@ -113,20 +157,37 @@ fn a_lost_epoch_fails_closed() {
     let server = Server::start(&[]);
     kit::run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
-            let store = RedisStore::open(&server.url(database, way)).await.expect("it opens");
+            let store = RedisStore::open(&server.url(database, way))
+                .await
+                .expect("it opens");
             let ids = Ids::new();
             let (old, new) = (ids.key(None), ids.key(None));
-            store.create(&old, &ids.new_session(None)).await.expect("created");
+            store
+                .create(&old, &ids.new_session(None))
+                .await
+                .expect("created");
             store.revoke_all().await.expect("revoked");
-            store.create(&new, &ids.new_session(None)).await.expect("created");
+            store
+                .create(&new, &ids.new_session(None))
+                .await
+                .expect("created");
             server.cli(&["-n", &database.to_string(), "DEL", "session-epoch"]);
             for key in [old, new] {
                 let found = store.load(&key).await.expect("loaded");
                 assert_eq!(found, Lookup::Absent(Absence::Unknown), "{way}");
             }
             let another = ids.key(None);
-            store.create(&another, &ids.new_session(None)).await.expect("created");
-            assert!(matches!(store.load(&another).await.expect("loaded"), Lookup::Found(_)), "{way}");
+            store
+                .create(&another, &ids.new_session(None))
+                .await
+                .expect("created");
+            assert!(
+                matches!(
+                    store.load(&another).await.expect("loaded"),
+                    Lookup::Found(_)
+                ),
+                "{way}"
+            );
             for key in [old, new] {
                 let found = store.load(&key).await.expect("loaded");
                 assert_eq!(found, Lookup::Absent(Absence::Unknown), "{way}");
