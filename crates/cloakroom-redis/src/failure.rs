@@ -44,6 +44,8 @@ pub enum Class {
     Permission,
     /// `WRONGTYPE`, or a value under our prefix that no Cloakroom wrote.
     Foreign,
+    /// The sentinels know no master of this name.
+    UnknownMaster,
     /// `CROSSSLOT`: this server is part of a cluster and was opened as a single one.
     CrossSlot,
     /// `NOSCRIPT`: the script must be sent again. Never leaves this crate.
@@ -142,6 +144,11 @@ impl Class {
                 &["CROSSSLOT"],
                 false,
                 "the server is part of a cluster: use redis+cluster://",
+            ),
+            Self::UnknownMaster => (
+                &[],
+                false,
+                "correct the name after the hosts: SENTINEL MASTERS lists them",
             ),
             Self::NoScript => (&["NOSCRIPT"], true, "nothing: the script is sent again"),
             Self::Protocol => (

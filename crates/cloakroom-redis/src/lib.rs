@@ -16,6 +16,7 @@ mod head;
 mod keys;
 mod layout;
 mod recent;
+mod revoked;
 mod scripts;
 mod settings;
 mod steps;

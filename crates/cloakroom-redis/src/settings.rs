@@ -8,18 +8,23 @@ use url::Url;
 
 /// A parsed store URL. `Debug` shows no password.
 ///
-/// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`; after
-/// `?`, joined by `&`:
+/// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
+/// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
+/// TLS to all of them; the credentials are the servers'); after `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
 /// - `protocol=resp2|resp3` (resp2, which costs the client less)
 /// - `scripts=auto|never`: whether scripts are used where the server allows them (auto)
+/// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
+///   revocations before they are acknowledged (safe where there are replicas)
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub(crate) address: Address,
+    /// The server; or the sentinels, if `master` is theirs.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) master: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Password>,
     pub(crate) database: i64,
@@ -29,6 +34,8 @@ pub struct Settings {
     pub(crate) resp3: bool,
     pub(crate) scripts: bool,
     pub(crate) ca: Option<PathBuf>,
+    /// Whether replicas confirm what must not be lost; `None`: where there are any.
+    pub(crate) safe: Option<bool>,
 }
 
 /// How a session is kept.
@@ -63,6 +70,7 @@ impl std::fmt::Display for Address {
 }
 
 const PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
 const CONNECTIONS: usize = 2;
 const CONNECTIONS_MOST: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -74,20 +82,36 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::InvalidSetting`] that names the part, its value and the fix.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let url = Url::parse(text)
+        let (text, more_hosts) = first_host(text);
+        let url = Url::parse(&text)
             .map_err(|_| invalid("store", "(not a URL)", "write redis://host:6379/0"))?;
+        let mut path = url.path().trim_matches('/').splitn(2, '/');
+        let sentinel = url.scheme().ends_with("+sentinel");
+        let master = sentinel.then(|| path.next().map(decoded).unwrap_or_default());
+        if master.as_ref().is_some_and(String::is_empty) {
+            let fix = "write redis+sentinel://host:26379/master";
+            return Err(invalid("store master", "", fix));
+        }
         let mut settings = Self {
-            address: address(&url)?,
+            addresses: vec![address(&url)?],
+            master,
             user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
             password: url.password().map(|password| Password(decoded(password))),
-            database: database(&url)?,
+            database: database(&url, path.next().unwrap_or_default())?,
             layout: LayoutName::Packed,
             timeout: TIMEOUT,
             connections: CONNECTIONS,
             resp3: false,
             scripts: true,
             ca: None,
+            safe: None,
         };
+        for host in more_hosts {
+            let scheme = url.scheme();
+            let other = Url::parse(&format!("{scheme}://{host}"));
+            let other = other.map_err(|_| invalid("store host", &host, "write host:26379"))?;
+            settings.addresses.push(address(&other)?);
+        }
         for (name, value) in url.query_pairs() {
             settings.set(&name, &value)?;
         }
@@ -118,6 +142,10 @@ impl Settings {
                 let most = CONNECTIONS_MOST as u64;
                 self.connections = number(most, "store connections", "write 1 to 64")? as usize;
             }
+            ("durability", "safe" | "fast") => self.safe = Some(value == "safe"),
+            ("durability", _) => {
+                return Err(invalid("store durability", value, "write safe or fast"));
+            }
             ("ca", path) => self.ca = Some(path.into()),
             ("db", _) => {
                 let number = value.parse::<u16>();
@@ -126,7 +154,8 @@ impl Settings {
                     .into();
             }
             _ => {
-                let fix = "use layout, timeout, connections, protocol, scripts, ca or db";
+                let fix =
+                    "use layout, timeout, connections, protocol, scripts, durability, ca or db";
                 return Err(invalid("store parameter", name, fix));
             }
         }
@@ -141,15 +170,33 @@ fn address(url: &Url) -> Result<Address, Error> {
             port: url.port().unwrap_or(PORT),
             tls: scheme.ends_with("ss") || scheme == "valkeys",
         }),
+        scheme @ ("redis+sentinel" | "rediss+sentinel") => Ok(Address::Tcp {
+            host: host(url)?,
+            port: url.port().unwrap_or(SENTINEL_PORT),
+            tls: scheme.starts_with("rediss"),
+        }),
         "unix" | "redis+unix" if url.path().len() > 1 => {
             Ok(Address::Unix(decoded(url.path()).into()))
         }
         scheme => Err(invalid(
             "store scheme",
             scheme,
-            "use redis://, rediss:// or unix:/path",
+            "use redis://, rediss://, unix:/path or redis+sentinel://",
         )),
     }
+}
+
+/// The URL with its first host alone, and the other hosts: URLs know only one.
+fn first_host(text: &str) -> (String, Vec<String>) {
+    let Some((scheme, rest)) = text.split_once("+sentinel://") else {
+        return (text.to_owned(), Vec::new());
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let mut hosts = authority.split(',');
+    let first = hosts.next().unwrap_or_default();
+    let text = format!("{scheme}+sentinel://{first}{tail}");
+    (text, hosts.map(str::to_owned).collect())
 }
 
 fn host(url: &Url) -> Result<String, Error> {
@@ -159,11 +206,13 @@ fn host(url: &Url) -> Result<String, Error> {
     Ok(bare.to_owned())
 }
 
-fn database(url: &Url) -> Result<i64, Error> {
-    if url.scheme().contains("unix") {
-        return Ok(0);
-    }
-    match url.path().trim_matches('/') {
+fn database(url: &Url, after_master: &str) -> Result<i64, Error> {
+    let text = match url.scheme() {
+        scheme if scheme.contains("unix") => "",
+        scheme if scheme.ends_with("+sentinel") => after_master,
+        _ => url.path().trim_matches('/'),
+    };
+    match text {
         "" => Ok(0),
         text => match text.parse::<u16>() {
             Ok(number) => Ok(number.into()),

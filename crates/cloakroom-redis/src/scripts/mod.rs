@@ -22,6 +22,8 @@ pub(crate) struct Scripts {
 pub(crate) struct Script {
     text: String,
     hash: String,
+    /// Whether what it does must not be lost.
+    pub(crate) safe: bool,
 }
 
 impl Scripts {
@@ -31,9 +33,9 @@ impl Scripts {
             LayoutName::Fields => (FIELDS, include_str!("apply_fields.lua")),
         };
         Self {
-            place: Script::new(functions, include_str!("place.lua")),
+            place: Script::new(functions, include_str!("place.lua")).safe(),
             apply: Script::new(functions, apply),
-            end: Script::new(functions, include_str!("end.lua")),
+            end: Script::new(functions, include_str!("end.lua")).safe(),
             touch: Script::new(functions, include_str!("touch.lua")),
         }
     }
@@ -49,7 +51,15 @@ impl Script {
             .flat_map(|line| [line, "\n"])
             .collect();
         let hash = redis::Script::new(&text).get_hash().to_owned();
-        Self { text, hash }
+        Self {
+            text,
+            hash,
+            safe: false,
+        }
+    }
+
+    fn safe(self) -> Self {
+        Self { safe: true, ..self }
     }
 
     pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Command {

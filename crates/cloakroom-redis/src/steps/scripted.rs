@@ -17,7 +17,7 @@ use crate::layout::fields::encode_value;
 use crate::layout::{Kept, Present};
 use crate::scripts::{Script, Scripts};
 use crate::settings::LayoutName;
-use crate::wire::{self, Lane, Reply, Wire};
+use crate::wire::{self, Command, Lane, Reply, Wire};
 
 /// Steps by script.
 #[derive(Debug)]
@@ -40,10 +40,10 @@ impl Scripted {
     /// Runs a script; gives its first word and what follows.
     async fn run(&self, script: &Script, call: Call) -> Result<Answer, Failure> {
         let by_hash = script.by_hash(&call.keys, &call.args);
-        let replies = match self.wire.send(Lane::Main, vec![by_hash]).await {
+        let replies = match self.send(script, by_hash).await {
             Err(failure) if failure.class() == Class::NoScript => {
                 let by_text = script.by_text(&call.keys, &call.args);
-                self.wire.send(Lane::Main, vec![by_text]).await?
+                self.send(script, by_text).await?
             }
             answer => answer?,
         };
@@ -57,6 +57,13 @@ impl Scripted {
             now: UnixMillis::new(u64::try_from(now).unwrap_or_default()),
             rest: items.collect(),
         })
+    }
+
+    async fn send(&self, script: &Script, command: Command) -> Result<Vec<Reply>, Failure> {
+        if script.safe {
+            return self.wire.send_safe(vec![command]).await;
+        }
+        self.wire.send(Lane::Main, vec![command]).await
     }
 
     /// What a script says is under a key that is not what was expected.

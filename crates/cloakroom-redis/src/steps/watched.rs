@@ -66,6 +66,7 @@ impl Watched {
         &self,
         watched: &[String],
         reads: &[Command],
+        safe: bool,
         mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
     ) -> Result<T, Error> {
         let _turn = self.turns.wait(&watched[0]).await;
@@ -93,7 +94,12 @@ impl Watched {
             let mut commands = vec![wire::command::<&str>("MULTI", [])];
             commands.extend(writes);
             commands.push(wire::command::<&str>("EXEC", []));
-            let done = connection.send(commands).await?.pop();
+            let done = if safe {
+                connection.send_safe(commands).await?
+            } else {
+                connection.send(commands).await?
+            };
+            let done = done.into_iter().next_back();
             connection.release();
             match done {
                 Some(Reply::Nil) | None => {
@@ -252,7 +258,7 @@ impl Steps for Watched {
             watched.push(key);
         }
         let decide = |moment: &mut Moment| self.decide_place(place, moment);
-        self.transact(&watched, &reads, decide).await
+        self.transact(&watched, &reads, true, decide).await
     }
 
     async fn apply(
@@ -283,7 +289,7 @@ impl Steps for Watched {
             Ok((writes, done))
         };
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
-        self.transact(&watched, &reads, decide).await
+        self.transact(&watched, &reads, false, decide).await
     }
 
     async fn end(
@@ -343,7 +349,7 @@ impl Steps for Watched {
             }
             Ok((writes, Some(found)))
         };
-        self.transact(&watched, &reads, decide).await
+        self.transact(&watched, &reads, true, decide).await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
@@ -362,7 +368,7 @@ impl Steps for Watched {
                 })
             };
             let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
-            all.push(self.transact(&watched, &reads, decide).await?);
+            all.push(self.transact(&watched, &reads, false, decide).await?);
         }
         Ok(all)
     }

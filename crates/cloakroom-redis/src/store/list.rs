@@ -113,6 +113,7 @@ impl RedisStore {
             if endings.is_empty() {
                 return Ok(false);
             }
+            self.revoked.note(endings.iter().map(|ending| ending.key));
             let found = self
                 .steps
                 .end(Some(&index), &endings, None)
@@ -146,6 +147,7 @@ impl RedisStore {
             entries.truncate(STEP);
             let endings: Vec<_> = entries.iter().map(ending).collect();
             let besides = (!rest).then(|| all - entries.len());
+            self.revoked.note(entries.iter().map(|entry| entry.key));
             for entry in &entries {
                 self.recent.forget(&entry.key);
             }

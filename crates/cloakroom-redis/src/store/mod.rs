@@ -17,10 +17,11 @@ use cloakroom_core::{Error, Record};
 
 use crate::failure::{Class, Failure};
 use crate::recent::Recent;
+use crate::revoked::Revoked;
 use crate::settings::LayoutName;
 use crate::steps::Steps;
 use crate::turns::Turns;
-use crate::wire::{Lane, Wire};
+use crate::wire::Wire;
 
 /// Sessions in Redis or Valkey.
 ///
@@ -31,6 +32,7 @@ pub struct RedisStore {
     steps: Box<dyn Steps>,
     layout: LayoutName,
     recent: Recent,
+    revoked: Arc<Revoked>,
     turns: Turns,
     deadline: Duration,
 }
@@ -103,7 +105,8 @@ impl Store for RedisStore {
     async fn revoke_all(&self) -> Result<(), Error> {
         self.within(async {
             let set = crate::steps::set_epoch(crate::steps::new_epoch()?);
-            self.wire.send(Lane::Main, vec![set]).await?;
+            self.revoked.note_everything();
+            self.wire.send_safe(vec![set]).await?;
             Ok(())
         })
         .await

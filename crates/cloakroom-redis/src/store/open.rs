@@ -8,6 +8,7 @@ use super::RedisStore;
 use crate::failure::{Class, Failure};
 use crate::keys::EPOCH;
 use crate::recent::Recent;
+use crate::revoked::Revoked;
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
 use crate::turns::Turns;
@@ -28,18 +29,22 @@ impl RedisStore {
     /// # Errors
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let wire: Arc<dyn Wire> = Arc::new(RedisWire::new(settings)?);
-        let probing = probe(&*wire, settings.scripts);
-        let scripts = match tokio::time::timeout(settings.timeout, probing).await {
-            Ok(Ok(scripts)) => scripts,
-            Ok(Err(failure)) if failure.class() != Class::Timeout => {
-                return Err(failure.at(&settings.address.to_string()).into());
-            }
-            Ok(Err(_)) | Err(_) => {
-                let silent = Failure::new(Class::Unreachable, "no answer in time");
-                return Err(silent.at(&settings.address.to_string()).into());
-            }
-        };
+        let revoked = Arc::new(Revoked::new(settings.layout));
+        let redis = Arc::new(RedisWire::new(settings, Arc::clone(&revoked))?);
+        let wire: Arc<dyn Wire> = Arc::<RedisWire>::clone(&redis);
+        let probing = probe(&*wire, settings);
+        let Abilities { scripts, safe } =
+            match tokio::time::timeout(settings.timeout, probing).await {
+                Ok(Ok(abilities)) => abilities,
+                Ok(Err(failure)) if failure.class() != Class::Timeout => {
+                    return Err(failure.at(&settings.addresses[0].to_string()).into());
+                }
+                Ok(Err(_)) | Err(_) => {
+                    let silent = Failure::new(Class::Unreachable, "no answer in time");
+                    return Err(silent.at(&settings.addresses[0].to_string()).into());
+                }
+            };
+        redis.set_safe(safe);
         let steps: Box<dyn Steps> = if scripts {
             Box::new(Scripted::new(Arc::clone(&wire), settings.layout))
         } else {
@@ -50,28 +55,58 @@ impl RedisStore {
             steps,
             layout: settings.layout,
             recent: Recent::default(),
+            revoked,
             turns: Turns::default(),
             deadline: settings.timeout,
         })
     }
 }
 
-/// Whether scripts can be used.
-async fn probe(wire: &dyn Wire, wanted: bool) -> Result<bool, Failure> {
+/// What the server can do for us.
+struct Abilities {
+    scripts: bool,
+    safe: bool,
+}
+
+async fn probe(wire: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
     // A read of a key of ours: rights, and a cluster that is not whole, show here already.
     wire.send(Lane::Main, vec![wire::command("GET", [EPOCH])])
         .await?;
-    if !wanted {
-        return Ok(false);
+    let safe = match settings.safe {
+        Some(safe) => safe,
+        None => settings.master.is_some() || has_replicas(wire).await?,
+    };
+    if !settings.scripts {
+        return Ok(Abilities {
+            scripts: false,
+            safe,
+        });
     }
     let mut script = wire::command("EVAL", ["return 1"]);
     script.arg(0);
-    match wire.send(Lane::Main, vec![script]).await {
-        Ok(_) => Ok(true),
+    let scripts = match wire.send(Lane::Main, vec![script]).await {
+        Ok(_) => true,
         Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => {
             tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
-            Ok(false)
+            false
         }
-        Err(failure) => Err(failure),
-    }
+        Err(failure) => return Err(failure),
+    };
+    Ok(Abilities { scripts, safe })
+}
+
+async fn has_replicas(wire: &dyn Wire) -> Result<bool, Failure> {
+    let asked = wire
+        .send(Lane::Main, vec![wire::command("INFO", ["replication"])])
+        .await;
+    let [info] = match asked {
+        Err(failure) if failure.class() == Class::Permission => return Ok(false),
+        answer => wire::exactly(answer?)?,
+    };
+    let info = wire::bytes(info)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&info);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("connected_slaves:"));
+    Ok(line.is_some_and(|count| count.trim() != "0"))
 }

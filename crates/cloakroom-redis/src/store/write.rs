@@ -120,6 +120,10 @@ impl RedisStore {
             if at != *old && rotation.login.is_none() {
                 return Ok(Rotated::Absent(Absence::Ended));
             }
+            if rotation.login.is_some() {
+                // The id from before a login may not come back, even if the login itself gets lost.
+                self.revoked.note([at]);
+            }
             match self.rotate_from(&at, &before, new, rotation).await {
                 Ok((Placed::Done(_), record)) => {
                     self.recent.forget(&at);
@@ -236,6 +240,7 @@ impl RedisStore {
                 },
             };
             self.recent.forget(&at);
+            self.revoked.note([at]);
             let index = record.subject.as_ref().map(keys::index);
             let ending = Ending {
                 key: at,

@@ -2,6 +2,7 @@
 //! closed when a transaction was left half-way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -19,6 +20,15 @@ const MOST: usize = 16;
 pub(super) struct Spares {
     idle: Mutex<Vec<MultiplexedConnection>>,
     permits: Arc<Semaphore>,
+    /// Whether a replica must confirm what must not be lost.
+    pub(super) safe: AtomicBool,
+}
+
+impl Spares {
+    /// Closes connections to a server that is primary no more.
+    pub(super) fn discard(&self) {
+        self.idle.lock().clear();
+    }
 }
 
 impl Default for Spares {
@@ -26,6 +36,7 @@ impl Default for Spares {
         Self {
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(MOST)),
+            safe: AtomicBool::new(false),
         }
     }
 }
@@ -70,6 +81,23 @@ impl Exclusive for RedisExclusive {
             Ok(Ok(replies)) => without_errors(replies),
             Ok(Err(error)) => Err(Failure::of(&error)),
             Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
+        }
+    }
+
+    async fn send_safe(&mut self, mut commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        if !self.spares.safe.load(Ordering::Relaxed) {
+            return self.send(commands).await;
+        }
+        let mut wait = super::command("WAIT", ["1"]);
+        wait.arg(self.opener.timeout().as_millis() as u64 / 2);
+        commands.push(wait);
+        let mut replies = self.send(commands).await?;
+        match replies.pop() {
+            Some(Reply::Int(confirmed)) if confirmed > 0 => Ok(replies),
+            _ => Err(Failure::new(
+                Class::NoReplicas,
+                "no replica confirmed the change in time; it may be lost",
+            )),
         }
     }
 

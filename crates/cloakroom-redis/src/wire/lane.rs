@@ -4,57 +4,78 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cloakroom_core::Error;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
+use tokio::task::AbortHandle;
 
 use super::open::{Opener, transmit, without_errors};
+use super::sentinel::Sentinels;
 use super::{Command, Exclusive, Lane, RedisExclusive, Reply, Wire};
 use crate::failure::{Class, Failure};
+use crate::revoked::Revoked;
 use crate::settings::Settings;
 use crate::wire::exclusive::Spares;
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
+/// How soon another sentinel is listened to when one went away.
+const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 
 /// The wire client: redis-rs, with what it lacks.
 pub(crate) struct RedisWire {
     opener: Arc<Opener>,
+    slots: Arc<Slots>,
+    next: AtomicUsize,
+    watcher: Option<AbortHandle>,
+}
+
+/// All connections.
+struct Slots {
     main: Vec<Slot>,
     bulk: Slot,
-    next: AtomicUsize,
     spares: Arc<Spares>,
+    /// Counts announcements of a new primary; what is being opened then is opened anew.
+    primary: tokio::sync::watch::Sender<u64>,
 }
 
 impl RedisWire {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
-        Ok(Self {
-            opener: Arc::new(Opener::new(settings)?),
+    /// Must be called on the runtime that the connections shall live on.
+    pub(crate) fn new(settings: &Settings, revoked: Arc<Revoked>) -> Result<Self, Error> {
+        let opener = Arc::new(Opener::new(settings, revoked)?);
+        let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),
-            next: AtomicUsize::new(0),
             spares: Arc::default(),
+            primary: tokio::sync::watch::channel(0).0,
+        });
+        let watcher = opener.sentinels.clone().map(|sentinels| {
+            let watching = watch(sentinels, Arc::clone(&slots));
+            tokio::spawn(watching).abort_handle()
+        });
+        Ok(Self {
+            opener,
+            slots,
+            next: AtomicUsize::new(0),
+            watcher,
         })
     }
 
-    /// When one connection breaks, the server has mostly closed the others as well; who tries again
-    /// should not find them one by one. Callers that still use them keep them.
-    fn discard_others(&self) {
-        for slot in self.main.iter().chain([&self.bulk]) {
-            slot.open.lock().1 = None;
-        }
+    /// From now on a replica must confirm what must not be lost, or need not.
+    pub(crate) fn set_safe(&self, safe: bool) {
+        self.slots.spares.safe.store(safe, Ordering::Relaxed);
     }
 
     fn slot(&self, lane: Lane) -> &Slot {
         match lane {
             Lane::Main => {
                 let next = self.next.fetch_add(1, Ordering::Relaxed);
-                &self.main[next % self.main.len()]
+                &self.slots.main[next % self.slots.main.len()]
             }
-            Lane::Bulk => &self.bulk,
+            Lane::Bulk => &self.slots.bulk,
         }
     }
 }
@@ -63,30 +84,45 @@ impl RedisWire {
 impl Wire for RedisWire {
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
         let slot = self.slot(lane);
-        let (generation, mut connection) = slot.connection(&self.opener).await?;
+        let primary = self.slots.primary.subscribe();
+        let (generation, mut connection) = slot.connection(&self.opener, primary).await?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let sent = tokio::time::timeout(self.opener.timeout(), transmit(&mut connection, commands));
         let Ok(answer) = sent.await else {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
-        match answer {
+        let broken = answer.as_ref().is_err_and(|error| error.code().is_none());
+        let result = match answer {
             Ok(replies) => without_errors(replies),
-            Err(error) => {
-                let failure = Failure::of(&error);
-                if matches!(failure.class(), Class::Unreachable | Class::Protocol)
-                    && error.code().is_none()
-                {
-                    slot.discard(generation);
-                    self.discard_others();
-                }
-                Err(failure)
+            Err(error) => Err(Failure::of(&error)),
+        };
+        if let Err(failure) = &result {
+            let class = failure.class();
+            if class == Class::ReadOnly || broken && class != Class::Timeout {
+                slot.discard(generation);
+                self.slots.discard();
             }
         }
+        result
+    }
+
+    async fn send_safe(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        if !self.slots.spares.safe.load(Ordering::Relaxed) {
+            return self.send(Lane::Main, commands).await;
+        }
+        let mut connection = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
+        let replies = connection.send_safe(commands).await;
+        match &replies {
+            Err(failure) if failure.class() == Class::ReadOnly => self.slots.discard(),
+            Err(failure) if matches!(failure.class(), Class::Unreachable | Class::Timeout) => {}
+            _ => Box::new(connection).release(),
+        }
+        replies
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
-        let opened = RedisExclusive::take(&self.spares, &self.opener).await?;
+        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
         Ok(Box::new(opened))
     }
 }
@@ -94,8 +130,43 @@ impl Wire for RedisWire {
 impl fmt::Debug for RedisWire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisWire")
-            .field("connections", &self.main.len())
+            .field("connections", &self.slots.main.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for RedisWire {
+    fn drop(&mut self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.abort();
+        }
+    }
+}
+
+impl Slots {
+    /// When one connection breaks, the server has mostly closed the others as well; who tries again
+    /// should not find them one by one. Callers that still use them keep them.
+    fn discard(&self) {
+        for slot in self.main.iter().chain([&self.bulk]) {
+            slot.open.lock().1 = None;
+        }
+        self.spares.discard();
+    }
+}
+
+/// Lets go of the old primary when a new one is announced, also of one that hangs and closes nothing.
+async fn watch(sentinels: Sentinels, slots: Arc<Slots>) {
+    for turn in 0.. {
+        match sentinels.announcement(turn).await {
+            Ok(()) => {
+                slots.discard();
+                slots.primary.send_modify(|count| *count += 1);
+            }
+            Err(failure) => {
+                tracing::debug!(%failure, "a sentinel cannot be listened to");
+                tokio::time::sleep(LISTEN_AGAIN).await;
+            }
+        }
     }
 }
 
@@ -108,7 +179,11 @@ struct Slot {
 }
 
 impl Slot {
-    async fn connection(&self, opener: &Opener) -> Result<(u64, MultiplexedConnection), Failure> {
+    async fn connection(
+        &self,
+        opener: &Opener,
+        mut primary: tokio::sync::watch::Receiver<u64>,
+    ) -> Result<(u64, MultiplexedConnection), Failure> {
         if let Some(open) = self.present() {
             return Ok(open);
         }
@@ -116,7 +191,12 @@ impl Slot {
         if let Some(open) = self.present() {
             return Ok(open);
         }
-        let connection = opener.open().await?;
+        let connection = loop {
+            tokio::select! {
+                opened = opener.open() => break opened?,
+                Ok(()) = primary.changed() => {}
+            }
+        };
         let mut open = self.open.lock();
         *open = (open.0 + 1, Some(connection.clone()));
         self.late.store(0, Ordering::Relaxed);
@@ -142,12 +222,12 @@ struct Waiting<'a> {
     slot: &'a Slot,
     generation: u64,
     since: Instant,
-    patience: std::time::Duration,
+    patience: Duration,
     answered: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(slot: &'a Slot, generation: u64, patience: std::time::Duration) -> Self {
+    fn new(slot: &'a Slot, generation: u64, patience: Duration) -> Self {
         Self {
             slot,
             generation,

@@ -4,6 +4,7 @@
 mod exclusive;
 mod lane;
 mod open;
+mod sentinel;
 
 use async_trait::async_trait;
 
@@ -28,6 +29,10 @@ pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
     /// Sends `commands` in one trip; as many replies, none of them an error.
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
+    /// As [`Wire::send`], for what must not be lost: where replicas confirm, it is answered when one
+    /// has. `WAIT` blocks its connection, so this has one of its own then.
+    async fn send_safe(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
+
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;
 }
@@ -38,6 +43,9 @@ pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
 pub(crate) trait Exclusive: Send {
     /// As [`Wire::send`].
     async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
+
+    /// As [`Wire::send_safe`].
+    async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
     /// Gives the connection back; nothing is watched or queued on it.
     fn release(self: Box<Self>);

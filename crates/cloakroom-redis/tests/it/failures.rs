@@ -216,7 +216,7 @@ fn what_is_wrong_is_told_at_the_start() {
         for (name, url, class) in cases {
             let error = RedisStore::open(&url).await.expect_err(name);
             let found = failure(&error);
-            println!("{name}: {found}");
+            eprintln!("{name}: {found}");
             assert_eq!(found.class(), class, "{name}: {error:?}");
             let text = found.to_string();
             let host = if url.starts_with("unix") {

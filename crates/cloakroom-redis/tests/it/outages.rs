@@ -66,7 +66,7 @@ fn a_reply_belongs_to_its_caller() {
         }
         (answered, dropped)
     });
-    println!("{answered} loads answered, {dropped} dropped");
+    eprintln!("{answered} loads answered, {dropped} dropped");
     assert_eq!(answered + dropped, TASKS * LOADS);
     assert!(
         dropped > TASKS * LOADS / 100,

@@ -49,7 +49,7 @@ fn every_operation_keeps_its_budget() {
         for (row, (name, expected)) in TABLE.iter().enumerate() {
             let trips: Vec<usize> = measured.iter().map(|column| column[row].1).collect();
             assert_eq!(measured[0][row].0, *name, "the order of the table");
-            println!("{name:40} {trips:?}");
+            eprintln!("{name:40} {trips:?}");
             if trips != expected {
                 wrong += &format!("{name}: {trips:?}, it should be {expected:?}\n");
             }
