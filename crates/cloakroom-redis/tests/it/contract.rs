@@ -9,6 +9,7 @@ use cloakroom_redis::RedisStore;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::constellation::Constellation;
 use crate::server::Server;
 
 /// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
@@ -97,6 +98,20 @@ fn packed_over_a_unix_socket() {
     });
 }
 
+#[test]
+fn packed_behind_sentinel() {
+    let constellation = Constellation::start();
+    let url = |number| constellation.url(number, "timeout=30000");
+    check_urls((0..CASES.len()).map(url).collect());
+}
+
+#[test]
+fn fields_behind_sentinel_without_scripting() {
+    let constellation = Constellation::start();
+    let url = |number| constellation.url(number, "timeout=30000&scripts=never&layout=fields");
+    check_urls((0..CASES.len()).map(url).collect());
+}
+
 /// A server whose user `app` has just the rights that are documented.
 fn with_rights(special: &str) -> Server {
     let mut settings = vec!["--user", "app", "on", ">secret"];
@@ -107,12 +122,15 @@ fn with_rights(special: &str) -> Server {
 
 /// Runs every case, each in a database of its own, many at a time: most of them wait.
 fn check(server: &Server, url: impl Fn(&Server, usize) -> String) {
+    check_urls((0..CASES.len()).map(|number| url(server, number)).collect());
+}
+
+fn check_urls(urls: Vec<String>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let urls = (0..CASES.len()).map(|number| url(server, number)).collect();
     let factory = Arc::new(Factory {
         urls,
         next: AtomicUsize::new(0),

@@ -1,6 +1,8 @@
 //! Tests of the Redis store, against servers that they start themselves.
 
+mod constellation;
 mod contract;
+mod failover;
 mod failures;
 mod fake;
 mod foreign;

@@ -12,6 +12,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) tls_port: Option<u16>,
     pub(crate) directory: PathBuf,
+    settings: Vec<String>,
 }
 
 impl Server {
@@ -41,25 +42,67 @@ impl Server {
 
     fn start_in(directory: PathBuf, tls_port: Option<u16>, settings: &[&str]) -> Self {
         let port = free_port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--databases", "512"])
-            .args(["--unixsocket", "redis.sock"])
-            .args(settings)
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is missing: apt-get install -y redis-server");
+        let port_text = port.to_string();
+        let mut all = vec!["--port", &port_text, "--bind", "127.0.0.1"];
+        all.extend(["--save", "", "--appendonly", "no", "--databases", "512"]);
+        all.extend(["--unixsocket", "redis.sock"]);
+        all.extend(settings);
         let server = Self {
-            child,
+            child: spawn(&directory, &all),
             port,
             tls_port,
             directory,
+            settings: all.iter().map(|setting| (*setting).to_owned()).collect(),
         };
         server.wait_until_it_answers();
         server
+    }
+
+    /// Starts a server as a replica of this one.
+    pub(crate) fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        Self::start(&[
+            "--replicaof",
+            &format!("127.0.0.1 {port}"),
+            "--repl-diskless-sync-delay",
+            "0",
+        ])
+    }
+
+    /// Starts a sentinel that watches this server as `shop`.
+    pub(crate) fn sentinel(&self) -> Self {
+        let (directory, port) = (new_directory(), free_port());
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {} 2\n\
+             sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 6000\n\
+             sentinel parallel-syncs shop 2\n",
+            self.port
+        );
+        std::fs::write(directory.join("sentinel.conf"), text).expect("the directory is ours");
+        let child = spawn(&directory, &["sentinel.conf", "--sentinel"]);
+        let server = Self {
+            child,
+            port,
+            tls_port: None,
+            directory,
+            settings: Vec::new(),
+        };
+        server.wait_until_it_answers();
+        server
+    }
+
+    /// Kills the server and starts it again on what it last saved.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.kill();
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        self.child = spawn(&self.directory, &settings);
+        self.wait_until_it_answers();
+    }
+
+    /// Kills the server as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        let killed = self.child.kill().and_then(|()| self.child.wait().map(drop));
+        killed.expect("the server is ours");
     }
 
     /// Its URL with these parameters.
@@ -111,6 +154,17 @@ impl Drop for Server {
             eprintln!("a test server was not cleaned up: {error}");
         }
     }
+}
+
+fn spawn(directory: &PathBuf, settings: &[&str]) -> Child {
+    Command::new("redis-server")
+        .args(settings)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is missing: apt-get install -y redis-server")
 }
 
 pub(crate) fn free_port() -> u16 {
