@@ -229,7 +229,10 @@ pub(super) fn without_errors(replies: Vec<Reply>) -> Result<Vec<Reply>, Failure>
     }
 }
 
-async fn ask(connection: &mut MultiplexedConnection, question: Command) -> Result<Reply, Failure> {
+pub(super) async fn ask(
+    connection: &mut MultiplexedConnection,
+    question: Command,
+) -> Result<Reply, Failure> {
     let answer = connection.send_packed_command(&question).await;
     let [reply] = super::exactly(without_errors(vec![
         answer.map_err(|error| Failure::of(&error))?,

@@ -1,6 +1,7 @@
 //! Who is the primary, by Redis Sentinel: asked whenever a connection is opened, and listened to for
 //! the announcement of a new one.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
@@ -23,6 +24,14 @@ pub(crate) struct Sentinels {
     patience: Duration,
 }
 
+/// What one sentinel says.
+struct Word {
+    primary: Address,
+    /// Counts failovers: the higher is the later word.
+    epoch: u64,
+    failing_over: bool,
+}
+
 impl Sentinels {
     pub(super) fn new(settings: &Settings, master: &str) -> Self {
         Self {
@@ -33,47 +42,75 @@ impl Sentinels {
         }
     }
 
-    /// Where the primary is, by the first sentinel that answers.
+    /// Where the primary is, by the latest word of all sentinels that answer. While one of them runs
+    /// a failover there is none: the old primary still takes writes then, and they will be lost.
     pub(super) async fn primary(&self) -> Result<Address, Failure> {
-        let mut last = Failure::new(Class::Unreachable, "no sentinel is configured");
-        for node in &self.nodes {
+        let asked = self.nodes.iter().map(|node| async move {
             match tokio::time::timeout(self.patience, self.ask(node)).await {
-                Ok(Ok(Some(address))) => return Ok(address),
-                Ok(Ok(None)) => {
-                    let words = format!("the sentinel knows no master {:?}", self.master);
-                    last = Failure::new(Class::UnknownMaster, words).at(&node.to_string());
-                }
-                Ok(Err(failure)) => last = failure.at(&node.to_string()),
+                Ok(answer) => answer.map_err(|failure| failure.at(&node.to_string())),
                 Err(_) => {
                     let late = Failure::new(Class::Unreachable, "the sentinel does not answer");
-                    last = late.at(&node.to_string());
+                    Err(late.at(&node.to_string()))
                 }
             }
+        });
+        let mut latest: Option<Word> = None;
+        let mut failed = Failure::new(Class::Unreachable, "no sentinel is configured");
+        for answer in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(word) if word.failing_over => {
+                    let words = format!("{:?} is being failed over", self.master);
+                    return Err(Failure::new(Class::Down, words));
+                }
+                Ok(word) if latest.as_ref().is_none_or(|known| known.epoch < word.epoch) => {
+                    latest = Some(word);
+                }
+                Ok(_) => {}
+                Err(failure) => failed = failure,
+            }
         }
-        Err(last)
+        latest.map(|word| word.primary).ok_or(failed)
     }
 
-    async fn ask(&self, node: &Address) -> Result<Option<Address>, Failure> {
+    async fn ask(&self, node: &Address) -> Result<Word, Failure> {
         let opened = client(node)?
             .get_multiplexed_async_connection_with_config(&AsyncConnectionConfig::new())
             .await;
         let mut connection = opened.map_err(|error| Failure::of(&error))?;
-        let mut question = wire::command("SENTINEL", ["get-master-addr-by-name"]);
+        let mut question = wire::command("SENTINEL", ["MASTER"]);
         question.arg(&self.master);
-        let answer = transmit(&mut connection, vec![question]).await;
-        let answer = without_errors(answer.map_err(|error| Failure::of(&error))?)?;
+        let answer = match transmit(&mut connection, vec![question]).await {
+            Err(error)
+                if error
+                    .detail()
+                    .is_some_and(|text| text.contains("No such master")) =>
+            {
+                let words = format!("the sentinel knows no master {:?}", self.master);
+                return Err(Failure::new(Class::UnknownMaster, words));
+            }
+            answer => without_errors(answer.map_err(|error| Failure::of(&error))?)?,
+        };
         let [answer] = wire::exactly(answer)?;
-        if answer == redis::Value::Nil {
-            return Ok(None);
+        let mut told = HashMap::new();
+        let mut items = wire::array(answer)?.into_iter();
+        while let (Some(name), Some(value)) = (items.next(), items.next()) {
+            told.insert(text(name)?, text(value)?);
         }
-        let [host, port] = wire::exactly(wire::array(answer)?)?;
-        let host = String::from_utf8_lossy(&bytes(host)?.unwrap_or_default()).into_owned();
-        let port = wire::integer(&port)?;
-        Ok(Some(Address::Tcp {
-            host,
-            port: u16::try_from(port).map_err(|_| Failure::protocol("a port is none"))?,
-            tls: self.tls,
-        }))
+        let number = |name: &str| told.get(name).and_then(|text| text.parse().ok());
+        let port = number("port").and_then(|port: u64| u16::try_from(port).ok());
+        let (Some(host), Some(port)) = (told.get("ip"), port) else {
+            return Err(Failure::protocol("a sentinel told no address"));
+        };
+        let flags = told.get("flags").map(String::as_str).unwrap_or_default();
+        Ok(Word {
+            primary: Address::Tcp {
+                host: host.clone(),
+                port,
+                tls: self.tls,
+            },
+            epoch: number("config-epoch").unwrap_or_default(),
+            failing_over: flags.contains("failover_in_progress"),
+        })
     }
 
     /// Waits until a sentinel announces a new primary, asking them in turn to tell.
@@ -109,4 +146,9 @@ fn client(node: &Address) -> Result<Client, Failure> {
     let info: Result<ConnectionInfo, _> = addr.into_connection_info();
     let client = info.and_then(Client::open);
     client.map_err(|error| Failure::of(&error))
+}
+
+fn text(reply: wire::Reply) -> Result<String, Failure> {
+    let bytes = bytes(reply)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
