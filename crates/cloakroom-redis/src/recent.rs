@@ -62,6 +62,13 @@ impl Recent {
         }
     }
 
+    /// Forgets everything: another server may have other states under the same versions.
+    pub(crate) fn clear(&self) {
+        for shard in &self.0 {
+            *shard.lock() = Shard::default();
+        }
+    }
+
     fn shard(&self, key: &StoredKey) -> &Mutex<Shard> {
         &self.0[usize::from(key.hash()[0]) % SHARDS]
     }

@@ -31,7 +31,7 @@ pub struct RedisStore {
     wire: Arc<dyn Wire>,
     steps: Box<dyn Steps>,
     layout: LayoutName,
-    recent: Recent,
+    recent: Arc<Recent>,
     revoked: Arc<Revoked>,
     turns: Turns,
     deadline: Duration,

@@ -30,7 +30,12 @@ impl RedisStore {
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let revoked = Arc::new(Revoked::new(settings.layout));
-        let redis = Arc::new(RedisWire::new(settings, Arc::clone(&revoked))?);
+        let recent = Arc::new(Recent::default());
+        let redis = Arc::new(RedisWire::new(
+            settings,
+            Arc::clone(&revoked),
+            Arc::clone(&recent),
+        )?);
         let wire: Arc<dyn Wire> = Arc::<RedisWire>::clone(&redis);
         let probing = probe(&*wire, settings);
         let Abilities { scripts, safe } =
@@ -54,7 +59,7 @@ impl RedisStore {
             wire,
             steps,
             layout: settings.layout,
-            recent: Recent::default(),
+            recent,
             revoked,
             turns: Turns::default(),
             deadline: settings.timeout,

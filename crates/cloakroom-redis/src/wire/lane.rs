@@ -16,6 +16,7 @@ use super::open::{Opener, transmit, without_errors};
 use super::sentinel::Sentinels;
 use super::{Command, Exclusive, Lane, RedisExclusive, Reply, Wire};
 use crate::failure::{Class, Failure};
+use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::settings::Settings;
 use crate::wire::exclusive::Spares;
@@ -44,8 +45,12 @@ struct Slots {
 
 impl RedisWire {
     /// Must be called on the runtime that the connections shall live on.
-    pub(crate) fn new(settings: &Settings, revoked: Arc<Revoked>) -> Result<Self, Error> {
-        let opener = Arc::new(Opener::new(settings, revoked)?);
+    pub(crate) fn new(
+        settings: &Settings,
+        revoked: Arc<Revoked>,
+        recent: Arc<Recent>,
+    ) -> Result<Self, Error> {
+        let opener = Arc::new(Opener::new(settings, revoked, recent)?);
         let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),

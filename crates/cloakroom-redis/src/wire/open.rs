@@ -17,6 +17,7 @@ use redis::{
 use super::sentinel::Sentinels;
 use super::{Command, Reply, array, bytes, command};
 use crate::failure::{Class, Failure};
+use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::settings::{Address, Settings, invalid};
 
@@ -31,13 +32,18 @@ pub(super) struct Opener {
     ca: Option<Vec<u8>>,
     pub(super) sentinels: Option<Sentinels>,
     revoked: Arc<Revoked>,
+    recent: Arc<Recent>,
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
     replaying: tokio::sync::Mutex<()>,
 }
 
 impl Opener {
-    pub(super) fn new(settings: &Settings, revoked: Arc<Revoked>) -> Result<Self, Error> {
+    pub(super) fn new(
+        settings: &Settings,
+        revoked: Arc<Revoked>,
+        recent: Arc<Recent>,
+    ) -> Result<Self, Error> {
         let ca = match &settings.ca {
             None => None,
             Some(path) => Some(std::fs::read(path).map_err(|_| {
@@ -57,6 +63,7 @@ impl Opener {
             ca,
             sentinels,
             revoked,
+            recent,
             met: Mutex::new(None),
             replaying: tokio::sync::Mutex::default(),
         };
@@ -137,6 +144,7 @@ impl Opener {
                 replay = rest;
             }
         }
+        self.recent.clear();
         *self.met.lock() = run;
         Ok(())
     }

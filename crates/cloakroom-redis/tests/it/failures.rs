@@ -144,6 +144,7 @@ fn what_is_wrong_is_told_at_the_start() {
     let tls = Server::start_tls(&[]);
     let other = Server::start_tls(&[]);
     let cluster = Server::start(&["--cluster-enabled", "yes", "--databases", "1"]);
+    let sentinel = tls.sentinel();
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let silent_port = silent.local_addr().expect("it is bound").port();
     let web = web_server();
@@ -207,6 +208,21 @@ fn what_is_wrong_is_told_at_the_start() {
             Class::Protocol,
         ),
         (
+            "no sentinel",
+            format!("redis+sentinel://127.0.0.1:{}/shop", free_port()),
+            Class::Unreachable,
+        ),
+        (
+            "a sentinel that knows no such master",
+            format!("redis+sentinel://127.0.0.1:{}/another", sentinel.port),
+            Class::UnknownMaster,
+        ),
+        (
+            "a server that is no sentinel",
+            format!("redis+sentinel://127.0.0.1:{}/shop", tls.port),
+            Class::Protocol,
+        ),
+        (
             "half a cluster",
             format!("redis://127.0.0.1:{}", cluster.port),
             Class::Down,
@@ -249,6 +265,9 @@ fn a_wrong_url_is_an_invalid_setting() {
         ("redis://127.0.0.1?scripts=maybe", "store scripts"),
         ("redis://127.0.0.1?protocol=resp4", "store protocol"),
         ("redis://127.0.0.1?ids=plain", "store parameter"),
+        ("redis://127.0.0.1?durability=both", "store durability"),
+        ("redis+sentinel://127.0.0.1", "store master"),
+        ("redis+sentinel://127.0.0.1,x:y/shop", "store host"),
         ("rediss://127.0.0.1?ca=/nowhere.pem", "store ca"),
     ];
     kit::run(async {
