@@ -79,17 +79,17 @@ impl Sentinels {
         let mut connection = opened.map_err(|error| Failure::of(&error))?;
         let mut question = wire::command("SENTINEL", ["MASTER"]);
         question.arg(&self.master);
-        let answer = match transmit(&mut connection, vec![question]).await {
-            Err(error)
-                if error
-                    .detail()
-                    .is_some_and(|text| text.contains("No such master")) =>
-            {
-                let words = format!("the sentinel knows no master {:?}", self.master);
-                return Err(Failure::new(Class::UnknownMaster, words));
-            }
-            answer => without_errors(answer.map_err(|error| Failure::of(&error))?)?,
-        };
+        let answer = transmit(&mut connection, vec![question]).await;
+        let answer = answer.map_err(|error| Failure::of(&error))?;
+        if let [wire::Reply::ServerError(error)] = &*answer
+            && error
+                .details()
+                .is_some_and(|text| text.contains("No such master"))
+        {
+            let words = format!("the sentinel knows no master {:?}", self.master);
+            return Err(Failure::new(Class::UnknownMaster, words));
+        }
+        let answer = without_errors(answer)?;
         let [answer] = wire::exactly(answer)?;
         let mut told = HashMap::new();
         let mut items = wire::array(answer)?.into_iter();
