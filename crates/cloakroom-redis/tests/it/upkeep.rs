@@ -18,7 +18,7 @@ const WAYS: [&str; 4] = [
     "&scripts=never&layout=fields",
 ];
 
-/// Every key but the epoch ends by itself, at the session's own deadline.
+/// After every operation every key but the epoch ends by itself, at the session's own deadline.
 #[test]
 fn every_key_has_an_end() {
     let server = Server::start(&[]);
@@ -29,42 +29,55 @@ fn every_key_has_an_end() {
                 .expect("it opens");
             let ids = Ids::new();
             let user = kit::subject("alice");
-            let key = ids.key(None);
-            store
-                .create(&key, &ids.new_session(None))
-                .await
-                .expect("created");
-            let home = ids.key(Some(&user));
-            store
-                .rotate(&key, &home, &kit::login(&user, None))
-                .await
-                .expect("rotated");
-            store
-                .apply(&home, &kit::sets("a", "1"), &Default::default())
-                .await
-                .expect("applied");
-            store.touch(&[home]).await.expect("touched");
-            let number = database.to_string();
-            let names = server.cli(&["-n", &number, "--raw", "KEYS", "*"]);
-            let mut ends = Vec::new();
-            for name in names.lines().filter(|name| *name != "session-epoch") {
-                let left: i64 = server
-                    .cli(&["-n", &number, "TTL", name])
-                    .parse()
-                    .expect("a number");
-                ends.push((name.split(':').next().unwrap_or_default().to_owned(), left));
-            }
-            ends.sort();
-            let near = |left: i64, limit: i64| left <= limit && left > limit - 60;
-            assert_eq!(ends.len(), 3, "{way}: {ends:?}");
-            assert!(
-                near(ends[0].1, limits::TOMBSTONE.as_secs() as i64),
-                "{way}: {ends:?}"
-            );
-            assert!(near(ends[1].1, 1800), "{way}: {ends:?}");
-            assert!(near(ends[2].1, 28_800), "{way}: {ends:?}");
+            let (key, home) = (ids.key(None), ids.key(Some(&user)));
+            let login = kit::login(&user, None);
+            let ends = |what: &str, expected: &[(&str, i64)]| {
+                let ends = lives(&server, database);
+                let names: Vec<&str> = ends.iter().map(|(name, _)| name.as_str()).collect();
+                let wanted: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
+                assert_eq!(names, wanted, "{way}, {what}: {ends:?}");
+                for ((_, left), (_, limit)) in ends.iter().zip(expected) {
+                    let near = (limit - 60..=*limit).contains(left);
+                    assert!(near, "{way}, {what}: {ends:?}, it should be {expected:?}");
+                }
+            };
+            let new = ids.new_session(None);
+            store.create(&key, &new).await.expect("created");
+            ends("create", &[("session", 1800)]);
+            let changes = kit::sets("a", "1");
+            let applied = store.apply(&key, &changes, &Default::default()).await;
+            applied.expect("applied");
+            ends("apply", &[("session", 1800)]);
+            store.touch(&[key]).await.expect("touched");
+            ends("touch", &[("session", 1800)]);
+            store.rotate(&key, &home, &login).await.expect("rotated");
+            let tombstone = limits::TOMBSTONE.as_secs() as i64;
+            let moved = [
+                ("session", tombstone),
+                ("session", 1800),
+                ("subject", 28_800),
+            ];
+            ends("login", &moved);
+            store.destroy(&home).await.expect("destroyed");
+            ends("destroy", &[("session", tombstone), ("session", tombstone)]);
         }
     });
+}
+
+/// What is left of every key's life, in seconds, but for the epoch.
+fn lives(server: &Server, database: usize) -> Vec<(String, i64)> {
+    let number = database.to_string();
+    let names = server.cli(&["-n", &number, "--raw", "KEYS", "*"]);
+    let names = names.lines().filter(|name| *name != "session-epoch");
+    let mut lives: Vec<_> = names
+        .map(|name| {
+            let left = server.cli(&["-n", &number, "TTL", name]);
+            let kind = name.split(':').next().unwrap_or_default().to_owned();
+            (kind, left.parse().expect("a number"))
+        })
+        .collect();
+    lives.sort();
+    lives
 }
 
 /// Entries of sessions that ended or expired vanish from the index while others come and go.
