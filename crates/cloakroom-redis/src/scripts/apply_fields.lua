@@ -3,7 +3,7 @@
 -- arguments: 1 condition: 'always', 'version', 'missing' or 'equal'; 2 the version (6 bytes) or the
 --            field; 3 the value that it must have; 4 limit of fields; 5 limit of their bytes;
 --            then for each change three: 'set', 'remove' or 'increment'; the field; the value
--- result:    'ok', now, version, sums.. | 'conflict', now, version | 'not_integer', now, which change
+-- result:    'ok', now, version, sums.. | 'conflict', now, version | 'not_integer', now
 --            | 'fields', now, how many | 'session', now, bytes | 'stale', now, epoch, everything
 -- cost:      O(changes); about 7 us with one
 local epoch = epoch_of(KEYS[2])
@@ -47,7 +47,7 @@ for i = 6, #ARGV, 3 do
     local sum = redis.pcall('HINCRBY', KEYS[1], ARGV[i + 1], ARGV[i + 2])
     if type(sum) == 'table' then
       take_back()
-      return {'not_integer', now, (i - 6) / 3}
+      return {'not_integer', now}
     end
     -- A Lua number holds 53 bits; the reply is taken from the hash, where all 64 are.
     table.insert(sums, redis.call('HGET', KEYS[1], ARGV[i + 1]))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
-use cloakroom_core::record::{Change, Changes, Condition};
+use cloakroom_core::record::{Change, Changes, Condition, Value};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::{Ending, Found, Place, Placed, Steps, Tried};
@@ -125,12 +125,55 @@ impl Scripted {
         }
     }
 
+    /// Increments of integers that Redis cannot count with, because MessagePack wrote them: the sums
+    /// are made here and set, if the session still has the version that they were made from.
+    async fn apply_sums(
+        &self,
+        key: &StoredKey,
+        hint: Option<&Record>,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Tried, Error> {
+        let Some(before) = hint else {
+            return Ok(Tried::NeedsHint);
+        };
+        let version = before.version;
+        if !before.meets(condition) {
+            return Ok(Tried::Conflict { version });
+        }
+        let (_, sums) = before.fields.changed(changes)?;
+        let (mut set, mut next) = (Changes::new(), sums.iter());
+        for (name, change) in changes.iter() {
+            let change = match (change, next.as_slice()) {
+                (Change::Increment(_), [sum, ..]) => {
+                    next.next();
+                    Change::Set(Value::integer(*sum))
+                }
+                (change, _) => change.clone(),
+            };
+            set.push(name.clone(), change);
+        }
+        let tried = self
+            .apply_fields(key, &set, &Condition::Version(version))
+            .await?;
+        Ok(match tried {
+            Some(Tried::Done { version, .. }) => Tried::Done {
+                version,
+                increments: sums,
+                record: None,
+            },
+            Some(Tried::Conflict { .. }) | None => Tried::NeedsHint,
+            Some(tried) => tried,
+        })
+    }
+
+    /// `None`: an increment of what Redis takes for no integer.
     async fn apply_fields(
         &self,
         key: &StoredKey,
         changes: &Changes,
         condition: &Condition,
-    ) -> Result<Tried, Error> {
+    ) -> Result<Option<Tried>, Error> {
         let mut call = Call::new([keys::session(key), EPOCH.to_owned()]);
         call.condition(condition);
         call.arg(limits::FIELDS.to_string());
@@ -151,21 +194,16 @@ impl Scripted {
         match (&*answer.word, first) {
             ("ok", Some(version)) => {
                 let sums = answer.rest[1..].iter().map(wire::integer);
-                Ok(Tried::Done {
+                Ok(Some(Tried::Done {
                     version: version?.cast_unsigned(),
                     increments: sums.collect::<Result<_, _>>()?,
                     record: None,
-                })
+                }))
             }
-            ("conflict", Some(version)) => Ok(Tried::Conflict {
+            ("conflict", Some(version)) => Ok(Some(Tried::Conflict {
                 version: version?.cast_unsigned(),
-            }),
-            ("not_integer", Some(number)) => {
-                let number = usize::try_from(number?).unwrap_or_default();
-                let field = changes.iter().nth(number).map(|(name, _)| name.as_str());
-                let field = field.unwrap_or_default().to_owned();
-                Err(ErrorKind::NotAnInteger { field }.into())
-            }
+            })),
+            ("not_integer", _) => Ok(None),
             (what @ ("fields" | "session"), Some(size)) => {
                 let size = usize::try_from(size?).unwrap_or_default();
                 let (what, limit) = match what {
@@ -174,7 +212,7 @@ impl Scripted {
                 };
                 Err(ErrorKind::Limit { what, limit, size }.into())
             }
-            _ => Ok(Tried::Stale(self.present(answer)?)),
+            _ => Ok(Some(Tried::Stale(self.present(answer)?))),
         }
     }
 }
@@ -233,7 +271,10 @@ impl Steps for Scripted {
     ) -> Result<Tried, Error> {
         match self.layout {
             LayoutName::Packed => self.apply_packed(key, hint, changes, condition).await,
-            LayoutName::Fields => self.apply_fields(key, changes, condition).await,
+            LayoutName::Fields => match self.apply_fields(key, changes, condition).await? {
+                Some(tried) => Ok(tried),
+                None => self.apply_sums(key, hint, changes, condition).await,
+            },
         }
     }
 

@@ -208,3 +208,54 @@ fn a_lost_epoch_fails_closed() {
         }
     });
 }
+
+/// An integer counts whichever codec wrote it, in every layout, also beyond what a double can hold.
+#[test]
+fn every_integer_counts() {
+    use cloakroom_core::record::{Changes, Value};
+    use cloakroom_core::store::Applied;
+    use cloakroom_core::{Codec, codec};
+    let server = Server::start(&[]);
+    kit::run(async {
+        for (database, way) in WAYS.into_iter().enumerate() {
+            let store = RedisStore::open(&server.url(database, way))
+                .await
+                .expect("it opens");
+            let ids = Ids::new();
+            let key = ids.key(None);
+            store
+                .create(&key, &ids.new_session(None))
+                .await
+                .expect("created");
+            let large = i64::MAX - 1;
+            let mut changes = Changes::new();
+            let packed = codec::encode(Codec::MessagePack, "a", &41).expect("a number");
+            changes.set("a", packed).expect("it fits");
+            changes.set("b", Value::integer(large)).expect("it fits");
+            changes
+                .set("c", Value::new(Codec::Raw, *b"7"))
+                .expect("it fits");
+            store
+                .apply(&key, &changes, &Default::default())
+                .await
+                .expect("applied");
+            let mut changes = Changes::new();
+            changes.increment("a", 1).expect("a name");
+            changes.increment("b", 1).expect("a name");
+            let applied = store.apply(&key, &changes, &Default::default()).await;
+            let applied = applied.unwrap_or_else(|error| panic!("{way}: {error:?}"));
+            let increments = match applied {
+                Applied::Done { increments, .. } => increments,
+                other => panic!("{way}: {other:?}"),
+            };
+            assert_eq!(increments, [42, i64::MAX], "{way}");
+            let mut changes = Changes::new();
+            changes.increment("c", 1).expect("a name");
+            let error = store.apply(&key, &changes, &Default::default()).await;
+            let error = error.expect_err("raw bytes are no integer");
+            let field = "c".to_owned();
+            let kind = cloakroom_core::ErrorKind::NotAnInteger { field };
+            assert_eq!(error.kind(), &kind, "{way}");
+        }
+    });
+}
