@@ -4,6 +4,7 @@
 
 mod codecs;
 mod compile;
+mod contract_page;
 mod expiry;
 mod fields;
 mod ids;
