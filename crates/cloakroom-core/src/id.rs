@@ -85,7 +85,12 @@ pub struct SessionId(IdText);
 ///
 /// It can be looked up, and it can never become the id of a new session: [`SessionId`] has no
 /// constructor from it (OWASP: unknown ids are never adopted).
-pub struct PresentedId(IdText);
+///
+/// It is not wiped when dropped: the request's header, which it came from, is not either.
+pub struct PresentedId {
+    tag: SlotTag,
+    secret: [u8; SECRET_BYTES],
+}
 
 /// What a store knows of an id: its slot tag and its SHA-256. Nobody can log in with it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,25 +146,46 @@ impl PresentedId {
     /// # Errors
     /// [`MalformedId`] if nothing generated here could look like this.
     pub fn parse(text: &[u8]) -> Result<Self, MalformedId> {
-        let bytes: [u8; ID_CHARS] = text.try_into().map_err(|_| MalformedId::Length)?;
-        IdText(bytes).decode().ok_or(MalformedId::Alphabet)?;
-        Ok(Self(IdText(bytes)))
+        let text = <&[u8; ID_CHARS]>::try_from(text).map_err(|_| MalformedId::Length)?;
+        let (tag, secret) = decode(text).ok_or(MalformedId::Alphabet)?;
+        Ok(Self { tag, secret })
     }
 
     /// The key under which a store would keep this session.
     #[must_use]
     pub fn key(&self) -> StoredKey {
-        self.0.key()
+        StoredKey::of(self.tag, &self.secret)
+    }
+
+    /// The same presented id once more. Not `Clone`: only a session's handle keeps a second one.
+    pub(crate) const fn duplicate(&self) -> Self {
+        let (tag, secret) = (self.tag, self.secret);
+        Self { tag, secret }
     }
 
     /// Whether `id` is what was presented, in constant time.
     #[must_use]
     pub fn is(&self, id: &SessionId) -> bool {
-        self.0.0.ct_eq(&id.0.0).into()
+        let Some((tag, mut secret)) = decode(&id.0.0) else {
+            return false;
+        };
+        let same = secret.ct_eq(&self.secret);
+        secret.zeroize();
+        tag == self.tag && same.into()
     }
 }
 
 impl StoredKey {
+    fn of(tag: SlotTag, secret: &[u8; SECRET_BYTES]) -> Self {
+        let hash = Sha256::new()
+            .chain_update(KEY_DOMAIN)
+            .chain_update(tag.0.to_be_bytes())
+            .chain_update(secret)
+            .finalize();
+        let hash = hash.into();
+        Self { tag, hash }
+    }
+
     /// The key with these parts, as a store reads it back.
     #[must_use]
     pub const fn from_parts(tag: SlotTag, hash: [u8; 32]) -> Self {
@@ -219,43 +245,32 @@ impl IdText {
         Self(text)
     }
 
-    /// Tag and secret, or `None` if this is not the one text that `encode` makes of them.
-    fn decode(&self) -> Option<(SlotTag, [u8; SECRET_BYTES])> {
-        let digit = |char: u8| match char {
-            b'A'..=b'Z' => Some(u16::from(char - b'A')),
-            b'a'..=b'z' => Some(u16::from(char - b'a') + 26),
-            b'0'..=b'9' => Some(u16::from(char - b'0') + 52),
-            b'-' => Some(62),
-            b'_' => Some(63),
-            _ => None,
-        };
-        let tag = SlotTag(digit(self.0[0])? << 6 | digit(self.0[1])?);
-        let mut secret = [0; SECRET_BYTES];
-        let read = URL_SAFE_NO_PAD
-            .decode_slice(&self.0[TAG_CHARS..], &mut secret)
-            .ok()?;
-        (read == SECRET_BYTES).then_some((tag, secret))
-    }
-
     fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
     fn key(&self) -> StoredKey {
-        let (tag, mut secret) = self
-            .decode()
-            .expect("an id is made by encode or checked by parse");
-        let hash = Sha256::new()
-            .chain_update(KEY_DOMAIN)
-            .chain_update(tag.0.to_be_bytes())
-            .chain_update(secret)
-            .finalize();
+        let (tag, mut secret) = decode(&self.0).expect("an id is made by encode");
+        let key = StoredKey::of(tag, &secret);
         secret.zeroize();
-        StoredKey {
-            tag,
-            hash: hash.into(),
-        }
+        key
     }
+}
+
+/// Tag and secret, or `None` if this is not the one text that an id with them has.
+fn decode(text: &[u8; ID_CHARS]) -> Option<(SlotTag, [u8; SECRET_BYTES])> {
+    let digit = |char: u8| match char {
+        b'A'..=b'Z' => Some(u16::from(char - b'A')),
+        b'a'..=b'z' => Some(u16::from(char - b'a') + 26),
+        b'0'..=b'9' => Some(u16::from(char - b'0') + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    };
+    let tag = SlotTag(digit(text[0])? << 6 | digit(text[1])?);
+    let mut secret = [0; SECRET_BYTES];
+    let read = URL_SAFE_NO_PAD.decode_slice(&text[TAG_CHARS..], &mut secret);
+    (read == Ok(SECRET_BYTES)).then_some((tag, secret))
 }
 
 impl Drop for IdText {

@@ -56,3 +56,14 @@ pub const TOUCH_BATCH: usize = 256;
 
 /// Bytes of a `Cookie` header that is looked at. Servers refuse header blocks above 8 to 64 KiB.
 pub const COOKIE_HEADER_BYTES: usize = 16 * 1024;
+
+/// Bytes of a cookie's name and value together; browsers ignore a larger one (RFC 6265bis, 5.6).
+pub const COOKIE_BYTES: usize = 4096;
+
+/// Sessions whose activity waits to be recorded. A session is due at most once a touch interval
+/// (60 s by default), so this is 160 newly active visitors per millisecond; half a megabyte.
+pub const TOUCH_QUEUE: usize = 16 * 1024;
+
+/// How long activity waits for company before it is recorded. Well below the shortest touch
+/// interval (a quarter of the shortest idle limit, 250 ms).
+pub const TOUCH_DELAY: Duration = Duration::from_millis(100);

@@ -126,7 +126,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn revoke_all(&self) -> Result<(), Error>;
 
     /// A page of all sessions, for tools: at most `limit` (and [`limits::SCAN_PAGE`]) of them. A
-    /// session that is there during the whole scan is seen at least once.
+    /// session that is there under one key during the whole scan is seen at least once; one that
+    /// rotates meanwhile may be missed, or seen twice.
     ///
     /// [`limits::SCAN_PAGE`]: crate::limits::SCAN_PAGE
     ///

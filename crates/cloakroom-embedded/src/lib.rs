@@ -1,1 +1,32 @@
-//! embedded
+//! The embedded store: sessions in the memory of one process, compact, exact in their expiry, with
+//! a limit in real bytes.
+//!
+//! [`EmbeddedStore`] keeps the [`cloakroom_core::store`] contract. It is a number of shards, each
+//! behind one lock; a session lives in the shard that its key's slot tag names, so all sessions of
+//! a subject share a shard and every operation on them is one step. Nothing awaits inside an
+//! operation: its future is ready when it is first polled, and dropping it before that does
+//! nothing at all.
+//!
+//! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
+//! - `slab`, `table`, `index`: where bytes lie and how they are found
+//! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
+//! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod config;
+mod entry;
+mod evict;
+mod housekeeping;
+mod index;
+mod shard;
+mod slab;
+mod store;
+mod table;
+mod tombs;
+mod wheel;
+
+pub use clock::SystemClock;
+pub use config::{EmbeddedConfig, Eviction, MIN_MEMORY};
+pub use store::EmbeddedStore;

@@ -1,2 +1,59 @@
-//! server
-fn main() {}
+//! The binary: reads what was asked for, does it, and says in plain words why it could not.
+
+#![forbid(unsafe_code)]
+
+mod logs;
+mod observed;
+mod open;
+mod serve;
+mod settings;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use settings::{LowSettings, Page, Settings, Task};
+
+fn main() -> ExitCode {
+    let matches = settings::command().get_matches();
+    match Task::from_matches(&matches) {
+        Ok(Task::Print(page)) => outcome(print(page)),
+        Ok(Task::Serve(low)) => serve(&low),
+        Err(error) => refused(&error),
+    }
+}
+
+fn serve(low: &LowSettings) -> ExitCode {
+    match Settings::from_low(low) {
+        Ok(settings) => outcome(serve::run(&settings)),
+        Err(error) => refused(&error),
+    }
+}
+
+fn print(page: Page) -> Result<(), Box<dyn Error>> {
+    let text = match page {
+        Page::Settings => settings::page(),
+        Page::Openapi => serve::http::openapi_json()?,
+        Page::Metrics => serve::http::metrics_page(),
+        Page::Problems => serve::http::problems_page(),
+    };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn outcome(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&*error, 1),
+    }
+}
+
+/// A setting that means nothing: 2, as for a wrong flag.
+fn refused(error: &dyn Error) -> ExitCode {
+    complain(error, 2)
+}
+
+fn complain(error: &dyn Error, code: u8) -> ExitCode {
+    // If even standard error is gone, the exit code still tells.
+    let _ = writeln!(std::io::stderr(), "cloakroom: {error}");
+    ExitCode::from(code)
+}

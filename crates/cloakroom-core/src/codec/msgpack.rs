@@ -11,10 +11,13 @@ pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecE
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    // The reader takes from `rest` what it reads; a reader of the slice itself would not tell where
+    // it stopped.
+    let mut rest = bytes;
+    let mut reader = rmp_serde::Deserializer::new(&mut rest);
     reader.set_max_depth(limits::DECODE_DEPTH);
     let value = T::deserialize(&mut reader).map_err(|_| "no such MessagePack value")?;
-    if !reader.get_ref().is_empty() {
+    if !rest.is_empty() {
         return Err("bytes after the MessagePack value".into());
     }
     Ok(value)

@@ -23,19 +23,26 @@ impl Fields {
     /// [`ErrorKind::Invalid`] if they are anything else; limits as for writing.
     pub fn from_bytes(bytes: Box<[u8]>) -> Result<Self, Error> {
         within("session", bytes.len(), limits::RECORD_BYTES)?;
+        // Packed anew they must be the same bytes: one value has one encoding, one name one value.
+        let mut packed = Vec::with_capacity(bytes.len());
+        let mut names = Vec::new();
         let mut rest = &*bytes;
-        let mut count = 0;
-        while !rest.is_empty() {
-            let Some((_, _, next)) = split_first(rest) else {
-                return Err(ErrorKind::Invalid {
-                    what: "not the packed fields of a session",
-                }
-                .into());
-            };
+        while let Some((name, value, next)) = split_first(rest) {
+            within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
+            within("fields", names.len() + 1, limits::FIELDS)?;
+            if names.contains(&name) {
+                break;
+            }
+            names.push(name);
+            push(&mut packed, name, value);
             rest = next;
-            count += 1;
         }
-        within("fields", count, limits::FIELDS)?;
+        if packed != *bytes {
+            return Err(ErrorKind::Invalid {
+                what: "not the packed fields of a session",
+            }
+            .into());
+        }
         Ok(Self(bytes))
     }
 
@@ -159,6 +166,22 @@ impl Fields {
 /// Iterates over names and values.
 #[derive(Clone)]
 pub struct FieldsIter<'a>(&'a [u8]);
+
+impl<'a> FieldsIter<'a> {
+    /// Iterates over bytes that [`Fields::as_bytes`] gave, where a store keeps them, without a
+    /// copy. Bytes that are something else read as fewer fields, never as a panic.
+    #[must_use]
+    pub const fn over_trusted_bytes(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// How many bytes of the packed fields are still to come; a value that was just read ends
+    /// where they begin.
+    #[must_use]
+    pub const fn remaining_bytes(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl<'a> Iterator for FieldsIter<'a> {
     type Item = (&'a str, ValueRef<'a>);

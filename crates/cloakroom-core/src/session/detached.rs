@@ -41,12 +41,15 @@ impl<T: Send + 'static> Future for Detached<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         self.began = true;
-        let Some(future) = &mut self.future else {
+        // Out of here while it runs: if it panics, nobody asks it again.
+        let Some(mut future) = self.future.take() else {
             return Poll::Pending;
         };
-        let output = std::task::ready!(future.as_mut().poll(cx));
-        self.future = None;
-        Poll::Ready(output)
+        let polled = future.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.future = Some(future);
+        }
+        polled
     }
 }
 

@@ -228,13 +228,18 @@ impl Session {
     ) -> Result<Option<i64>, Error> {
         let mut changes = Changes::new();
         changes.increment(name, by)?;
-        let was_live = self.lock().record().is_some();
+        let was_live = self.lock().was_alive();
         let (_, applied) = self.apply(key, changes, Condition::Always).await;
         match applied? {
-            Applied::Done { increments, .. } => {
+            Applied::Done {
+                version,
+                increments,
+            } => {
                 let sum = increments.first().copied();
                 let sum = sum.ok_or(ErrorKind::StoreUnavailable)?;
-                self.lock().acknowledge_value(name, Value::integer(sum))?;
+                let mut state = self.lock();
+                state.acknowledge_value(FieldName::new(name)?, Value::integer(sum), version);
+                state.touch = None;
                 Ok(Some(sum))
             }
             Applied::Absent(Absence::Unknown) if !was_live => {
@@ -284,7 +289,12 @@ impl Session {
             changes.push(field.clone(), change);
             let (changes, applied) = self.apply(key, changes, condition).await;
             match applied? {
-                Applied::Done { version, .. } => return self.lock().acknowledge(&changes, version),
+                Applied::Done { version, .. } => {
+                    let mut state = self.lock();
+                    state.acknowledge(&changes, version);
+                    state.touch = None;
+                    return Ok(());
+                }
                 Applied::Conflict { .. } => self.reload(key).await?,
                 Applied::Absent(_) => self.note_absence(Absence::Ended),
             }

@@ -79,6 +79,7 @@ impl Session {
         let _gate = self.0.gate.lock().await;
         let (key, changes) = {
             let mut state = self.lock();
+            state.rotate = false;
             (state.key(), std::mem::take(&mut state.overlay))
         };
         let tag = SlotTag::of_subject(&login.subject);
@@ -131,46 +132,18 @@ impl Session {
         Ok(())
     }
 
-    /// Gives the session a new id. Requests that are on their way with the old one still reach it,
-    /// for the rotation grace. No clock is reset. If another request has just rotated it, nothing
-    /// happens.
+    /// Gives the session a new id, together with what else is written before the response: no late
+    /// response of a slow request can then put this id over a newer one. Requests that are on their
+    /// way with the old id still reach the session, for the rotation grace. No clock is reset. If
+    /// another request has rotated it by then, nothing happens.
     ///
     /// # Errors
-    /// [`ErrorKind::Finished`], limits, the store's errors.
-    pub async fn rotate(&self) -> Result<(), Error> {
-        self.lock().open_for_changes()?;
-        let _gate = self.0.gate.lock().await;
-        let (key, changes) = {
-            let mut state = self.lock();
-            let Some(key) = state.key() else {
-                return Ok(());
-            };
-            (key, std::mem::take(&mut state.overlay))
-        };
-        let rotation = Rotation {
-            changes,
-            login: None,
-            grace: self.config().grace,
-        };
-        match self.move_to_new_id(key, key.tag(), rotation.clone()).await {
-            Ok(None) => {
-                if let Some(handle) = self.lock().record().map(|record| record.handle) {
-                    self.observe(&Event::Renewed(handle));
-                }
-                Ok(())
-            }
-            Ok(Some(absence)) => {
-                self.put_back(rotation.changes);
-                if absence == Absence::Unknown {
-                    self.note_absence(absence);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.put_back(rotation.changes);
-                Err(error)
-            }
-        }
+    /// [`ErrorKind::Finished`].
+    pub fn rotate(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        state.open_for_changes()?;
+        state.rotate = true;
+        Ok(())
     }
 
     /// Who is signed in.
@@ -211,17 +184,15 @@ impl Session {
     /// handle is as unknown as any (ASVS 5.0, 7.5.2).
     ///
     /// # Errors
-    /// [`ErrorKind::NotLoggedIn`], the store's errors.
+    /// [`ErrorKind::NotLoggedIn`], [`ErrorKind::Finished`], the store's errors.
     pub async fn revoke(&self, handle: &Handle) -> Result<bool, Error> {
+        self.lock().open_for_changes()?;
         let (subject, own) = self.owner().await?;
         if own == *handle {
             self.logout().await?;
             return Ok(true);
         }
-        let revoked = self.config().store.revoke(&subject, handle).await;
-        let revoked = self.noting(Operation::Revoke, revoked)?;
-        self.observe(&Event::Revoked(usize::from(revoked)));
-        Ok(revoked)
+        self.revoke_one(subject, *handle).await
     }
 
     /// Ends all other sessions of the signed-in user. Returns how many there were.
@@ -293,5 +264,6 @@ impl Session {
         state.ticket = Ticket::None;
         state.cookie = Cookie::Clear;
         state.touch = None;
+        state.rotate = false;
     }
 }

@@ -60,15 +60,22 @@ impl Session {
     /// Writes what is still to be written and closes the handle. To be called once, by whoever
     /// opened the session, before the first byte of the response.
     pub async fn finish(&self) -> Outcome {
-        let saved = self.save().await;
-        let mut state = self.lock();
-        state.finished = true;
-        Outcome {
-            cookie: std::mem::take(&mut state.cookie),
-            accessed: state.accessed,
-            touch: state.touch.take(),
-            saved,
+        loop {
+            let saved = self.save().await;
+            let mut state = self.lock();
+            if saved.is_err() || !state.is_unsaved() {
+                return state.close(saved);
+            }
+            // A clone has set something since; it was told that this would be written.
         }
+    }
+
+    /// [`Session::finish`] without waiting, if nothing is left to be written: then a middleware
+    /// needs no future for it. `None`: nothing was done, and [`Session::finish`] has to be awaited.
+    #[must_use]
+    pub fn finish_now(&self) -> Option<Outcome> {
+        let mut state = self.lock();
+        (!state.is_unsaved()).then(|| state.close(Ok(())))
     }
 
     /// Whether the handle was not used at all, so that there is nothing to finish.
@@ -107,13 +114,13 @@ impl Session {
         let key = {
             let mut state = self.lock();
             state.accessed = true;
-            match state.ticket {
-                Ticket::Presented(key) => key,
-                Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => return Ok(()),
+            match state.unread() {
+                Some(key) => key,
+                None => return Ok(()),
             }
         };
         let _gate = self.0.gate.lock().await;
-        if !matches!(self.lock().ticket, Ticket::Presented(_)) {
+        if self.lock().unread() != Some(key) {
             return Ok(());
         }
         self.reload(key).await
@@ -130,6 +137,8 @@ impl Session {
                 }
                 state.ticket = Ticket::Live(key, Box::new(loaded.record));
             }
+            // It was there a moment ago: it ended meanwhile, and nothing begins in its place.
+            Lookup::Absent(_) if self.lock().was_alive() => self.note_absence(Absence::Ended),
             Lookup::Absent(absence) => self.note_absence(absence),
         }
         Ok(())

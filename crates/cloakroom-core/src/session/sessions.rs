@@ -77,7 +77,7 @@ impl Sessions {
     pub fn open(&self, id: Option<&PresentedId>) -> Session {
         Session(Arc::new(Shared {
             config: self.clone(),
-            state: State::new(id.map(PresentedId::key)).into(),
+            state: State::new(id.map(PresentedId::duplicate)).into(),
             gate: async_lock::Mutex::new(()),
         }))
     }

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::Outcome;
 use crate::error::{Error, ErrorKind};
-use crate::id::{SessionId, StoredKey};
-use crate::record::{Change, Changes, Condition, Record, Value, ValueRef};
+use crate::id::{PresentedId, SessionId, StoredKey};
+use crate::record::{Change, Changes, Condition, FieldName, Record, Value, ValueRef};
 use crate::store::Absence;
 
 /// The state of one request's session.
@@ -14,6 +15,8 @@ pub(super) struct State {
     pub(super) ticket: Ticket,
     /// Fields that were set or removed and are not written yet. No increments.
     pub(super) overlay: Changes,
+    /// Whether the session gets a new id when it is written.
+    pub(super) rotate: bool,
     /// What the browser has to be told.
     pub(super) cookie: Cookie,
     /// Whether the response depends on the session.
@@ -29,10 +32,13 @@ pub(super) struct State {
 pub(super) enum Ticket {
     /// No id was presented, or the session was ended by this very request.
     None,
-    /// An id was presented; nobody has looked for it yet.
-    Presented(StoredKey),
+    /// An id was presented; nobody has looked for it yet. It is hashed when somebody does, because
+    /// most requests that carry a cookie never ask for the session.
+    Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
     Live(StoredKey, Box<Record>),
+    /// A session that this request has written to; what it holds now is for the store to say.
+    Stale(StoredKey),
     /// An id was presented that leads nowhere.
     Gone(Absence),
 }
@@ -57,13 +63,14 @@ pub enum Cookie {
 }
 
 impl State {
-    pub(super) const fn new(presented: Option<StoredKey>) -> Self {
+    pub(super) fn new(presented: Option<PresentedId>) -> Self {
         Self {
             ticket: match presented {
-                Some(key) => Ticket::Presented(key),
+                Some(id) => Ticket::Presented(id),
                 None => Ticket::None,
             },
             overlay: Changes::new(),
+            rotate: false,
             cookie: Cookie::Keep,
             accessed: false,
             touch: None,
@@ -72,9 +79,10 @@ impl State {
     }
 
     /// The key to act on, if there may be a session.
-    pub(super) const fn key(&self) -> Option<StoredKey> {
+    pub(super) fn key(&self) -> Option<StoredKey> {
         match &self.ticket {
-            Ticket::Presented(key) | Ticket::Live(key, _) => Some(*key),
+            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Live(key, _) | Ticket::Stale(key) => Some(*key),
             Ticket::None | Ticket::Gone(_) => None,
         }
     }
@@ -82,8 +90,22 @@ impl State {
     pub(super) fn record(&self) -> Option<&Record> {
         match &self.ticket {
             Ticket::Live(_, record) => Some(record),
-            Ticket::None | Ticket::Presented(_) | Ticket::Gone(_) => None,
+            Ticket::None | Ticket::Presented(_) | Ticket::Stale(_) | Ticket::Gone(_) => None,
         }
+    }
+
+    /// The key to ask the store about before anything can be read.
+    pub(super) fn unread(&self) -> Option<StoredKey> {
+        match &self.ticket {
+            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Stale(key) => Some(*key),
+            Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => None,
+        }
+    }
+
+    /// Whether the session was there when this request last heard of it.
+    pub(super) const fn was_alive(&self) -> bool {
+        matches!(self.ticket, Ticket::Live(..) | Ticket::Stale(_))
     }
 
     /// The value of a field as this request sees it, provided the session was looked for.
@@ -97,7 +119,8 @@ impl State {
 
     /// Whether a read of `name` has to ask the store first.
     pub(super) fn must_load(&self, name: &str) -> bool {
-        matches!(self.ticket, Ticket::Presented(_)) && self.overlay.get(name).is_none()
+        let unread = matches!(self.ticket, Ticket::Presented(_) | Ticket::Stale(_));
+        unread && self.overlay.get(name).is_none()
     }
 
     /// Whether a read-modify-write of `name` needs no store: nobody else can see the field yet, or
@@ -111,26 +134,47 @@ impl State {
     pub(super) fn unchanged(&self, name: &str) -> Result<Condition, Error> {
         let expected = self.record().and_then(|record| record.fields.get(name));
         Ok(Condition::Field {
-            name: crate::record::FieldName::new(name)?,
+            name: FieldName::new(name)?,
             expected: expected.map(ValueRef::to_value),
         })
     }
 
-    /// Takes acknowledged changes into what is known.
-    pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) -> Result<(), Error> {
-        if let Ticket::Live(_, record) = &mut self.ticket {
-            (record.fields, _) = record.fields.changed(changes)?;
-            record.version = new_version;
+    /// Takes acknowledged changes into what is known. What is known may be older than what the store
+    /// has, so they may not fit; they are stored all the same, and the next read asks the store.
+    pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) {
+        let Ticket::Live(key, record) = &mut self.ticket else {
+            return;
+        };
+        match record.fields.changed(changes) {
+            Ok((fields, _)) => {
+                record.fields = fields;
+                record.version = new_version;
+            }
+            Err(_) => self.ticket = Ticket::Stale(*key),
         }
-        Ok(())
     }
 
     /// Takes one acknowledged value into what is known.
-    pub(super) fn acknowledge_value(&mut self, name: &str, value: Value) -> Result<(), Error> {
-        let version = self.record().map_or(0, |record| record.version + 1);
+    pub(super) fn acknowledge_value(&mut self, name: FieldName, value: Value, new_version: u64) {
         let mut changes = Changes::new();
-        changes.set(name, value)?;
-        self.acknowledge(&changes, version)
+        changes.push(name, Change::Set(value));
+        self.acknowledge(&changes, new_version);
+    }
+
+    /// Whether anything is left to be written.
+    pub(super) const fn is_unsaved(&self) -> bool {
+        self.rotate || !self.overlay.is_empty()
+    }
+
+    /// The response is decided: nothing changes any more.
+    pub(super) fn close(&mut self, saved: Result<(), Error>) -> Outcome {
+        self.finished = true;
+        Outcome {
+            cookie: std::mem::take(&mut self.cookie),
+            accessed: self.accessed,
+            touch: self.touch.take(),
+            saved,
+        }
     }
 
     /// Refuses changes after the response was decided.

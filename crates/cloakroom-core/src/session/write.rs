@@ -28,7 +28,7 @@ impl Session {
     pub async fn save(&self) -> Result<(), Error> {
         {
             let state = self.lock();
-            if state.overlay.is_empty() {
+            if !state.is_unsaved() {
                 return Ok(());
             }
             if state.finished {
@@ -36,41 +36,80 @@ impl Session {
             }
         }
         let _gate = self.0.gate.lock().await;
-        let changes = std::mem::take(&mut self.lock().overlay);
-        let (changes, result) = self.write(changes).await;
+        let (key, changes, rotate) = {
+            let mut state = self.lock();
+            let changes = std::mem::take(&mut state.overlay);
+            (state.key(), changes, std::mem::take(&mut state.rotate))
+        };
+        let (changes, result) = match key {
+            Some(key) if rotate => self.write_under_new_id(key, changes).await,
+            Some(key) => self.write(key, changes).await,
+            None => self.write_without_session(changes).await,
+        };
         if result.is_err() {
             self.put_back(changes);
+            self.lock().rotate |= rotate;
         }
         result
     }
 
-    async fn write(&self, changes: Changes) -> (Changes, Result<(), Error>) {
-        let (key, was_live) = {
-            let state = self.lock();
-            (state.key(), matches!(state.ticket, Ticket::Live(..)))
-        };
-        let Some(key) = key else {
-            return self.write_without_session(changes).await;
-        };
+    async fn write(&self, key: StoredKey, changes: Changes) -> (Changes, Result<(), Error>) {
+        let was_alive = self.lock().was_alive();
         let (changes, applied) = self.apply(key, changes, Condition::Always).await;
         match applied {
             Ok(Applied::Done { version, .. }) => {
-                let result = self.lock().acknowledge(&changes, version);
-                self.lock().touch = None;
-                (changes, result)
-            }
-            Ok(Applied::Absent(Absence::Unknown)) if !was_live => {
-                self.note_absence(Absence::Unknown);
-                self.write_without_session(changes).await
-            }
-            Ok(Applied::Absent(_)) => {
-                self.note_absence(Absence::Ended);
-                self.observe(&Event::LateWriteDropped);
+                let mut state = self.lock();
+                state.acknowledge(&changes, version);
+                state.touch = None;
+                drop(state);
                 (changes, Ok(()))
             }
+            Ok(Applied::Absent(absence)) => self.write_after(absence, was_alive, changes).await,
             Ok(Applied::Conflict { .. }) => (changes, Err(ErrorKind::Conflict.into())),
             Err(error) => (changes, Err(error)),
         }
+    }
+
+    async fn write_under_new_id(
+        &self,
+        key: StoredKey,
+        changes: Changes,
+    ) -> (Changes, Result<(), Error>) {
+        let was_alive = self.lock().was_alive();
+        let rotation = Rotation {
+            changes: changes.clone(),
+            login: None,
+            grace: self.config().grace,
+        };
+        match self.move_to_new_id(key, key.tag(), rotation).await {
+            Ok(None) => {
+                if let Some(handle) = self.lock().record().map(|record| record.handle) {
+                    self.observe(&Event::Renewed(handle));
+                }
+                (changes, Ok(()))
+            }
+            Ok(Some(_)) if changes.is_empty() => (changes, Ok(())),
+            // Another request has just rotated: the old key leads to where the session is now.
+            Ok(Some(Absence::Ended)) => self.write(key, changes).await,
+            Ok(Some(absence)) => self.write_after(absence, was_alive, changes).await,
+            Err(error) => (changes, Err(error)),
+        }
+    }
+
+    /// There is no session where one was to be written.
+    async fn write_after(
+        &self,
+        absence: Absence,
+        was_alive: bool,
+        changes: Changes,
+    ) -> (Changes, Result<(), Error>) {
+        if absence == Absence::Unknown && !was_alive {
+            self.note_absence(Absence::Unknown);
+            return self.write_without_session(changes).await;
+        }
+        self.note_absence(Absence::Ended);
+        self.observe(&Event::LateWriteDropped);
+        (changes, Ok(()))
     }
 
     async fn write_without_session(&self, changes: Changes) -> (Changes, Result<(), Error>) {
@@ -192,6 +231,17 @@ impl Session {
         });
         let revoked = self.noting(Operation::Revoke, revoked.await)?;
         self.observe(&Event::Revoked(revoked));
+        Ok(revoked)
+    }
+
+    pub(super) async fn revoke_one(&self, subject: Subject, handle: Handle) -> Result<bool, Error> {
+        let config = self.config();
+        let store = Arc::clone(&config.store);
+        let revoked = Detached::new(&config.spawn, async move {
+            store.revoke(&subject, &handle).await
+        });
+        let revoked = self.noting(Operation::Revoke, revoked.await)?;
+        self.observe(&Event::Revoked(usize::from(revoked)));
         Ok(revoked)
     }
 

@@ -48,6 +48,7 @@
 //!   whatever uses one
 //! - [`ManualClock`], [`SeededEntropy`], [`FailingEntropy`], [`CollidingEntropy`]
 //! - [`broken`]: stores that are wrong in one way each; the kit catches all of them
+//! - [`sim`]: many visitors, a virtual clock and injected failures, by seed
 
 mod around;
 pub mod broken;
@@ -58,6 +59,7 @@ mod faults;
 mod kit;
 mod poll;
 mod reference;
+pub mod sim;
 
 pub use around::{Around, Wrapped};
 pub use clock::ManualClock;

@@ -30,11 +30,10 @@ pub(super) async fn a_scan_misses_nobody_who_stays(kit: &Kit) -> Checked {
     let mut going = Vec::new();
     for number in 0..60 {
         let (key, record) = kit.begin(&kit.anonymous()?).await?;
-        if number % 3 == 0 {
-            going.push(key);
-        } else {
-            staying.insert(record.handle);
-            rotating.push(key);
+        match number % 3 {
+            0 => going.push(key),
+            1 => rotating.push(key),
+            _ => drop(staying.insert(record.handle)),
         }
     }
     let mut scan = Scan::new(4);

@@ -222,6 +222,7 @@ macro_rules! __each_contract_case {
             }
             late_response {
                 2 any after_a_rotation;
+                2 any of_a_slow_rotation;
                 2 any after_a_login;
                 2 any after_a_logout;
                 2 any in_every_order;

@@ -1,0 +1,152 @@
+//! Resident memory per session over a million sessions of 400 bytes in 8 fields with a lifetime:
+//! the embedded store with its subject index, and the hash that guides for Redis describe, with a
+//! TTL. With and without one field over 64 bytes, where Redis leaves its compact encoding.
+//! `memory [sessions]`. Needs Debian's redis-server.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cloakroom_bench::{fields, key, ready, resident, session, size_argument};
+use cloakroom_core::Store;
+use cloakroom_embedded::EmbeddedStore;
+
+fn main() {
+    if let Some(large) = std::env::args().nth(2) {
+        let bytes = embedded(size_argument(1), large == "large");
+        println!("{bytes}");
+        return;
+    }
+    let sessions = size_argument(1_000_000);
+    println!(
+        "| resident bytes per session, {sessions} sessions | 8 fields of 50 bytes | one over 64 bytes |"
+    );
+    println!("| --- | --- | --- |");
+    let row = |name: &str, of: &dyn Fn(bool) -> u64| {
+        let [usual, large] = [false, true].map(|large| of(large) as f64 / sessions as f64);
+        println!("| {name} | {usual:.0} | {large:.0} |");
+        std::io::stdout().flush().expect("standard output takes it");
+    };
+    row("cloakroom-embedded, subject index included", &|large| {
+        in_own_process(sessions, large)
+    });
+    row("redis-server, hash with TTL, no index", &|large| {
+        redis(sessions, large)
+    });
+}
+
+/// The embedded store is measured in a process that does nothing else, so that nothing that was
+/// freed before makes it look small.
+fn in_own_process(sessions: u64, large: bool) -> u64 {
+    let program = std::env::current_exe().expect("the path of this program");
+    let kind = if large { "large" } else { "usual" };
+    let output = Command::new(program)
+        .args([&sessions.to_string(), kind])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("this program can be started");
+    assert!(output.status.success(), "the measuring process failed");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().expect("it prints a number of bytes")
+}
+
+fn embedded(sessions: u64, large: bool) -> u64 {
+    let own = std::process::id();
+    let before = resident(own);
+    let store = EmbeddedStore::default();
+    for number in 0..sessions {
+        ready(store.create(&key(number, 0), &session(number, large))).expect("room");
+    }
+    let after = resident(own);
+    let stats = ready(store.stats()).expect("it answers");
+    assert_eq!(stats.sessions, sessions);
+    eprintln!(
+        "embedded: it counts {} bytes per session itself",
+        stats.bytes / sessions
+    );
+    after - before
+}
+
+fn redis(sessions: u64, large: bool) -> u64 {
+    let server = RedisServer::start();
+    let before = resident(server.process.id());
+    let mut connection = server.connect();
+    for first in (0..sessions).step_by(1_000) {
+        let mut pipeline = redis::pipe();
+        for number in first..(first + 1_000).min(sessions) {
+            let hash = key(number, 0)
+                .hash()
+                .map(|byte| format!("{byte:02x}"))
+                .concat();
+            let name = format!("session:{}", &hash[..32]);
+            let mut write = redis::cmd("HSET");
+            write.arg(&name);
+            for (field, value) in &fields(number, large) {
+                write.arg(field).arg(value.bytes);
+            }
+            pipeline.add_command(write).ignore();
+            pipeline.cmd("EXPIRE").arg(&name).arg(86_400).ignore();
+        }
+        pipeline
+            .query::<()>(&mut connection)
+            .expect("redis takes the sessions");
+    }
+    let count: u64 = redis::cmd("DBSIZE")
+        .query(&mut connection)
+        .expect("redis counts");
+    assert_eq!(count, sessions);
+    resident(server.process.id()) - before
+}
+
+/// A Redis of this program's own, on a free loopback port, with nothing on disk.
+struct RedisServer {
+    process: Child,
+    port: u16,
+}
+
+impl RedisServer {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free loopback port")
+            .port();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .stdout(Stdio::null())
+            .spawn();
+        let process = process.unwrap_or_else(|error| {
+            panic!(
+                "redis-server does not start ({error}); install it: apt-get install -y redis-server"
+            )
+        });
+        let server = Self { process, port };
+        server.connect();
+        server
+    }
+
+    fn connect(&self) -> redis::Connection {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port));
+        let client = client.expect("a URL of redis");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match client.get_connection() {
+                Ok(connection) => return connection,
+                Err(_) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(50))
+                }
+                Err(error) => panic!("redis-server does not answer: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let ended = self.process.kill().and_then(|()| self.process.wait());
+        if let Err(error) = ended {
+            eprintln!("redis-server did not end: {error}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the engine benchmarks share: sessions of the size that the goals name, a store call without
+//! a runtime, and what the operating system says of time and memory.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use cloakroom_core::codec::Codec;
+use cloakroom_core::id::SlotTag;
+use cloakroom_core::record::{Changes, Fields, NewSession, Subject, Value};
+use cloakroom_core::{Handle, Lifetimes, StoredKey};
+
+/// Fields of a session, each a name of 5 bytes and a value of 45: 400 bytes of payload.
+pub const FIELDS: usize = 8;
+
+const VALUE_BYTES: usize = 45;
+
+/// A number as good as random, for keys, handles and the order of accesses.
+pub fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// The subject of the session with this number: 11 bytes.
+pub fn subject(number: u64) -> Subject {
+    Subject::new(&format!("user{number:07}")).expect("eleven letters and digits")
+}
+
+/// The key of the session with this number, in its `round`-th life.
+pub fn key(number: u64, round: u64) -> StoredKey {
+    let tag = SlotTag::of_subject(&subject(number));
+    let mut hash = [0; 32];
+    for (at, part) in hash.chunks_exact_mut(8).enumerate() {
+        let seed = (number * 4 + at as u64).wrapping_add(mix(round));
+        part.copy_from_slice(&mix(seed).to_le_bytes());
+    }
+    StoredKey::from_parts(tag, hash)
+}
+
+/// A value of the usual size; `large` gives one that is over 64 bytes.
+pub fn value(number: u64, large: bool) -> Value {
+    let digits = format!("{:016x}", mix(number));
+    let len = if large { 70 } else { VALUE_BYTES };
+    let text: String = digits.chars().cycle().take(len - 2).collect();
+    Value::new(Codec::Json, format!("\"{text}\"").into_bytes())
+}
+
+/// The name of a session's field: 5 bytes.
+pub fn field(number: usize) -> String {
+    format!("fld{number:02}")
+}
+
+/// The fields of a session, 400 bytes in 8 fields; with `large`, one of them is over 64 bytes and
+/// the others are smaller for it.
+pub fn fields(number: u64, large: bool) -> Fields {
+    let mut changes = Changes::new();
+    for at in 0..FIELDS {
+        let value = match (large, at) {
+            (true, 0) => value(number, true),
+            (true, 1) => Value::new(Codec::Json, vec![b'1'; VALUE_BYTES - (70 - VALUE_BYTES)]),
+            _ => value(number * 8 + at as u64, false),
+        };
+        changes.set(&field(at), value).expect("within the limits");
+    }
+    let (fields, _) = Fields::default()
+        .changed(&changes)
+        .expect("within the limits");
+    fields
+}
+
+/// The session with this number: signed in, half an hour idle, a day in any case.
+pub fn session(number: u64, large: bool) -> NewSession {
+    let mut handle = [0; Handle::BYTES];
+    handle[..8].copy_from_slice(&mix(!number).to_le_bytes());
+    let lifetimes = Lifetimes::new(Duration::from_secs(1_800), Duration::from_secs(86_400));
+    NewSession {
+        handle: Handle::from_bytes(handle),
+        lifetimes: lifetimes.expect("within the limits"),
+        subject: Some(subject(number)),
+        label: None,
+        max_sessions: None,
+        fields: fields(number, large),
+    }
+}
+
+/// The answer of a future that is ready at once, as those of the embedded store are.
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("the embedded store never waits"),
+    }
+}
+
+/// CPU time that this thread has used.
+pub fn thread_cpu() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec of this function's own.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(failed, 0, "the clock of the thread's CPU time can be read");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Resident memory of a process, in bytes.
+pub fn resident(process: u32) -> u64 {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(path).expect("a running process on Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kilobytes.expect("the kernel tells VmRSS") * 1024
+}
+
+/// The number given as the program's first argument, or `usual`.
+pub fn size_argument(usual: u64) -> u64 {
+    match std::env::args().nth(1) {
+        None => usual,
+        Some(text) => match text.parse() {
+            Ok(number) if number > 0 => number,
+            _ => panic!("give the number of sessions, not {text:?}"),
+        },
+    }
+}

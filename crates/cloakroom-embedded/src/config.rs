@@ -1,0 +1,163 @@
+//! What can be set on an embedded store, checked once, when it is opened.
+
+use std::sync::Arc;
+
+use cloakroom_core::id::SlotTag;
+use cloakroom_core::observe::Unobserved;
+use cloakroom_core::{Clock, Error, ErrorKind, Observer};
+
+use crate::clock::SystemClock;
+
+/// The smallest `max_memory`, in bytes: below it, pages and tables leave no room for sessions.
+pub const MIN_MEMORY: u64 = 1 << 20;
+
+/// Who leaves when `max_memory` is reached. The names are those of Redis, because operators know
+/// them. Every session has a deadline, so `volatile-*` and `allkeys-*` look at the same sessions.
+///
+/// Eviction happens in the shard that needs room, and never takes the session that is being
+/// written, nor what is remembered of ended sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Eviction {
+    /// Nobody: creating, and writes that need more room, fail with `ErrorKind::StoreFull`.
+    #[default]
+    NoEviction,
+    /// Sessions that were not used lately: second chance (CLOCK) over pages of memory, one
+    /// reference bit per session, set by every read and write.
+    VolatileLru,
+    /// Sessions that end soonest, by the timing wheel; exact to the wheel's buckets.
+    VolatileTtl,
+    /// The same as [`Eviction::VolatileLru`].
+    AllkeysLru,
+}
+
+/// The settings of an [`EmbeddedStore`](crate::EmbeddedStore).
+///
+/// ```
+/// use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Eviction};
+///
+/// let config = EmbeddedConfig::new()
+///     .max_memory(Some(256 << 20))
+///     .eviction(Eviction::VolatileLru);
+/// let store = EmbeddedStore::new(config)?;
+/// # Ok::<(), cloakroom_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    pub(crate) shards: Option<usize>,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) eviction: Eviction,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) housekeeping: bool,
+}
+
+impl EmbeddedConfig {
+    /// The defaults: no memory limit, the system's clock, nobody observes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            shards: None,
+            max_memory: None,
+            eviction: Eviction::default(),
+            clock: Arc::new(SystemClock),
+            observer: Arc::new(Unobserved),
+            housekeeping: true,
+        }
+    }
+
+    /// How many parts the store has, each behind a lock of its own: a power of two from 1 to 4096.
+    /// By default 64 or 8 per core, whichever is more, and never so many that a part of
+    /// `max_memory` is below 1 MiB.
+    #[must_use]
+    pub const fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// The most bytes that the store takes, at least [`MIN_MEMORY`]. Counted are the bytes that
+    /// pages, tables, wheels and tombstones really take, used or not, with the allocator's header
+    /// of each page; not the records on their way to a caller.
+    #[must_use]
+    pub const fn max_memory(mut self, bytes: Option<u64>) -> Self {
+        self.max_memory = bytes;
+        self
+    }
+
+    /// Who leaves when `max_memory` is reached.
+    #[must_use]
+    pub const fn eviction(mut self, eviction: Eviction) -> Self {
+        self.eviction = eviction;
+        self
+    }
+
+    /// The clock that decides expiry.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Who hears of sessions that expired (`Event::Expired`). Called outside of any lock.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Whether a thread of the store's own sweeps; without it, call
+    /// [`EmbeddedStore::sweep`](crate::EmbeddedStore::sweep). Expiry is exact either way.
+    #[must_use]
+    pub const fn housekeeping(mut self, on: bool) -> Self {
+        self.housekeeping = on;
+        self
+    }
+
+    /// The number of shards, checked.
+    pub(crate) fn shard_count(&self) -> Result<usize, Error> {
+        if let Some(limit) = self.max_memory
+            && limit < MIN_MEMORY
+        {
+            return Err(invalid(
+                "max_memory",
+                limit.to_string(),
+                "give at least 1 MiB (1048576 bytes), or no limit",
+            ));
+        }
+        match self.shards {
+            Some(shards) if shards.is_power_of_two() && shards <= SlotTag::COUNT => Ok(shards),
+            Some(shards) => Err(invalid(
+                "shards",
+                shards.to_string(),
+                "give a power of two from 1 to 4096",
+            )),
+            None => Ok(self.usual_shards()),
+        }
+    }
+
+    fn usual_shards(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let wanted = (cores * 8).next_power_of_two().clamp(64, 1024);
+        let room = self.max_memory.map_or(wanted as u64, |limit| limit >> 20);
+        let most = usize::try_from(room).unwrap_or(wanted).clamp(1, wanted);
+        if most.is_power_of_two() {
+            most
+        } else {
+            most.next_power_of_two() / 2
+        }
+    }
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn invalid(setting: &'static str, value: String, fix: &'static str) -> Error {
+    ErrorKind::InvalidSetting {
+        setting,
+        value,
+        fix,
+    }
+    .into()
+}

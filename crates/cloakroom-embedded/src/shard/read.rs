@@ -1,0 +1,93 @@
+//! What a shard tells: a session, a subject's sessions, a page of all.
+
+use cloakroom_core::record::Subject;
+use cloakroom_core::store::Loaded;
+use cloakroom_core::{SessionInfo, StoredKey};
+use std::hash::BuildHasher as _;
+
+use super::{Alive, At, Shard};
+use crate::entry::{self, View};
+use crate::table::SEGMENTS;
+
+impl Shard {
+    /// A session as `load` answers it.
+    pub(crate) fn loaded(&mut self, alive: Alive, forwarded: bool) -> Loaded {
+        entry::set_referenced(self.slab.get_mut(alive.slot));
+        Loaded {
+            record: self.record(alive.slot),
+            remaining: alive.remaining,
+            touch_due: alive.touch_due,
+            forwarded,
+        }
+    }
+
+    /// The sessions of `subject`, the last signed in first.
+    pub(crate) fn of_subject(&mut self, subject: &Subject, at: At<'_>) -> Vec<SessionInfo> {
+        let alive = self.alive_of(subject, at);
+        let mut list: Vec<_> = alive
+            .into_iter()
+            .map(|alive| self.info(alive, at))
+            .collect();
+        list.sort_by_key(|info| std::cmp::Reverse((info.times.authenticated_at, info.handle)));
+        list
+    }
+
+    /// Up to `room` sessions of one of the key table's segments whose position is `from` or behind
+    /// it, and the position to go on from, if there are more.
+    ///
+    /// The order is that of the keys' hashes, because a session keeps its key while its slot may
+    /// change: no session that is there all the time is passed over.
+    pub(crate) fn scan(
+        &mut self,
+        segment: usize,
+        from: u64,
+        room: usize,
+        at: At<'_>,
+        into: &mut Vec<SessionInfo>,
+    ) -> Option<u64> {
+        debug_assert!(segment < SEGMENTS);
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let position = |slot: u32| hasher.hash_one(View(slab.get(slot)).hash()) & POSITION_MASK;
+        let mut slots: Vec<_> = self
+            .keys
+            .segment(segment)
+            .map(|slot| (position(slot), slot))
+            .filter(|(position, _)| *position >= from)
+            .collect();
+        slots.sort_unstable();
+        let mut listed = 0;
+        for (position, slot) in slots {
+            if listed == room {
+                return Some(position);
+            }
+            if let Some(alive) = self.living(slot, at) {
+                into.push(self.info(alive, at));
+                listed += 1;
+            }
+        }
+        None
+    }
+
+    /// How many sessions there are; expired ones that are not swept may be among them.
+    pub(crate) fn sessions(&mut self, at: At<'_>) -> usize {
+        self.note_generation(at.generation);
+        self.fresh
+    }
+
+    /// Whether `key` names a session that lives or is remembered as ended.
+    pub(crate) fn is_taken(&mut self, key: &StoredKey, at: At<'_>) -> bool {
+        !matches!(self.find(key, at), super::Found::Unknown)
+    }
+
+    fn info(&self, alive: Alive, at: At<'_>) -> SessionInfo {
+        let mut info = View(self.slab.get(alive.slot))
+            .record(&self.known, false)
+            .info(at.now);
+        info.remaining = alive.remaining;
+        info
+    }
+}
+
+/// Bits of a position: what a cursor has room for beside shard and segment.
+pub(crate) const POSITION_BITS: u32 = 40;
+const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;

@@ -1,0 +1,172 @@
+//! Room for a session: the memory that all shards share, and who leaves when it is full.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cloakroom_core::record::Subject;
+use cloakroom_core::{Error, ErrorKind, StoredKey};
+use std::hash::BuildHasher as _;
+
+use super::{At, Shard, hash_of_key};
+use crate::config::Eviction;
+use crate::entry::{self, View};
+use crate::evict::Candidates;
+use crate::slab::{Slab, SlotRef};
+use crate::wheel::Wheel;
+
+/// Evictions by deadline without gaining room, after which the hand goes on page by page: sessions
+/// that end together lie anywhere, and only whole pages are room for another size.
+const FRUITLESS: usize = 128;
+
+/// Sessions that are looked at to find one that really ends soonest.
+const LOOKS: usize = 16;
+
+/// The bytes that all shards take together, and their limit.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    used: AtomicU64,
+    limit: Option<u64>,
+    eviction: Eviction,
+}
+
+impl Memory {
+    pub(crate) const fn new(limit: Option<u64>, eviction: Eviction) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            limit,
+            eviction,
+        }
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    /// Counts `bytes` if they are within the limit.
+    fn reserve(&self, bytes: u64) -> bool {
+        let Some(limit) = self.limit else {
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+            return true;
+        };
+        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+}
+
+/// What a new session needs room for.
+pub(crate) struct Need<'a> {
+    /// Bytes of its entry.
+    pub(crate) len: usize,
+    /// Its key and subject, unless it is only a larger slot for one that is there.
+    pub(crate) names: Option<(&'a StoredKey, Option<&'a Subject>)>,
+    /// The session that is being written; it is not evicted.
+    pub(crate) spared: Option<SlotRef>,
+    /// Whether that session's slot is freed for the new one.
+    pub(crate) replaces: bool,
+}
+
+impl Shard {
+    /// Makes sure that there is room, by evicting if the policy has it so.
+    pub(super) fn make_room(&mut self, need: &Need<'_>, at: At<'_>) -> Result<(), Error> {
+        let mut evictions = 0;
+        loop {
+            if self.try_room(need, at.memory) {
+                return Ok(());
+            }
+            let victim = match at.memory.eviction {
+                Eviction::NoEviction => None,
+                Eviction::VolatileTtl if evictions < FRUITLESS => self
+                    .soonest()
+                    .filter(|slot| Some(*slot) != need.spared)
+                    .or_else(|| self.hand.choose(&mut self.slab, need.spared)),
+                Eviction::VolatileTtl | Eviction::VolatileLru | Eviction::AllkeysLru => {
+                    self.hand.choose(&mut self.slab, need.spared)
+                }
+            };
+            let Some(victim) = victim else {
+                return Err(ErrorKind::StoreFull.into());
+            };
+            evictions += 1;
+            self.reaped.evicted += 1;
+            self.remove(victim);
+            self.count_memory(at.memory);
+        }
+    }
+
+    /// The session that ends soonest, to the exactness of the wheel's buckets.
+    fn soonest(&mut self) -> Option<SlotRef> {
+        let mut soonest = self.wheel.soonest()?;
+        for _ in 0..LOOKS {
+            // By activity it may end later than its bucket; then it goes to the right one.
+            let deadline = View(self.slab.get(soonest)).times(&self.known).deadline();
+            self.wheel.remove(&mut self.slab, soonest);
+            self.wheel
+                .insert(&mut self.slab, soonest, deadline.as_millis());
+            let next = self.wheel.soonest()?;
+            if next == soonest {
+                break;
+            }
+            soonest = next;
+        }
+        Some(soonest)
+    }
+
+    /// Whether there is room as it is; if so it is reserved.
+    pub(super) fn try_room(&mut self, need: &Need<'_>, memory: &Memory) -> bool {
+        let reused = need.replaces
+            && need
+                .spared
+                .is_some_and(|slot| self.slab.fits_exactly(slot, need.len));
+        let mut bytes = match self.slab.cost(need.len) {
+            _ if reused => 0,
+            Some(bytes) => bytes,
+            None => return false,
+        };
+        if let Some((key, subject)) = need.names {
+            bytes += self.keys.cost(hash_of_key(&self.hasher, key));
+            if let Some(subject) = subject {
+                let hash = self.hasher.hash_one(subject.as_str().as_bytes());
+                bytes += self.subjects.cost(hash);
+            }
+        }
+        let there = memory.reserve(bytes as u64);
+        self.counted += if there { bytes } else { 0 };
+        there
+    }
+
+    /// Tells `memory` what this shard takes by now.
+    pub(crate) fn count_memory(&mut self, memory: &Memory) {
+        let bytes = self.bytes();
+        match bytes.checked_sub(self.counted) {
+            Some(0) => return,
+            Some(more) => memory.used.fetch_add(more as u64, Ordering::Relaxed),
+            None => memory
+                .used
+                .fetch_sub((self.counted - bytes) as u64, Ordering::Relaxed),
+        };
+        self.counted = bytes;
+    }
+
+    const fn bytes_of_parts(&self) -> usize {
+        size_of::<Self>() + Wheel::bytes() + self.slab.bytes() + self.keys.bytes()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes_of_parts() + self.subjects.bytes() + self.tombs.bytes()
+    }
+}
+
+impl Candidates for Slab {
+    fn first_from(&self, slot: SlotRef) -> Option<SlotRef> {
+        self.used_from(slot)
+    }
+
+    fn take_referenced(&mut self, slot: SlotRef) -> bool {
+        entry::take_referenced(self.get_mut(slot))
+    }
+}

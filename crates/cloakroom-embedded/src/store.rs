@@ -1,0 +1,404 @@
+//! The store contract on shards: which shard, which lock, which hops.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use cloakroom_core::expiry::Limit;
+use cloakroom_core::id::SlotTag;
+use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, Subject};
+use cloakroom_core::store::{Absence, Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
+use cloakroom_core::{
+    Clock, Error, ErrorKind, Event, Handle, Observer, Record, SessionInfo, StoredKey, UnixMillis,
+    limits,
+};
+use hashbrown::DefaultHashBuilder;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::config::EmbeddedConfig;
+use crate::housekeeping;
+use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
+use crate::table::SEGMENTS;
+
+/// Sessions that a sweep looks at before it lets go of a shard's lock: about 0.1 ms.
+const SWEEP_BUDGET: usize = 256;
+
+/// The last time that a session can carry: 48 bits, the year 10889.
+const LAST_MOMENT: UnixMillis = UnixMillis::new((1 << 48) - 1);
+
+/// Sessions in the memory of this process. Clones are handles of the same store; the sessions go
+/// with the last of them.
+#[derive(Clone)]
+pub struct EmbeddedStore(Arc<Inner>);
+
+pub(crate) struct Inner {
+    shards: Box<[Mutex<Shard>]>,
+    memory: Memory,
+    /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
+    /// behind. A count, not a time: no clock can bring a session to the right side of it.
+    generation: AtomicU32,
+    expired: AtomicU64,
+    evicted: AtomicU64,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+}
+
+impl EmbeddedStore {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidSetting`]; [`ErrorKind::StoreUnavailable`] if there is no thread to be
+    /// had for housekeeping.
+    pub fn new(config: EmbeddedConfig) -> Result<Self, Error> {
+        let shards = config.shard_count()?;
+        let EmbeddedConfig {
+            max_memory,
+            eviction,
+            clock,
+            observer,
+            housekeeping,
+            ..
+        } = config;
+        let hasher = DefaultHashBuilder::default();
+        let now = clock.now();
+        let store = Self(Arc::new(Inner {
+            shards: (0..shards)
+                .map(|_| Mutex::new(Shard::new(now, hasher.clone())))
+                .collect(),
+            memory: Memory::new(max_memory, eviction),
+            generation: AtomicU32::new(0),
+            expired: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            clock,
+            observer,
+        }));
+        for shard in &store.0.shards {
+            shard.lock().count_memory(&store.0.memory);
+        }
+        if housekeeping {
+            housekeeping::start(Arc::downgrade(&store.0))?;
+        }
+        Ok(store)
+    }
+
+    /// Removes what is over now and gives memory back; the store's own thread does it four times a
+    /// second. Changes nothing that anybody can read.
+    pub fn sweep(&self) {
+        self.0.sweep();
+    }
+}
+
+impl Default for EmbeddedStore {
+    /// A store with the default settings.
+    ///
+    /// # Panics
+    /// If the operating system has no thread for housekeeping.
+    fn default() -> Self {
+        Self::new(EmbeddedConfig::default()).expect("the defaults are valid and a thread starts")
+    }
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore")
+            .field("shards", &self.0.shards.len())
+            .field("bytes", &self.0.memory.used())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn sweep(&self) {
+        let mut rest: Vec<usize> = (0..self.shards.len()).collect();
+        while !rest.is_empty() {
+            // Shard after shard, a portion each: whoever waits for one gets it meanwhile.
+            rest.retain(|number| {
+                let mut shard = self.shards[*number].lock();
+                let swept = shard.sweep(SWEEP_BUDGET, self.at());
+                self.finish(shard);
+                swept == Swept::Some
+            });
+        }
+    }
+
+    fn shard_of(&self, tag: SlotTag) -> usize {
+        usize::from(tag.number()) & (self.shards.len() - 1)
+    }
+
+    /// The time and the generation. Only under the lock of the shard that they are used for: an
+    /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
+    /// was acknowledged before the lock was taken is seen.
+    fn at(&self) -> At<'_> {
+        At {
+            now: self.clock.now().min(LAST_MOMENT),
+            generation: self.generation.load(Ordering::SeqCst),
+            memory: &self.memory,
+        }
+    }
+
+    /// Does something in the shard of `tag`.
+    fn within<T>(&self, tag: SlotTag, work: impl FnOnce(&mut Shard, At<'_>) -> T) -> T {
+        let mut shard = self.shards[self.shard_of(tag)].lock();
+        let result = work(&mut shard, self.at());
+        self.finish(shard);
+        result
+    }
+
+    /// Does something with the session under `key` or, if that has moved, where it is now.
+    fn follow<T>(
+        &self,
+        key: &StoredKey,
+        mut work: impl FnMut(&mut Shard, Alive, bool, At<'_>) -> T,
+    ) -> Result<T, Absence> {
+        let mut key = *key;
+        for hop in 0..=limits::FORWARD_HOPS {
+            let found = self.within(key.tag(), |shard, at| match shard.find(&key, at) {
+                Found::Alive(alive) => Ok(Ok(work(shard, alive, hop > 0, at))),
+                Found::Moved(to) => Err(to),
+                Found::Unknown if hop == 0 => Ok(Err(Absence::Unknown)),
+                Found::Unknown | Found::Ended => Ok(Err(Absence::Ended)),
+            });
+            match found {
+                Ok(result) => return result,
+                Err(to) => key = to,
+            }
+        }
+        Err(Absence::Ended)
+    }
+
+    /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
+    fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
+        shard.count_memory(&self.memory);
+        let reaped = shard.take_reaped();
+        drop(shard);
+        if reaped != Reaped::default() {
+            self.report(reaped);
+        }
+    }
+
+    #[cold]
+    fn report(&self, reaped: Reaped) {
+        let expired = u64::from(reaped.idle) + u64::from(reaped.absolute);
+        self.expired.fetch_add(expired, Ordering::Relaxed);
+        self.evicted
+            .fetch_add(u64::from(reaped.evicted), Ordering::Relaxed);
+        for (limit, count) in [
+            (Limit::Idle, reaped.idle),
+            (Limit::Absolute, reaped.absolute),
+        ] {
+            for _ in 0..count {
+                self.observer.observe(&Event::Expired(limit));
+            }
+        }
+    }
+
+    /// One hop of a rotation. `Err` is where to go on.
+    fn rotate_from(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+        rotation: &Rotation,
+        first: bool,
+    ) -> Result<Result<Rotated, Error>, StoredKey> {
+        let (from, to) = (self.shard_of(old.tag()), self.shard_of(new.tag()));
+        // In the order of their numbers, so that two rotations cannot wait for each other.
+        let low = self.shards[from.min(to)].lock();
+        let high = (from != to).then(|| self.shards[from.max(to)].lock());
+        let (mut source, mut target) = match high {
+            Some(high) if from < to => (low, Some(high)),
+            Some(high) => (high, Some(low)),
+            None => (low, None),
+        };
+        let at = self.at();
+        let result = match source.find(old, at) {
+            Found::Alive(alive) => {
+                Ok(
+                    rotate(&mut source, target.as_deref_mut(), alive, new, rotation, at)
+                        .map(|record| Rotated::Done(Box::new(record))),
+                )
+            }
+            Found::Moved(to) if rotation.login.is_some() => Err(to),
+            Found::Unknown if first => Ok(Ok(Rotated::Absent(Absence::Unknown))),
+            Found::Moved(_) | Found::Ended | Found::Unknown => {
+                Ok(Ok(Rotated::Absent(Absence::Ended)))
+            }
+        };
+        // Both locks go before anybody is told; the second guard is let go of first.
+        let mut reaped = source.take_reaped();
+        if let Some(mut target) = target {
+            reaped.add(target.take_reaped());
+            target.count_memory(&self.memory);
+        }
+        source.count_memory(&self.memory);
+        drop(source);
+        if reaped != Reaped::default() {
+            self.report(reaped);
+        }
+        result
+    }
+}
+
+/// Moves a session, with the shard of its new key if that is another one.
+fn rotate(
+    source: &mut Shard,
+    target: Option<&mut Shard>,
+    alive: Alive,
+    new: &StoredKey,
+    rotation: &Rotation,
+    at: At<'_>,
+) -> Result<Record, Error> {
+    let record = source.rotated(alive, new, rotation, at)?;
+    match target {
+        Some(target) => {
+            target.admit_rotated(new, &record, rotation, None, at)?;
+            target.arrive(new, &record, at);
+            source.leave(alive, new, rotation, at);
+        }
+        None => {
+            source.admit_rotated(new, &record, rotation, Some(alive), at)?;
+            // One step for everybody else, so the order is free; this one needs no second slot.
+            source.leave(alive, new, rotation, at);
+            source.arrive(new, &record, at);
+        }
+    }
+    Ok(record)
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
+        self.0
+            .within(key.tag(), |shard, at| shard.create(key, new, at))
+    }
+
+    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
+        let loaded = self.0.follow(key, |shard, alive, forwarded, _| {
+            shard.loaded(alive, forwarded)
+        });
+        Ok(loaded.map_or_else(Lookup::Absent, Lookup::Found))
+    }
+
+    async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
+        if keys.len() > limits::TOUCH_BATCH {
+            return Err(ErrorKind::Limit {
+                what: "touch",
+                limit: limits::TOUCH_BATCH,
+                size: keys.len(),
+            }
+            .into());
+        }
+        let touch = |key| {
+            self.0
+                .follow(key, |shard, alive, _, at| shard.touch(alive, at))
+        };
+        Ok(keys.iter().filter(|key| touch(key).is_ok()).count())
+    }
+
+    async fn apply(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        let applied = self.0.follow(key, |shard, alive, _, at| {
+            shard.apply(alive, changes, condition, at)
+        });
+        applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+        rotation: &Rotation,
+    ) -> Result<Rotated, Error> {
+        let mut from = *old;
+        for hop in 0..=limits::FORWARD_HOPS {
+            match self.0.rotate_from(&from, new, rotation, hop == 0) {
+                Ok(result) => return result,
+                Err(to) => from = to,
+            }
+        }
+        Ok(Rotated::Absent(Absence::Ended))
+    }
+
+    async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
+        let ended = self
+            .0
+            .follow(key, |shard, alive, _, at| shard.destroy(alive, at));
+        Ok(ended.is_ok())
+    }
+
+    async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
+        let tag = SlotTag::of_subject(subject);
+        Ok(self
+            .0
+            .within(tag, |shard, at| shard.of_subject(subject, at)))
+    }
+
+    async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
+        let tag = SlotTag::of_subject(subject);
+        let revoked = self.0.within(tag, |shard, at| {
+            shard.revoke(subject, |known| known == *handle, at)
+        });
+        Ok(revoked > 0)
+    }
+
+    async fn revoke_subject(
+        &self,
+        subject: &Subject,
+        except: Option<&Handle>,
+    ) -> Result<usize, Error> {
+        let tag = SlotTag::of_subject(subject);
+        Ok(self.0.within(tag, |shard, at| {
+            shard.revoke(subject, |known| Some(&known) != except, at)
+        }))
+    }
+
+    async fn revoke_all(&self) -> Result<(), Error> {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {
+        let limit = limit.clamp(1, limits::SCAN_PAGE);
+        let mut sessions = Vec::new();
+        let (mut place, mut position) = (
+            usize::try_from(cursor.0 >> POSITION_BITS).unwrap_or(usize::MAX),
+            cursor.0 & ((1 << POSITION_BITS) - 1),
+        );
+        while let Some(shard) = self.0.shards.get(place / SEGMENTS) {
+            let mut shard = shard.lock();
+            let room = limit - sessions.len();
+            let segment = place % SEGMENTS;
+            let more = shard.scan(segment, position, room, self.0.at(), &mut sessions);
+            self.0.finish(shard);
+            position = more.unwrap_or(0);
+            place += usize::from(more.is_none());
+            if more.is_some() {
+                let next = Some(Cursor((place as u64) << POSITION_BITS | position));
+                return Ok(Page { sessions, next });
+            }
+        }
+        Ok(Page {
+            sessions,
+            next: None,
+        })
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        let mut sessions = 0;
+        for shard in &self.0.shards {
+            let mut shard = shard.lock();
+            sessions += shard.sessions(self.0.at()) as u64;
+        }
+        let mut stats = Stats::default();
+        stats.sessions = sessions;
+        stats.bytes = self.0.memory.used();
+        stats.bytes_limit = self.0.memory.limit();
+        stats.expired = self.0.expired.load(Ordering::Relaxed);
+        stats.evicted = self.0.evicted.load(Ordering::Relaxed);
+        Ok(stats)
+    }
+}

@@ -1,0 +1,297 @@
+//! A hash table of slots, four bytes to a place: a lookup costs one miss of the cache, and growing
+//! neither stops a request nor doubles the memory.
+//!
+//! A place holds 26 bits of slot and 6 bits of hash, so that nearly every place that does not match
+//! is passed over without a look at the session. Places are probed one after the other, mostly
+//! within one line of the cache. A general table (hashbrown) reads two lines, takes a byte more per
+//! place and doubles when it is full.
+//!
+//! It is eight tables, chosen by bits of the hash. Each grows by half when it is 7/8 full; their
+//! shares grow by 1.5^(1/8) from one to the next, so that they do not grow at the same time.
+
+pub(crate) const SEGMENTS: usize = 8;
+
+/// Bits of the numbers that a table takes.
+pub(crate) const NUMBER_BITS: u32 = 26;
+
+const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
+const EMPTY: u32 = 0;
+/// A place whose entry was removed; its six bits of hash are zero, as those of no entry are.
+const REMOVED: u32 = 1;
+const SMALLEST: usize = 16;
+
+/// Slots (or other small numbers) by a 64-bit hash.
+#[derive(Debug)]
+pub(crate) struct Table {
+    segments: [Segment; SEGMENTS],
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    places: Box<[u32]>,
+    entries: usize,
+    /// Entries and what was removed.
+    filled: usize,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self {
+            segments: std::array::from_fn(|_| Segment::default()),
+            bytes: 0,
+        }
+    }
+
+    /// Bytes taken from the system.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that inserting would take at most.
+    pub(crate) fn cost(&self, hash: u64) -> usize {
+        let segment = &self.segments[segment_of(hash)];
+        if segment.has_room() {
+            0
+        } else {
+            (segment.next_size() - segment.places.len()) * size_of::<u32>()
+        }
+    }
+
+    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(&u32) -> bool) -> Option<u32> {
+        self.all(hash).find(|number| is(number))
+    }
+
+    /// All with this hash, and perhaps others.
+    pub(crate) fn all(&self, hash: u64) -> impl Iterator<Item = u32> {
+        let segment = &self.segments[segment_of(hash)];
+        let mark = mark_of(hash);
+        segment
+            .row(hash)
+            .filter(move |(_, place)| *place & !NUMBER == mark)
+            .map(|(_, place)| place & NUMBER)
+    }
+
+    pub(crate) fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(&u32) -> u64) {
+        debug_assert!(number <= NUMBER);
+        let segment = &mut self.segments[segment_of(hash)];
+        if !segment.has_room() {
+            self.bytes -= segment.bytes();
+            segment.resize(segment.next_size(), hash_of);
+            self.bytes += segment.bytes();
+        }
+        segment.put(hash, number);
+    }
+
+    /// Removes `number`. Returns whether it was there.
+    pub(crate) fn remove(&mut self, hash: u64, number: u32) -> bool {
+        let segment = &mut self.segments[segment_of(hash)];
+        let Some(mut at) = segment.at(hash, number) else {
+            return false;
+        };
+        segment.entries -= 1;
+        segment.places[at] = REMOVED;
+        let len = segment.places.len();
+        // At the end of a row nothing is looked for behind it, so the places are empty again.
+        while segment.places[(at + 1) % len] == EMPTY && segment.places[at] == REMOVED {
+            segment.places[at] = EMPTY;
+            segment.filled -= 1;
+            at = (at + len - 1) % len;
+        }
+        true
+    }
+
+    /// Puts `new` in the place of `old`. Returns whether that was there.
+    pub(crate) fn replace(&mut self, hash: u64, old: u32, new: u32) -> bool {
+        let segment = &mut self.segments[segment_of(hash)];
+        let at = segment.at(hash, old);
+        if let Some(at) = at {
+            segment.places[at] = mark_of(hash) | new;
+        }
+        at.is_some()
+    }
+
+    /// What one of the [`SEGMENTS`] holds.
+    pub(crate) fn segment(&self, number: usize) -> impl Iterator<Item = u32> {
+        let places = self.segments[number].places.iter();
+        places
+            .filter(|place| **place > REMOVED)
+            .map(|place| place & NUMBER)
+    }
+
+    /// Gives memory back where most of it is unused.
+    pub(crate) fn shrink(&mut self, hash_of: impl Fn(&u32) -> u64) {
+        for segment in &mut self.segments {
+            if segment.places.len() > 4 * SMALLEST && segment.entries < segment.places.len() / 8 {
+                self.bytes -= segment.bytes();
+                segment.resize((segment.entries * 2).max(SMALLEST), &hash_of);
+                self.bytes += segment.bytes();
+            }
+        }
+    }
+}
+
+impl Segment {
+    const fn bytes(&self) -> usize {
+        self.places.len() * size_of::<u32>()
+    }
+
+    /// The places from the one that the hash names to the next empty one.
+    fn row(&self, hash: u64) -> impl Iterator<Item = (usize, u32)> {
+        let first = self.first(hash);
+        let (before, from) = self.places.split_at(first);
+        let from = from.iter().enumerate();
+        let from = from.map(move |(at, place)| (first + at, *place));
+        let before = before.iter().copied().enumerate();
+        from.chain(before).take_while(|(_, place)| *place != EMPTY)
+    }
+
+    /// Where a hash belongs: its 32 low bits as a share of the table.
+    const fn first(&self, hash: u64) -> usize {
+        (((hash & u32::MAX as u64) * self.places.len() as u64) >> 32) as usize
+    }
+
+    fn at(&self, hash: u64, number: u32) -> Option<usize> {
+        let wanted = mark_of(hash) | number;
+        let found = self.row(hash).find(|(_, place)| *place == wanted);
+        found.map(|(at, _)| at)
+    }
+
+    fn put(&mut self, hash: u64, number: u32) {
+        let (first, len) = (self.first(hash), self.places.len());
+        let mut at = first;
+        while self.places[at] > REMOVED {
+            at = if at + 1 == len { 0 } else { at + 1 };
+        }
+        self.filled += usize::from(self.places[at] == EMPTY);
+        self.entries += 1;
+        self.places[at] = mark_of(hash) | number;
+    }
+
+    /// Whether one more leaves an eighth of the places empty.
+    const fn has_room(&self) -> bool {
+        (self.filled + 1) * 8 <= self.places.len() * 7
+    }
+
+    /// The size to go on with: half as much again, or the same if a quarter was removed.
+    fn next_size(&self) -> usize {
+        let len = self.places.len();
+        if self.entries * 4 < self.filled * 3 {
+            len
+        } else {
+            (len + len / 2).max(SMALLEST)
+        }
+    }
+
+    fn resize(&mut self, len: usize, hash_of: impl Fn(&u32) -> u64) {
+        let old = std::mem::replace(&mut self.places, vec![EMPTY; len].into_boxed_slice());
+        (self.entries, self.filled) = (0, 0);
+        for place in old.iter().filter(|place| **place > REMOVED) {
+            let number = place & NUMBER;
+            self.put(hash_of(&number), number);
+        }
+    }
+}
+
+/// Six bits of the hash, above the number; never zero.
+const fn mark_of(hash: u64) -> u32 {
+    let bits = (hash >> 58) as u32;
+    (if bits == 0 { 1 } else { bits }) << NUMBER_BITS
+}
+
+/// Which segment has a hash: by bits that say neither the place nor the mark.
+const fn segment_of(hash: u64) -> usize {
+    SHARES[(hash >> 40) as usize & 0xff] as usize
+}
+
+/// 256 values, shared out so that each segment gets 1.5^(1/8) times what the one before it gets.
+const SHARES: [u8; 256] = {
+    const COUNTS: [usize; SEGMENTS] = [27, 28, 29, 31, 33, 34, 36, 38];
+    let mut shares = [0; 256];
+    let (mut at, mut segment) = (0, 0);
+    while segment < SEGMENTS {
+        let mut left = COUNTS[segment];
+        while left > 0 {
+            shares[at] = segment as u8;
+            at += 1;
+            left -= 1;
+        }
+        segment += 1;
+    }
+    assert!(at == 256);
+    shares
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hash(number: u32) -> u64 {
+        let mut mixed = u64::from(number).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    #[test]
+    fn costs_six_bytes_an_entry_at_any_size_and_gives_them_back() {
+        let mut table = Table::new();
+        for number in 0..60_000 {
+            table.insert(hash(number), number, |number| hash(*number));
+            if number > 10_000 && number.is_multiple_of(1_000) {
+                let each = table.bytes() as f64 / f64::from(number);
+                assert!((5.0..6.5).contains(&each), "{each} bytes at {number}");
+            }
+        }
+        for number in 0..60_000 {
+            assert!(table.remove(hash(number), number));
+            assert!(!table.remove(hash(number), number));
+        }
+        table.shrink(|number| hash(*number));
+        assert!(table.bytes() < 4_096, "{}", table.bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn holds_what_a_set_holds(
+            steps in prop::collection::vec((0_u32..400, 0_u8..8), 1..2_000),
+            few_hashes in any::<bool>(),
+        ) {
+            // With few hashes, rows are long and wrap round the end.
+            let hash = |number: &u32| if few_hashes { hash(number % 5) } else { hash(*number) };
+            let (mut table, mut model) = (Table::new(), BTreeSet::new());
+            for (number, step) in steps {
+                match step {
+                    0..4 if !model.contains(&number) => {
+                        let (cost, before) = (table.cost(hash(&number)), table.bytes());
+                        table.insert(hash(&number), number, hash);
+                        prop_assert!(table.bytes() - before <= cost);
+                        model.insert(number);
+                    }
+                    4..6 => {
+                        prop_assert_eq!(table.remove(hash(&number), number), model.remove(&number));
+                    }
+                    6 => {
+                        let new = number + 400 * 5; // of the same hash, when there are few
+                        if few_hashes && !model.contains(&new) {
+                            let there = model.remove(&number);
+                            prop_assert_eq!(table.replace(hash(&number), number, new), there);
+                            if there {
+                                model.insert(new);
+                            }
+                        }
+                    }
+                    _ => table.shrink(hash),
+                }
+                let found = table.find(hash(&number), |found| *found == number);
+                prop_assert_eq!(found.is_some(), model.contains(&number));
+            }
+            let all = (0..SEGMENTS).flat_map(|segment| table.segment(segment).collect::<Vec<_>>());
+            prop_assert_eq!(all.collect::<BTreeSet<_>>(), model);
+        }
+    }
+}

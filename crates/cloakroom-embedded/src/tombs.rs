@@ -1,0 +1,242 @@
+//! What is remembered of keys whose session ended or moved on, so that late responses are told
+//! "ended" and not "unknown", and requests on their way still find a session that has just rotated.
+//!
+//! A ring in the order of ending (all are remembered equally long) and a table over it. Memory
+//! pressure never takes from it. It is bounded by time, and by [`MOST`] in each shard: with 64
+//! shards that is 35,000 endings a second, kept up for two minutes; beyond, the oldest goes first.
+
+use std::collections::VecDeque;
+
+use cloakroom_core::{StoredKey, UnixMillis, limits};
+
+use crate::table::{NUMBER_BITS, Table};
+
+/// Tombstones in one shard, at about 70 bytes.
+const MOST: usize = 1 << 16;
+
+/// Places are counted round and round, as far as the table takes numbers; the ring is shorter.
+const PLACES: u32 = (1 << NUMBER_BITS) - 1;
+
+/// The keys that ended lately.
+#[derive(Debug)]
+pub(crate) struct Tombs {
+    ring: VecDeque<Tomb>,
+    /// Places in the ring, counted from the first tombstone there ever was, by hash of the key.
+    places: Table,
+    first: u32,
+    forwards: usize,
+}
+
+#[derive(Debug)]
+struct Tomb {
+    key: StoredKey,
+    ended_at: UnixMillis,
+    forward: Option<Box<Forward>>,
+}
+
+#[derive(Debug)]
+struct Forward {
+    to: StoredKey,
+    until: UnixMillis,
+}
+
+/// What a tombstone says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remembered {
+    /// The session moved to this key, and requests may follow it.
+    Moved(StoredKey),
+    /// It ended, or moved on too long ago.
+    Ended,
+}
+
+impl Tombs {
+    pub(crate) fn new() -> Self {
+        Self {
+            ring: VecDeque::new(),
+            places: Table::new(),
+            first: 0,
+            forwards: 0,
+        }
+    }
+
+    /// Remembers that `key` ended, perhaps by moving to another key that may be followed until
+    /// then.
+    pub(crate) fn bury(
+        &mut self,
+        key: &StoredKey,
+        now: UnixMillis,
+        moved: Option<(StoredKey, UnixMillis)>,
+        hash_of: impl Fn(&StoredKey) -> u64,
+    ) {
+        self.forget(now, 2, &hash_of);
+        if self.ring.len() == MOST {
+            self.pop(&hash_of);
+        }
+        let place = (self.first + self.ring.len() as u32) & PLACES;
+        let forward = moved.map(|(to, until)| Box::new(Forward { to, until }));
+        self.forwards += usize::from(forward.is_some());
+        self.ring.push_back(Tomb {
+            key: *key,
+            ended_at: now,
+            forward,
+        });
+        let (ring, first) = (&self.ring, self.first);
+        let key_at = |place: &u32| hash_of(&ring[nth(*place, first)].key);
+        self.places.insert(hash_of(key), place, key_at);
+    }
+
+    /// What is remembered of `key`. A forward that has run out does not come back, whatever the
+    /// clock does.
+    pub(crate) fn look(
+        &mut self,
+        key: &StoredKey,
+        now: UnixMillis,
+        hash: u64,
+    ) -> Option<Remembered> {
+        if self.ring.is_empty() {
+            return None;
+        }
+        let (ring, first) = (&self.ring, self.first);
+        let at = |place: u32| nth(place, first);
+        let speaks = |place: &u32| {
+            let tomb = &ring[at(*place)];
+            tomb.key == *key && now.since(tomb.ended_at) < limits::TOMBSTONE
+        };
+        let place = self.places.find(hash, speaks)?;
+        let tomb = &mut self.ring[at(place)];
+        match &tomb.forward {
+            Some(forward) if now < forward.until => Some(Remembered::Moved(forward.to)),
+            Some(_) => {
+                tomb.forward = None;
+                self.forwards -= 1;
+                Some(Remembered::Ended)
+            }
+            None => Some(Remembered::Ended),
+        }
+    }
+
+    /// Forgets up to `budget` tombstones that are old enough.
+    pub(crate) fn forget(
+        &mut self,
+        now: UnixMillis,
+        budget: usize,
+        hash_of: impl Fn(&StoredKey) -> u64,
+    ) {
+        for _ in 0..budget {
+            let Some(oldest) = self.ring.front_mut() else {
+                return;
+            };
+            if oldest.ended_at > now {
+                // The clock went back: count from here, so that nothing is kept for ages.
+                if let Some(forward) = &mut oldest.forward {
+                    let grace = forward.until.since(oldest.ended_at);
+                    forward.until = now.saturating_add(grace);
+                }
+                oldest.ended_at = now;
+            }
+            if now.since(oldest.ended_at) < limits::TOMBSTONE {
+                return;
+            }
+            self.pop(&hash_of);
+        }
+    }
+
+    /// Gives memory back that a burst of endings took.
+    pub(crate) fn shrink(&mut self, hash_of: impl Fn(&StoredKey) -> u64) {
+        if self.ring.capacity() > 64 && self.ring.len() < self.ring.capacity() / 8 {
+            self.ring.shrink_to(self.ring.len() * 2);
+        }
+        let (ring, first) = (&self.ring, self.first);
+        let key_at = |place: &u32| hash_of(&ring[nth(*place, first)].key);
+        self.places.shrink(key_at);
+    }
+
+    /// Bytes taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ring.capacity() * size_of::<Tomb>()
+            + self.forwards * size_of::<Forward>()
+            + self.places.bytes()
+    }
+
+    fn pop(&mut self, hash_of: impl Fn(&StoredKey) -> u64) {
+        if let Some(tomb) = self.ring.pop_front() {
+            self.places.remove(hash_of(&tomb.key), self.first);
+            self.first = (self.first + 1) & PLACES;
+            self.forwards -= usize::from(tomb.forward.is_some());
+        }
+    }
+}
+
+/// The index in a ring that begins with `first`.
+const fn nth(place: u32, first: u32) -> usize {
+    (place.wrapping_sub(first) & PLACES) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cloakroom_core::id::SlotTag;
+
+    use super::*;
+
+    fn key(number: u32) -> StoredKey {
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&number.to_le_bytes());
+        StoredKey::from_parts(SlotTag::new(1).unwrap(), hash)
+    }
+
+    fn hash(key: &StoredKey) -> u64 {
+        let number = u32::from_le_bytes(key.hash()[..4].try_into().unwrap());
+        u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn at(secs: u64) -> UnixMillis {
+        UnixMillis::new(1_700_000_000_000 + secs * 1_000)
+    }
+
+    fn look(tombs: &mut Tombs, number: u32, secs: u64) -> Option<Remembered> {
+        tombs.look(&key(number), at(secs), hash(&key(number)))
+    }
+
+    #[test]
+    fn remembers_for_the_time_that_was_promised() {
+        let mut tombs = Tombs::new();
+        tombs.bury(&key(1), at(0), None, hash);
+        tombs.bury(&key(2), at(0), Some((key(3), at(30))), hash);
+        assert_eq!(look(&mut tombs, 1, 119), Some(Remembered::Ended));
+        assert_eq!(look(&mut tombs, 2, 29), Some(Remembered::Moved(key(3))));
+        assert_eq!(look(&mut tombs, 2, 30), Some(Remembered::Ended));
+        assert_eq!(look(&mut tombs, 2, 10), Some(Remembered::Ended), "revived");
+        assert_eq!(look(&mut tombs, 1, 120), None);
+        assert_eq!(look(&mut tombs, 4, 0), None);
+        tombs.forget(at(120), 9, hash);
+        assert_eq!((tombs.ring.len(), tombs.forwards), (0, 0));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_keeps_nothing_for_ages() {
+        let mut tombs = Tombs::new();
+        let year = 365 * 24 * 3600;
+        tombs.bury(&key(1), at(year), Some((key(2), at(year + 60))), hash);
+        tombs.forget(at(0), 9, hash);
+        assert_eq!(look(&mut tombs, 1, 59), Some(Remembered::Moved(key(2))));
+        assert_eq!(look(&mut tombs, 1, 60), Some(Remembered::Ended));
+        tombs.forget(at(0).saturating_add(Duration::from_secs(120)), 9, hash);
+        assert!(tombs.ring.is_empty());
+    }
+
+    #[test]
+    fn is_bounded_and_forgets_the_oldest() {
+        let mut tombs = Tombs::new();
+        for number in 0..=MOST as u32 {
+            tombs.bury(&key(number), at(0), None, hash);
+        }
+        assert_eq!(look(&mut tombs, 0, 1), None);
+        assert_eq!(look(&mut tombs, 1, 1), Some(Remembered::Ended));
+        let full = tombs.bytes();
+        tombs.forget(at(200), usize::MAX, hash);
+        tombs.shrink(hash);
+        assert!(tombs.bytes() < full / 50);
+    }
+}

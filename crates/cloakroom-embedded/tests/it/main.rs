@@ -1,0 +1,10 @@
+//! The embedded store from outside: against a naive model, under threads, at its limits.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
+mod contract;
+mod kit;
+mod model;
+mod room;
+mod threads;
+mod time;

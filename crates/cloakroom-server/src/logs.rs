@@ -1,0 +1,53 @@
+//! Logs: structured, to standard error, as text or JSON. Other crates speak from `warn` on only:
+//! at `trace` some of them print headers, and ids travel in headers.
+
+use std::sync::Arc;
+
+use cloakroom_core::{Event, Observer};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
+use crate::serve::http::Metrics;
+use crate::settings::{LogFormat, Settings};
+
+/// Sends this process's logs to standard error.
+pub(crate) fn start(settings: &Settings) {
+    let ours = Targets::new()
+        .with_target("cloakroom", settings.log)
+        .with_default(LevelFilter::from_level(
+            settings.log.min(tracing::Level::WARN),
+        ));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    let registry = tracing_subscriber::registry().with(ours);
+    match settings.log_format {
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json()).init(),
+    }
+}
+
+/// Logs and counts what sessions report.
+#[derive(Debug)]
+pub(crate) struct Events(pub(crate) Arc<Metrics>);
+
+impl Observer for Events {
+    fn observe(&self, event: &Event) {
+        let name = event.name();
+        self.0.event(name);
+        match event {
+            Event::StoreFailed(operation, kind) => {
+                tracing::warn!(event = name, operation = operation.name(), ?kind);
+            }
+            Event::Created(handle)
+            | Event::Renewed(handle)
+            | Event::LoggedIn(handle)
+            | Event::LoggedOut(handle) => tracing::info!(event = name, %handle),
+            Event::Revoked(count) => tracing::info!(event = name, count),
+            Event::UseAfterEnd | Event::LoginRefused | Event::CookieRejected(_) => {
+                tracing::warn!(event = name);
+            }
+            _ => tracing::debug!(event = name),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Any store, watched: every operation has a deadline, is timed, and is counted by its result.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use cloakroom_core::error::{Error, ErrorKind};
+use cloakroom_core::id::{Handle, StoredKey};
+use cloakroom_core::observe::{Event, Observer, Operation};
+use cloakroom_core::record::{
+    Changes, Condition, NewSession, Record, Rotation, SessionInfo, Subject,
+};
+use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
+
+use crate::serve::http::Metrics;
+
+/// A store that answers in time or says that it did not.
+pub(crate) struct Observed {
+    store: Arc<dyn Store>,
+    deadline: Duration,
+    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Observed {
+    /// Watches `store`.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        deadline: Duration,
+        metrics: Arc<Metrics>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            store,
+            deadline,
+            metrics,
+            observer,
+        }
+    }
+
+    async fn run<T>(
+        &self,
+        operation: Operation,
+        future: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        let result = match tokio::time::timeout(self.deadline, future).await {
+            Ok(result) => result,
+            Err(_) => Err(ErrorKind::DeadlineExceeded.into()),
+        };
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(error) => self.failed(operation, error.kind()),
+        };
+        self.metrics
+            .store_operation(operation, outcome, began.elapsed());
+        result
+    }
+
+    /// Reports an error as the event it is, and names it for the metrics. A caller's own mistake is
+    /// no failure of the store.
+    fn failed(&self, operation: Operation, kind: &ErrorKind) -> &'static str {
+        let (outcome, event) = match kind {
+            ErrorKind::Limit { what, .. } => ("refused", Some(Event::LimitExceeded(what))),
+            ErrorKind::TooManySessions { .. } => ("refused", Some(Event::LoginRefused)),
+            ErrorKind::NotAnInteger { .. }
+            | ErrorKind::Invalid { .. }
+            | ErrorKind::Conflict
+            | ErrorKind::Collision => ("refused", None),
+            ErrorKind::DeadlineExceeded => (
+                "deadline",
+                Some(Event::StoreFailed(operation, kind.clone())),
+            ),
+            kind => ("failed", Some(Event::StoreFailed(operation, kind.clone()))),
+        };
+        if let Some(event) = event {
+            self.observer.observe(&event);
+        }
+        outcome
+    }
+}
+
+#[async_trait]
+impl Store for Observed {
+    async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
+        self.run(Operation::Create, self.store.create(key, new))
+            .await
+    }
+
+    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
+        self.run(Operation::Load, self.store.load(key)).await
+    }
+
+    async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
+        self.run(Operation::Touch, self.store.touch(keys)).await
+    }
+
+    async fn apply(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        let applied = self.store.apply(key, changes, condition);
+        self.run(Operation::Apply, applied).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+        rotation: &Rotation,
+    ) -> Result<Rotated, Error> {
+        let rotated = self.store.rotate(old, new, rotation);
+        self.run(Operation::Rotate, rotated).await
+    }
+
+    async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
+        self.run(Operation::Destroy, self.store.destroy(key)).await
+    }
+
+    async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
+        self.run(Operation::OfSubject, self.store.of_subject(subject))
+            .await
+    }
+
+    async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
+        let revoked = self.store.revoke(subject, handle);
+        self.run(Operation::Revoke, revoked).await
+    }
+
+    async fn revoke_subject(
+        &self,
+        subject: &Subject,
+        except: Option<&Handle>,
+    ) -> Result<usize, Error> {
+        let revoked = self.store.revoke_subject(subject, except);
+        self.run(Operation::Revoke, revoked).await
+    }
+
+    async fn revoke_all(&self) -> Result<(), Error> {
+        self.run(Operation::RevokeAll, self.store.revoke_all())
+            .await
+    }
+
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {
+        self.run(Operation::Scan, self.store.scan(cursor, limit))
+            .await
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        self.run(Operation::Stats, self.store.stats()).await
+    }
+}
+
+impl fmt::Debug for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed")
+            .field("store", &self.store)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

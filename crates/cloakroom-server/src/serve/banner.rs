@@ -1,0 +1,44 @@
+//! What a person sees at the start: where it listens, what to open, what to paste.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use super::auth::ApiKey;
+use super::data_dir::DataDir;
+use crate::settings::Settings;
+
+/// Writes the banner.
+pub(crate) fn show(
+    out: &mut dyn Write,
+    settings: &Settings,
+    address: SocketAddr,
+    data: &DataDir,
+    key: &ApiKey,
+) -> std::io::Result<()> {
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let url = format!("{scheme}://{address}");
+    let (version, key) = (env!("CARGO_PKG_VERSION"), key.file().display());
+    writeln!(out, "Cloakroom {version} keeps sessions at {url}")?;
+    writeln!(out)?;
+    writeln!(out, "  data     {}", data.path().display())?;
+    writeln!(
+        out,
+        "           sessions are in memory in this version: a restart ends them"
+    )?;
+    writeln!(out, "  API key  {key}")?;
+    writeln!(out, "  open     {url}/openapi.json  {url}/metrics")?;
+    writeln!(
+        out,
+        "  paste    curl -H \"Authorization: Bearer $(cat {key})\" \\"
+    )?;
+    writeln!(
+        out,
+        "             --json '{{\"fields\":{{\"cart\":[\"tea\"]}}}}' {url}/v1/sessions"
+    )?;
+    writeln!(out)?;
+    out.flush()
+}

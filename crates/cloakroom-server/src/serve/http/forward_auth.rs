@@ -1,0 +1,113 @@
+//! `/v1/verify`, which gateways ask before they let a request through: nginx `auth_request`, Caddy
+//! `forward_auth`, Traefik ForwardAuth, Envoy HTTP ext_authz.
+//!
+//! It asks for no API key: whoever holds a session's cookie learns its own subject, nothing more.
+//! Whether a visitor without a subject may pass is in the path and not in the query, because Caddy
+//! sends the visitor's own query along, and Envoy the visitor's own path behind ours.
+
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use cloakroom::presented_id;
+use cloakroom_core::store::{Loaded, Lookup};
+use cloakroom_core::{Event, PresentedId};
+
+use super::App;
+use super::error::Problem;
+
+/// The routes that gateways ask. Any method: they repeat the visitor's.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/verify", any(verify))
+        .route("/v1/verify/", any(verify))
+        .route("/v1/verify/{*path}", any(verify))
+        .route("/v1/verify-anonymous", any(verify_anonymous))
+        .route("/v1/verify-anonymous/", any(verify_anonymous))
+        .route("/v1/verify-anonymous/{*path}", any(verify_anonymous))
+}
+
+/// Lets signed-in visitors pass.
+async fn verify(State(app): State<App>, headers: HeaderMap) -> Response {
+    answer(&app, &headers, false).await
+}
+
+/// Lets every visitor with a session pass.
+async fn verify_anonymous(State(app): State<App>, headers: HeaderMap) -> Response {
+    answer(&app, &headers, true).await
+}
+
+/// The response header with the session's public name.
+const HANDLE: HeaderName = HeaderName::from_static("cloakroom-handle");
+
+async fn answer(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
+    let Some(id) = presented(app, headers) else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let key = id.key();
+    match app.store.load(&key).await {
+        // An outage is no logout: the gateway must not send the visitor to the login page.
+        Err(error) => Problem::from(error).into_response(),
+        Ok(Lookup::Absent(absence)) => {
+            super::api::note_absence(app, absence);
+            StatusCode::UNAUTHORIZED.into_response()
+        }
+        Ok(Lookup::Found(loaded)) => {
+            if loaded.touch_due && !loaded.forwarded {
+                app.touches.note(key);
+            }
+            if loaded.record.subject.is_none() && !anonymous {
+                return StatusCode::UNAUTHORIZED.into_response();
+            }
+            pass(app, &loaded)
+        }
+    }
+}
+
+/// The id in the visitor's cookie, if it is one.
+fn presented(app: &App, headers: &HeaderMap) -> Option<PresentedId> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    match presented_id(lines.map(HeaderValue::as_bytes), &app.cookie) {
+        Ok(id) => id,
+        Err(fault) => {
+            app.observe(&Event::CookieRejected(fault));
+            None
+        }
+    }
+}
+
+/// Both headers are always there: gateways copy them over what the visitor sent, and one that is
+/// missing would leave the visitor's own in place.
+fn pass(app: &App, loaded: &Loaded) -> Response {
+    let subject = loaded.record.subject.as_ref();
+    let subject = subject.map_or_else(String::new, |subject| header_safe(subject.as_str()));
+    let mut response = StatusCode::OK.into_response();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (app.subject_header.clone(), subject),
+        (HANDLE, loaded.record.handle.to_string()),
+    ] {
+        // Both texts are visible ASCII, so this cannot fail.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// Visible ASCII as it is, everything else and `%` percent-encoded (RFC 3986, 2.1), so that every
+/// subject arrives as one header value and can be told from every other.
+fn header_safe(subject: &str) -> String {
+    let mut safe = String::with_capacity(subject.len());
+    for byte in subject.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            safe.push(char::from(byte));
+        } else {
+            let _ = write!(safe, "%{byte:02X}");
+        }
+    }
+    safe
+}

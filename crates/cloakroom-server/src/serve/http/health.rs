@@ -1,0 +1,47 @@
+//! What orchestrators ask: does the process live, should it get work, what are its numbers.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::error::{self, Problem};
+
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, description = "The process lives", body = String)))]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The store answers, and the server is not on its way to its end.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+    responses(
+        (status = 200, description = "Send work", body = String),
+        (status = 503, description = "Send none: the store does not answer, or the server drains",
+         body = String)))]
+pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
+    if app.shutdown.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    match app.store.stats().await {
+        Ok(_) => (StatusCode::OK, "ready\n"),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store does not answer\n",
+        ),
+    }
+}
+
+/// The server's numbers, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", security(()),
+    responses((status = 200, description = "OpenMetrics text", body = String)))]
+pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    if let Ok(stats) = app.store.stats().await {
+        app.metrics.store_stats(&stats);
+    }
+    let page = app.metrics.encode();
+    let page = page.map_err(|_| Problem::new(&error::INTERNAL))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], page).into_response())
+}

@@ -1,0 +1,316 @@
+//! The numbers that the server shows at `/metrics`, in OpenMetrics text, which Prometheus reads.
+//! One table names them all; the page `docs/operate/metrics.md` derives from it.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cloakroom_core::observe::Operation;
+use cloakroom_core::store::Stats;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    request_seconds: Family<Route, Histogram>,
+    connections: Gauge,
+    operations: Family<StoreOperation, Counter>,
+    operation_seconds: Family<OperationName, Histogram>,
+    events: Family<EventName, Counter>,
+    sessions: Gauge,
+    bytes: Gauge,
+    bytes_limit: Gauge,
+    expired: Counter,
+    evicted: Counter,
+}
+
+/// One metric: its name as the registry wants it (it appends `_total` and `_info`), its kind, its
+/// labels, what it counts.
+struct Row {
+    name: &'static str,
+    kind: &'static str,
+    labels: &'static str,
+    doc: &'static str,
+}
+
+const TABLE: [Row; 12] = [
+    row(
+        "http_requests",
+        "counter",
+        "`method`, `route`, `status`",
+        "Requests answered",
+    ),
+    row(
+        "http_request_duration_seconds",
+        "histogram",
+        "`route`",
+        "Time from a request's headers to its response",
+    ),
+    row("http_connections", "gauge", "", "Connections open now"),
+    row(
+        "store_operations",
+        "counter",
+        "`operation`, `result`",
+        "Operations of the store; `result` is ok, refused (the caller's mistake), failed or deadline",
+    ),
+    row(
+        "store_operation_duration_seconds",
+        "histogram",
+        "`operation`",
+        "Time an operation of the store took",
+    ),
+    row(
+        "events",
+        "counter",
+        "`event`",
+        "Events of sessions, by the names in the logs",
+    ),
+    row(
+        "sessions",
+        "gauge",
+        "",
+        "Sessions kept now; expired ones that are not swept yet may be among them",
+    ),
+    row("store_bytes", "gauge", "", "Bytes that sessions take"),
+    row(
+        "store_bytes_limit",
+        "gauge",
+        "",
+        "The limit of `cloakroom_store_bytes`; 0: none",
+    ),
+    row(
+        "store_expired_sessions",
+        "counter",
+        "",
+        "Sessions that reached a limit and were removed",
+    ),
+    row(
+        "store_evicted_sessions",
+        "counter",
+        "",
+        "Sessions that were removed to make room",
+    ),
+    row("build", "info", "`version`", "The version that runs"),
+];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StoreOperation {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OperationName {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EventName {
+    event: &'static str,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("cloakroom"),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(request_buckets),
+            connections: Gauge::default(),
+            operations: Family::default(),
+            operation_seconds: Family::new_with_constructor(operation_buckets),
+            events: Family::default(),
+            sessions: Gauge::default(),
+            bytes: Gauge::default(),
+            bytes_limit: Gauge::default(),
+            expired: Counter::default(),
+            evicted: Counter::default(),
+        };
+        metrics.add("http_requests", metrics.requests.clone());
+        metrics.add(
+            "http_request_duration_seconds",
+            metrics.request_seconds.clone(),
+        );
+        metrics.add("http_connections", metrics.connections.clone());
+        metrics.add("store_operations", metrics.operations.clone());
+        metrics.add(
+            "store_operation_duration_seconds",
+            metrics.operation_seconds.clone(),
+        );
+        metrics.add("events", metrics.events.clone());
+        metrics.add("sessions", metrics.sessions.clone());
+        metrics.add("store_bytes", metrics.bytes.clone());
+        metrics.add("store_bytes_limit", metrics.bytes_limit.clone());
+        metrics.add("store_expired_sessions", metrics.expired.clone());
+        metrics.add("store_evicted_sessions", metrics.evicted.clone());
+        metrics.add("build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        metrics
+    }
+
+    /// A request was answered.
+    pub(crate) fn request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        let route = route.to_owned();
+        let labels = Route {
+            route: route.clone(),
+        };
+        self.request_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        let labels = Request {
+            method,
+            route,
+            status,
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// An operation of the store ended.
+    pub(crate) fn store_operation(
+        &self,
+        operation: Operation,
+        result: &'static str,
+        took: Duration,
+    ) {
+        let operation = operation.name();
+        self.operation_seconds
+            .get_or_create(&OperationName { operation })
+            .observe(took.as_secs_f64());
+        self.operations
+            .get_or_create(&StoreOperation { operation, result })
+            .inc();
+    }
+
+    /// An event of this name happened.
+    pub(crate) fn event(&self, event: &'static str) {
+        self.events.get_or_create(&EventName { event }).inc();
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn connection_began(&self) {
+        self.connections.inc();
+    }
+
+    /// A connection ended.
+    pub(crate) fn connection_ended(&self) {
+        self.connections.dec();
+    }
+
+    /// Connections open now.
+    pub(crate) fn connections_open(&self) -> usize {
+        usize::try_from(self.connections.get()).unwrap_or(0)
+    }
+
+    /// Takes over what the store says of itself.
+    pub(crate) fn store_stats(&self, stats: &Stats) {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.sessions.set(gauge(stats.sessions));
+        self.bytes.set(gauge(stats.bytes));
+        self.bytes_limit.set(gauge(stats.bytes_limit.unwrap_or(0)));
+        // These count in the store; here they are shown.
+        self.expired.inner().store(stats.expired, Ordering::Relaxed);
+        self.evicted.inner().store(stats.evicted, Ordering::Relaxed);
+    }
+
+    /// All of them as OpenMetrics text.
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+
+    fn add(&mut self, name: &str, metric: impl Metric) {
+        let row = TABLE.iter().find(|row| row.name == name);
+        let row = row.expect("every metric has a row in the table");
+        self.registry.register(row.name, row.doc, metric);
+    }
+}
+
+/// `docs/operate/metrics.md`, from the table.
+pub(crate) fn metrics_page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         Generated by `cloakroom print metrics`; a test keeps it true.\n\n\
+         `GET /metrics` answers in OpenMetrics text, which Prometheus reads. It needs no API key \
+         and names no session, subject or id. Routes are templates, never paths.\n\n\
+         | Metric | Kind | Labels | What it is |\n| --- | --- | --- | --- |\n",
+    );
+    for Row {
+        name,
+        kind,
+        labels,
+        doc,
+    } in TABLE
+    {
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let labels = if labels.is_empty() { "-" } else { labels };
+        let _ = writeln!(
+            page,
+            "| `cloakroom_{name}{suffix}` | {kind} | {labels} | {doc} |"
+        );
+    }
+    page
+}
+
+const fn row(
+    name: &'static str,
+    kind: &'static str,
+    labels: &'static str,
+    doc: &'static str,
+) -> Row {
+    Row {
+        name,
+        kind,
+        labels,
+        doc,
+    }
+}
+
+/// From a tenth of a millisecond, which is a read from memory, to the request timeout.
+fn request_buckets() -> Histogram {
+    Histogram::new([
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+    ])
+}
+
+/// From a microsecond, which is the embedded store, to its deadline.
+fn operation_buckets() -> Histogram {
+    Histogram::new([
+        0.000_001,
+        0.000_002_5,
+        0.000_005,
+        0.000_01,
+        0.000_05,
+        0.000_1,
+        0.000_5,
+        0.001,
+        0.005,
+        0.01,
+        0.05,
+        0.1,
+        1.0,
+    ])
+}

@@ -1,0 +1,96 @@
+//! `cloakroom serve`: takes the data directory, opens the store, listens, and ends well.
+
+mod auth;
+mod banner;
+mod data_dir;
+pub(crate) mod http;
+mod listen;
+mod shutdown;
+mod tls;
+mod touches;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use cloakroom_core::{Observer, Store};
+
+use crate::logs::{self, Events};
+use crate::observed::Observed;
+use crate::open;
+use crate::settings::Settings;
+use auth::ApiKey;
+use data_dir::DataDir;
+use http::{App, Metrics};
+use listen::Listener;
+use shutdown::Shutdown;
+use tls::Tls;
+use touches::Touches;
+
+/// Serves until a signal ends it.
+pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    logs::start(settings);
+    for name in &settings.unknown_variables {
+        tracing::warn!(name, "this environment variable names no setting");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(settings))
+}
+
+async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let data = DataDir::take(&settings.data)?;
+    let key = ApiKey::open(&data)?;
+    let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
+    let tls = tls.map(Arc::new);
+    let metrics = Arc::new(Metrics::new());
+    let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
+    let store: Arc<dyn Store> = Arc::new(Observed::new(
+        open::store(settings, Arc::clone(&observer))?,
+        settings.store_deadline,
+        Arc::clone(&metrics),
+        Arc::clone(&observer),
+    ));
+    let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signal(settings.drain_delay)?;
+    reload_on_hangup(tls)?;
+
+    let mut out = std::io::stdout();
+    banner::show(&mut out, settings, listener.address()?, &data, &key)?;
+    let (touches, touching) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
+    let app = App::new(
+        settings,
+        store,
+        observer,
+        touches,
+        metrics,
+        key,
+        shutdown.clone(),
+    );
+    let cut = listener.serve(http::router(app), &shutdown).await;
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut at the end of the drain timeout");
+    } else {
+        // Every sender is gone with the last connection, so the rest is written and this ends.
+        let _ = touching.await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn reload_on_hangup(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
+    let mut hangups = shutdown::hangups()?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            match tls.as_deref().map(Tls::reload) {
+                None => tracing::info!("SIGHUP: nothing to read again"),
+                Some(Ok(())) => tracing::info!("SIGHUP: certificate and key read again"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "SIGHUP: the certificate in use stays");
+                }
+            }
+        }
+    });
+    Ok(())
+}

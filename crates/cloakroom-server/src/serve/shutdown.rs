@@ -1,0 +1,60 @@
+//! How the server ends: SIGTERM or SIGINT begins to drain (readiness says no), then it stops.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Where the server is on its way to the end. Clones see the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Shutdown(watch::Sender<Phase>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+impl Shutdown {
+    /// A server that serves.
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(Phase::Serving))
+    }
+
+    /// Whether the end has begun: no new work should be sent here.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.0.borrow() >= Phase::Draining
+    }
+
+    /// Waits until no more connections are to be taken.
+    pub(crate) async fn stopped(&self) {
+        let mut phase = self.0.subscribe();
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = phase.wait_for(|phase| *phase == Phase::Stopped).await;
+    }
+
+    /// Ends the server on SIGTERM or SIGINT, `delay` after its readiness said no.
+    pub(crate) fn on_signal(&self, delay: Duration) -> std::io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let phase = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("draining: /readyz answers 503");
+            phase.send_replace(Phase::Draining);
+            tokio::time::sleep(delay).await;
+            tracing::info!("stopping: no new connections, finishing what is in flight");
+            phase.send_replace(Phase::Stopped);
+        });
+        Ok(())
+    }
+}
+
+/// SIGHUP, at which files are read again.
+pub(crate) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}

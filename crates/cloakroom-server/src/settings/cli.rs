@@ -1,0 +1,88 @@
+//! The command line, built from the table of settings.
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::table::{Setting, TABLE};
+use super::{LowSettings, SettingError};
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Serve sessions. Also what the bare binary does.
+    Serve(LowSettings),
+    /// Print a generated page.
+    Print(Page),
+}
+
+/// The pages that are generated from tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    Openapi,
+    Settings,
+    Metrics,
+    Problems,
+}
+
+const PAGES: [(&str, Page); 4] = [
+    ("openapi", Page::Openapi),
+    ("settings", Page::Settings),
+    ("metrics", Page::Metrics),
+    ("problems", Page::Problems),
+];
+
+/// The command line's grammar.
+pub(crate) fn command() -> Command {
+    Command::new("cloakroom")
+        .about("Keeps web sessions. Without a command it serves, with the default settings.")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(
+            Command::new("serve")
+                .about("Serves sessions over HTTP.")
+                .long_about(
+                    "Serves sessions over HTTP. A flag wins over its environment variable, that \
+                     over the file, that over the default.",
+                )
+                .args(TABLE.map(arg)),
+        )
+        .subcommand(
+            Command::new("print")
+                .about("Prints a page that the binary generates.")
+                .arg(
+                    Arg::new("page")
+                        .required(true)
+                        .help("Which page")
+                        .value_parser(PAGES.map(|(name, _)| name)),
+                ),
+        )
+}
+
+impl Task {
+    /// What these arguments, this process's environment and the file ask for.
+    pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Self, SettingError> {
+        if let Some(("print", matches)) = matches.subcommand() {
+            let name: &String = matches.get_one("page").expect("clap requires it");
+            let page = PAGES.iter().find(|(known, _)| known == name);
+            return Ok(Self::Print(page.expect("clap checks it").1));
+        }
+        let serve = matches.subcommand_matches("serve");
+        let flag = |setting: &Setting| serve?.get_one::<String>(setting.name).cloned();
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
+        });
+        Ok(Self::Serve(LowSettings::gather(flag, environment)?))
+    }
+}
+
+fn arg(setting: &'static Setting) -> Arg {
+    let default = match setting.default {
+        "" => String::new(),
+        default => format!(" [default: {default}]"),
+    };
+    Arg::new(setting.name)
+        .long(setting.name)
+        .value_name(setting.unit)
+        .help(format!("{}{default} [env: {}]", setting.doc, setting.env()))
+}

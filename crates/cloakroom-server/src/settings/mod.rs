@@ -1,0 +1,208 @@
+//! What the server was told: first as people write it ([`low`]), then as what it means
+//! ([`Settings`]). A value that means nothing stops the start.
+
+mod cli;
+mod docs;
+mod low;
+mod parse;
+pub(crate) mod table;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cloakroom_core::policy::{OnExcess, Policy};
+use cloakroom_core::{Lifetimes, limits};
+use hyper::header::HeaderName;
+
+use crate::open::Eviction;
+pub(crate) use cli::{Page, Task, command};
+pub(crate) use docs::page;
+pub(crate) use low::LowSettings;
+use low::Origin;
+use table::Setting;
+
+/// What the server does, every value checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) http: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) policy: Policy,
+    pub(crate) rotation_grace: Duration,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) eviction: Eviction,
+    pub(crate) store_deadline: Duration,
+    pub(crate) cookie: String,
+    pub(crate) subject_header: HeaderName,
+    pub(crate) request_timeout: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) drain_delay: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) max_connections: usize,
+    pub(crate) max_body: usize,
+    pub(crate) log: tracing::Level,
+    pub(crate) log_format: LogFormat,
+    /// Variables of our prefix that name no setting: perhaps typos.
+    pub(crate) unknown_variables: Vec<String>,
+}
+
+/// Where certificate and key are.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A setting that means nothing: which, what, from where, and what to do.
+#[derive(Debug)]
+pub(crate) struct SettingError {
+    pub(crate) setting: String,
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+    pub(crate) fix: String,
+}
+
+impl Settings {
+    /// What `low` means.
+    pub(crate) fn from_low(low: &LowSettings) -> Result<Self, SettingError> {
+        let settings = Self {
+            http: low.parse(&table::HTTP, parse::address)?,
+            data: low.parse(&table::DATA, parse::path)?,
+            tls: tls(low)?,
+            policy: policy(low)?,
+            rotation_grace: low.parse(&table::ROTATION_GRACE, |text| {
+                parse::duration_up_to(text, limits::ROTATION_GRACE)
+            })?,
+            max_memory: low.parse(&table::MAX_MEMORY, |text| {
+                parse::or_none(text, parse::memory)
+            })?,
+            eviction: low.parse(&table::EVICTION, |text| parse::one_of(text, &EVICTIONS))?,
+            store_deadline: low.parse(&table::STORE_DEADLINE, parse::some_time)?,
+            cookie: low.parse(&table::COOKIE, parse::cookie_name)?,
+            subject_header: low.parse(&table::SUBJECT_HEADER, parse::header_name)?,
+            request_timeout: low.parse(&table::REQUEST_TIMEOUT, parse::some_time)?,
+            header_timeout: low.parse(&table::HEADER_TIMEOUT, parse::some_time)?,
+            drain_delay: low.parse(&table::DRAIN_DELAY, parse::duration)?,
+            drain_timeout: low.parse(&table::DRAIN_TIMEOUT, parse::duration)?,
+            max_connections: low.parse(&table::MAX_CONNECTIONS, parse::count)?,
+            max_body: low.parse(&table::MAX_BODY, parse::body_bytes)?,
+            log: low.parse(&table::LOG, |text| parse::one_of(text, &LEVELS))?,
+            log_format: low.parse(&table::LOG_FORMAT, |text| parse::one_of(text, &FORMATS))?,
+            unknown_variables: low.unknown_variables().to_vec(),
+        };
+        settings.refuse_open_listener(low)?;
+        Ok(settings)
+    }
+
+    /// Session ids and the API key never cross a network in the clear.
+    fn refuse_open_listener(&self, low: &LowSettings) -> Result<(), SettingError> {
+        if self.http.ip().is_loopback() || self.tls.is_some() {
+            return Ok(());
+        }
+        Err(low.refuse(
+            &table::HTTP,
+            "listening beyond loopback needs TLS: give --tls-cert FILE and --tls-key FILE, or \
+             listen on 127.0.0.1 and let a gateway on this machine speak TLS",
+        ))
+    }
+}
+
+const EVICTIONS: [(&str, Eviction); 4] = [
+    ("noeviction", Eviction::NoEviction),
+    ("volatile-lru", Eviction::VolatileLru),
+    ("volatile-ttl", Eviction::VolatileTtl),
+    ("allkeys-lru", Eviction::AllkeysLru),
+];
+
+const LEVELS: [(&str, tracing::Level); 5] = [
+    ("error", tracing::Level::ERROR),
+    ("warn", tracing::Level::WARN),
+    ("info", tracing::Level::INFO),
+    ("debug", tracing::Level::DEBUG),
+    ("trace", tracing::Level::TRACE),
+];
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const PRESETS: [(&str, Policy); 5] = [
+    ("owasp-low-value", Policy::OWASP_LOW_VALUE),
+    ("owasp-high-value", Policy::OWASP_HIGH_VALUE),
+    ("nist-aal1", Policy::NIST_AAL1),
+    ("nist-aal2", Policy::NIST_AAL2),
+    ("nist-aal3", Policy::NIST_AAL3),
+];
+
+const EXCESSES: [(&str, OnExcess); 2] = [
+    ("revoke-oldest", OnExcess::RevokeOldest),
+    ("refuse", OnExcess::Refuse),
+];
+
+fn tls(low: &LowSettings) -> Result<Option<TlsFiles>, SettingError> {
+    let cert = low.parse(&table::TLS_CERT, parse::optional_path)?;
+    let key = low.parse(&table::TLS_KEY, parse::optional_path)?;
+    let half = |missing: &Setting| {
+        low.refuse(
+            missing,
+            "tls-cert and tls-key go together: give both or none",
+        )
+    };
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(half(&table::TLS_KEY)),
+        (None, Some(_)) => Err(half(&table::TLS_CERT)),
+    }
+}
+
+fn policy(low: &LowSettings) -> Result<Policy, SettingError> {
+    let preset: Policy = low.parse(&table::POLICY, |text| parse::one_of(text, &PRESETS))?;
+    let idle = low.parse(&table::IDLE, parse::optional_lifetime)?;
+    let absolute = low.parse(&table::ABSOLUTE, parse::optional_lifetime)?;
+    let limit = low.parse(&table::MAX_SESSIONS, |text| {
+        parse::or_none(text, parse::count)
+    })?;
+    let on_excess = low.parse(&table::ON_EXCESS, |text| parse::one_of(text, &EXCESSES))?;
+    let mut policy = preset;
+    if idle.is_some() || absolute.is_some() {
+        let absolute = absolute.unwrap_or(preset.lifetimes().absolute());
+        let lifetimes = match idle.or(preset.lifetimes().idle()) {
+            Some(idle) => Lifetimes::new(idle, absolute),
+            None => Lifetimes::fixed(absolute),
+        };
+        let lifetimes = lifetimes.map_err(|error| low.refuse(&table::IDLE, error.to_string()))?;
+        policy = Policy::new(lifetimes);
+        if let Some(remembered) = preset.remember_lifetimes() {
+            policy = policy.remember(remembered);
+        }
+    }
+    Ok(match limit {
+        Some(limit) => policy.max_sessions(limit, on_excess),
+        None => policy,
+    })
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            setting,
+            value,
+            origin,
+            fix,
+        } = self;
+        write!(
+            f,
+            "setting {setting} = {value:?} ({origin}) is not valid: {fix}"
+        )
+    }
+}
+
+impl std::error::Error for SettingError {}

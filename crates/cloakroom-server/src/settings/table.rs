@@ -1,0 +1,233 @@
+//! Every setting, once. Flags, environment, file, `--help` and `docs/operate/settings.md` derive
+//! from this table, so that none of them can forget one.
+
+/// One setting, as people write it.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The flag without its dashes. Environment and file derive their spelling from it.
+    pub(crate) name: &'static str,
+    /// What kind of value it takes, for people.
+    pub(crate) unit: &'static str,
+    /// The value if nobody gives one; empty: none.
+    pub(crate) default: &'static str,
+    /// What it does, in one or two sentences.
+    pub(crate) doc: &'static str,
+}
+
+impl Setting {
+    /// The name of the environment variable.
+    pub(crate) fn env(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.key().to_uppercase())
+    }
+
+    /// The key in the TOML file.
+    pub(crate) fn key(&self) -> String {
+        self.name.replace('-', "_")
+    }
+}
+
+/// What every environment variable of ours begins with.
+pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
+
+/// All settings, in the order in which help and docs show them.
+pub(crate) const TABLE: [&Setting; 24] = [
+    &CONFIG,
+    &HTTP,
+    &DATA,
+    &TLS_CERT,
+    &TLS_KEY,
+    &POLICY,
+    &IDLE,
+    &ABSOLUTE,
+    &MAX_SESSIONS,
+    &ON_EXCESS,
+    &ROTATION_GRACE,
+    &MAX_MEMORY,
+    &EVICTION,
+    &STORE_DEADLINE,
+    &COOKIE,
+    &SUBJECT_HEADER,
+    &REQUEST_TIMEOUT,
+    &HEADER_TIMEOUT,
+    &DRAIN_DELAY,
+    &DRAIN_TIMEOUT,
+    &MAX_CONNECTIONS,
+    &MAX_BODY,
+    &LOG,
+    &LOG_FORMAT,
+];
+
+pub(crate) const CONFIG: Setting = Setting {
+    name: "config",
+    unit: "FILE",
+    default: "",
+    doc: "A TOML file with settings. It cannot itself be named in that file.",
+};
+
+pub(crate) const HTTP: Setting = Setting {
+    name: "http",
+    unit: "ADDRESS",
+    default: "127.0.0.1:8080",
+    doc: "Where the HTTP API listens: IP and port; port 0 takes any free one. \
+          An address beyond loopback needs tls-cert and tls-key.",
+};
+
+pub(crate) const DATA: Setting = Setting {
+    name: "data",
+    unit: "DIR",
+    default: "./cloakroom-data",
+    doc: "The data directory, made at first start (mode 0700). The API key is in it.",
+};
+
+pub(crate) const TLS_CERT: Setting = Setting {
+    name: "tls-cert",
+    unit: "FILE",
+    default: "",
+    doc: "The certificate chain for HTTPS, PEM, leaf first. Read again on SIGHUP.",
+};
+
+pub(crate) const TLS_KEY: Setting = Setting {
+    name: "tls-key",
+    unit: "FILE",
+    default: "",
+    doc: "The private key of tls-cert, PEM. Read again on SIGHUP.",
+};
+
+pub(crate) const POLICY: Setting = Setting {
+    name: "policy",
+    unit: "PRESET",
+    default: "owasp-low-value",
+    doc: "Lifetimes of sessions by a published rule: owasp-low-value, owasp-high-value, \
+          nist-aal1, nist-aal2 or nist-aal3.",
+};
+
+pub(crate) const IDLE: Setting = Setting {
+    name: "idle",
+    unit: "DURATION",
+    default: "",
+    doc: "How long a session lives without activity, in place of the policy's limit.",
+};
+
+pub(crate) const ABSOLUTE: Setting = Setting {
+    name: "absolute",
+    unit: "DURATION",
+    default: "",
+    doc: "How long a session lives in any case, in place of the policy's limit.",
+};
+
+pub(crate) const MAX_SESSIONS: Setting = Setting {
+    name: "max-sessions",
+    unit: "COUNT",
+    default: "none",
+    doc: "How many sessions one subject may have at a time, or none for no limit.",
+};
+
+pub(crate) const ON_EXCESS: Setting = Setting {
+    name: "on-excess",
+    unit: "ACTION",
+    default: "revoke-oldest",
+    doc: "What a login beyond max-sessions does: revoke-oldest or refuse.",
+};
+
+pub(crate) const ROTATION_GRACE: Setting = Setting {
+    name: "rotation-grace",
+    unit: "DURATION",
+    default: "30s",
+    doc: "How long a superseded id still leads to its session (at most 60s). Never after a login.",
+};
+
+pub(crate) const MAX_MEMORY: Setting = Setting {
+    name: "max-memory",
+    unit: "BYTES",
+    default: "none",
+    doc: "How much memory sessions may take (512MiB, 2GiB), or none for no limit.",
+};
+
+pub(crate) const EVICTION: Setting = Setting {
+    name: "eviction",
+    unit: "POLICY",
+    default: "noeviction",
+    doc: "What happens when max-memory is reached: noeviction refuses new data; volatile-lru, \
+          volatile-ttl and allkeys-lru end sessions to make room.",
+};
+
+pub(crate) const STORE_DEADLINE: Setting = Setting {
+    name: "store-deadline",
+    unit: "DURATION",
+    default: "1s",
+    doc: "How long one operation of the store may take before the request fails with 503.",
+};
+
+pub(crate) const COOKIE: Setting = Setting {
+    name: "cookie",
+    unit: "NAME",
+    default: "__Host-id",
+    doc: "The session cookie that /v1/verify looks for, byte for byte.",
+};
+
+pub(crate) const SUBJECT_HEADER: Setting = Setting {
+    name: "subject-header",
+    unit: "NAME",
+    default: "Cloakroom-Subject",
+    doc: "The response header in which /v1/verify names the subject, for gateways that cannot \
+          rename it (X-Auth-Request-User, Remote-User).",
+};
+
+pub(crate) const REQUEST_TIMEOUT: Setting = Setting {
+    name: "request-timeout",
+    unit: "DURATION",
+    default: "10s",
+    doc: "How long a request may take from its last header to its response, body included.",
+};
+
+pub(crate) const HEADER_TIMEOUT: Setting = Setting {
+    name: "header-timeout",
+    unit: "DURATION",
+    default: "10s",
+    doc: "How long a connection may take for a TLS handshake or a request's headers, and stay \
+          idle between requests.",
+};
+
+pub(crate) const DRAIN_DELAY: Setting = Setting {
+    name: "drain-delay",
+    unit: "DURATION",
+    default: "0s",
+    doc: "How long the server still accepts after SIGTERM while /readyz answers 503, so that load \
+          balancers notice.",
+};
+
+pub(crate) const DRAIN_TIMEOUT: Setting = Setting {
+    name: "drain-timeout",
+    unit: "DURATION",
+    default: "10s",
+    doc: "How long requests in flight may take to finish once the server stops accepting.",
+};
+
+pub(crate) const MAX_CONNECTIONS: Setting = Setting {
+    name: "max-connections",
+    unit: "COUNT",
+    default: "4096",
+    doc: "Connections served at a time; more wait in the kernel's queue.",
+};
+
+pub(crate) const MAX_BODY: Setting = Setting {
+    name: "max-body",
+    unit: "BYTES",
+    default: "1MiB",
+    doc: "The largest request body. A session's fields are limited to 256KiB anyway.",
+};
+
+pub(crate) const LOG: Setting = Setting {
+    name: "log",
+    unit: "LEVEL",
+    default: "info",
+    doc: "How much is logged to standard error: error, warn, info, debug or trace. Ids and keys \
+          are in no level.",
+};
+
+pub(crate) const LOG_FORMAT: Setting = Setting {
+    name: "log-format",
+    unit: "FORMAT",
+    default: "text",
+    doc: "How it is logged: text, or json with one object a line.",
+};

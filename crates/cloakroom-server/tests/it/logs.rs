@@ -1,0 +1,70 @@
+//! Logs hold no secret at any level, and JSON logs are JSON.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::process::{Server, answer};
+
+#[tokio::test]
+async fn no_id_and_no_key_at_trace() {
+    for format in ["text", "json"] {
+        let mut server = Server::start(&["--log", "trace", "--log-format", format]);
+        let secret = "fields-are-secret-too";
+        let (first, _) = server.create(json!({"fields": {"a": secret}})).await;
+        let login = json!({"subject": "ada-the-subject"});
+        let (_, issued) = server
+            .about(&first, Method::POST, "/v1/session/login", Some(login))
+            .await;
+        let second = issued["id"].as_str().unwrap().to_owned();
+        let (_, issued) = server
+            .about(&second, Method::POST, "/v1/session/rotate", None)
+            .await;
+        let third = issued["id"].as_str().unwrap().to_owned();
+        for id in [&first, &second, &third] {
+            server.read(id).await;
+            server
+                .patch(id, json!({"set": {"a": secret}, "increment": {"a": 1}}))
+                .await;
+            server.patch(id, json!({"increment": {"a": 1}})).await;
+            let verify = server.open_request(Method::GET, "/v1/verify");
+            answer(verify.header("cookie", format!("__Host-id={id}; __Host-id={id}"))).await;
+            let verify = server.open_request(Method::GET, "/v1/verify");
+            answer(verify.header("cookie", format!("__Host-id={id}"))).await;
+            let path = format!("/v1/subjects/ada-the-subject/sessions?x={id}");
+            answer(server.request(Method::DELETE, &path)).await;
+        }
+        answer(server.request(Method::GET, "/v1/subjects/ada-the-subject/sessions")).await;
+        let wrong = server.key.replace("ck1_", "ck1_A");
+        answer(
+            server
+                .open_request(Method::GET, "/v1/stats")
+                .bearer_auth(&wrong),
+        )
+        .await;
+        server
+            .about(&third, Method::DELETE, "/v1/session", None)
+            .await;
+        server.signal("TERM");
+        assert!(server.wait().success());
+
+        let log = server.log();
+        assert!(
+            log.contains("session_created") && log.contains("request"),
+            "{log}"
+        );
+        let key = server.key.trim_start_matches("ck1_");
+        for hidden in [&first, &second, &third, key, secret, "ada-the-subject"] {
+            // Half of a secret is still too much.
+            assert!(
+                !log.contains(&hidden[..hidden.len() / 2]),
+                "{hidden} is in the log:\n{log}"
+            );
+        }
+        if format == "json" {
+            for line in log.lines() {
+                let line: Value = serde_json::from_str(line).unwrap();
+                assert!(line["level"].is_string(), "{line}");
+            }
+        }
+    }
+}

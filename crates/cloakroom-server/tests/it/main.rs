@@ -1,0 +1,15 @@
+//! The server as its users meet it: a process, its flags, its files, HTTP.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod api;
+mod gateways;
+mod golden;
+mod limits;
+mod logs;
+mod process;
+mod settings;
+mod start;
+mod stop;
+mod tls;
+mod verify;

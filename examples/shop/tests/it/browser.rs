@@ -1,0 +1,154 @@
+//! Headless Chromium by way of chromedriver, each started for one test and stopped by its own pid.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A chromedriver of our own; the browsers it opened end with it.
+pub(crate) struct Driver {
+    process: Child,
+    url: String,
+}
+
+impl Driver {
+    pub(crate) async fn start() -> Self {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver is needed: apt-get install -y chromium chromium-driver");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("chromedriver ended early");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self {
+            process,
+            url: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    /// A browser with a profile of its own.
+    pub(crate) async fn browser(&self) -> Browser {
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1180,900",
+        ];
+        let wanted = json!({ "goog:chromeOptions": { "args": arguments } });
+        let Value::Object(wanted) = wanted else {
+            unreachable!()
+        };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = builder.capabilities(wanted).connect(&self.url);
+        Browser(
+            client
+                .await
+                .expect("chromium is needed: apt-get install -y chromium"),
+        )
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.process.kill().await.unwrap();
+    }
+}
+
+/// A browser, with the few things that the scenarios do.
+pub(crate) struct Browser(pub Client);
+
+impl Browser {
+    pub(crate) async fn open(&self, url: &str) {
+        self.0.goto(url).await.unwrap();
+    }
+
+    pub(crate) async fn click(&self, css: &str) {
+        self.0
+            .wait()
+            .at_most(WAIT)
+            .for_element(Locator::Css(css))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn type_into(&self, css: &str, text: &str) {
+        self.0
+            .find(Locator::Css(css))
+            .await
+            .unwrap()
+            .send_keys(text)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn text(&self, css: &str) -> String {
+        self.0
+            .wait()
+            .at_most(WAIT)
+            .for_element(Locator::Css(css))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn has(&self, css: &str) -> bool {
+        !self.0.find_all(Locator::Css(css)).await.unwrap().is_empty()
+    }
+
+    /// Starts `promise` in the page and leaves it alone; [`Browser::done`] waits for it.
+    pub(crate) async fn begin(&self, promise: &str) {
+        self.0
+            .execute(&format!("window.begun = {promise};"), Vec::new())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn done(&self) -> Value {
+        let wait =
+            "const done = arguments[0]; window.begun.then(done, error => done(String(error)));";
+        self.0.execute_async(wait, Vec::new()).await.unwrap()
+    }
+
+    pub(crate) async fn sign_in(&self, shop: &str, name: &str) {
+        self.open(&format!("{shop}/login")).await;
+        self.type_into("input[name=name]", name).await;
+        self.type_into("input[name=password]", "coat-check").await;
+        self.click("#sign-in").await;
+        assert_eq!(self.text("#user").await, name);
+    }
+
+    /// Keeps a picture of the page for the docs, if asked to.
+    pub(crate) async fn keep_picture(&self, name: &str) {
+        if let Ok(folder) = std::env::var("CLOAKROOM_SCREENSHOTS") {
+            let png = self.0.screenshot().await.unwrap();
+            std::fs::write(std::path::Path::new(&folder).join(name), png).unwrap();
+        }
+    }
+}
+
+const WAIT: Duration = Duration::from_secs(20);
