@@ -2,6 +2,11 @@
 //! client CPU, server CPU, throughput with 64 tasks. Run it on a server that nobody else uses:
 //! `cargo run --release -p cloakroom-redis --example cost -- redis://127.0.0.1:6379/0`
 
+#![allow(
+    clippy::disallowed_macros,
+    reason = "a table is what this program is for"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

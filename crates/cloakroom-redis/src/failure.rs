@@ -54,141 +54,148 @@ pub enum Class {
     Protocol,
 }
 
+/// A class; how the server's errors of it begin; whether trying again may help; what to do.
+type Row = (Class, &'static [&'static str], bool, &'static str);
+
+const TABLE: &[Row] = &[
+    (
+        Class::Unreachable,
+        &[],
+        true,
+        "check that the server runs and that host, port and TLS are right",
+    ),
+    (
+        Class::Timeout,
+        &[],
+        true,
+        "look for a slow command (SLOWLOG GET), a swapping or a hung server",
+    ),
+    (
+        Class::Full,
+        &["OOM"],
+        true,
+        "raise maxmemory, or set maxmemory-policy volatile-ttl if old sessions may go",
+    ),
+    (
+        Class::ReadOnly,
+        &["READONLY"],
+        true,
+        "a failover is under way, or the URL names a replica: give it the primary",
+    ),
+    (
+        Class::Loading,
+        &["LOADING"],
+        true,
+        "the server is starting; it answers when its data is loaded",
+    ),
+    (
+        Class::CannotSave,
+        &["MISCONF"],
+        true,
+        "the server cannot write its snapshot: free its disk, see its log",
+    ),
+    (
+        Class::Down,
+        &["CLUSTERDOWN", "MASTERDOWN"],
+        true,
+        "a primary is missing: a failover is under way or must be made",
+    ),
+    (
+        Class::Moving,
+        &["TRYAGAIN", "MOVED", "ASK"],
+        true,
+        "slots are moving; for a cluster use redis+cluster://",
+    ),
+    (
+        Class::NoReplicas,
+        &["NOREPLICAS"],
+        true,
+        "replicas are missing (min-replicas-to-write): bring them back",
+    ),
+    (
+        Class::Busy,
+        &["BUSY"],
+        true,
+        "a script blocks the server: SCRIPT KILL ends it",
+    ),
+    (
+        Class::Credentials,
+        &["NOAUTH", "WRONGPASS"],
+        false,
+        "put the right user and password into the URL",
+    ),
+    (
+        Class::Untrusted,
+        &[],
+        false,
+        "name the CA with ?ca=FILE, and the host as the certificate does",
+    ),
+    (
+        Class::Permission,
+        &["NOPERM"],
+        false,
+        "give the user the commands and keys that docs/formats/redis-keys.md lists",
+    ),
+    (
+        Class::Foreign,
+        &["WRONGTYPE", "FOREIGN"],
+        false,
+        "another program writes under our prefix: give each its own database",
+    ),
+    (
+        Class::CrossSlot,
+        &["CROSSSLOT"],
+        false,
+        "the server is part of a cluster: use redis+cluster://",
+    ),
+    (
+        Class::UnknownMaster,
+        &[],
+        false,
+        "correct the name after the hosts: SENTINEL MASTERS lists them",
+    ),
+    (
+        Class::NoScript,
+        &["NOSCRIPT"],
+        true,
+        "nothing: the script is sent again",
+    ),
+    (
+        Class::Protocol,
+        &[],
+        false,
+        "check that this is Redis 6.2 or Valkey 7.2, or newer",
+    ),
+];
+
 impl Class {
     /// Whether the same call may succeed later without anybody doing something.
     #[must_use]
-    pub const fn is_retryable(self) -> bool {
-        self.row().1
+    pub fn is_retryable(self) -> bool {
+        self.row().2
     }
 
     /// What somebody should do.
     #[must_use]
-    pub const fn advice(self) -> &'static str {
-        self.row().2
+    pub fn advice(self) -> &'static str {
+        self.row().3
     }
 
-    /// How the server's error begins, whether trying again may help, and what to do.
-    const fn row(self) -> (&'static [&'static str], bool, &'static str) {
-        match self {
-            Self::Unreachable => (
-                &[],
-                true,
-                "check that the server runs and that host, port and TLS are right",
-            ),
-            Self::Timeout => (
-                &[],
-                true,
-                "look for a slow command (SLOWLOG GET), a swapping or a hung server",
-            ),
-            Self::Full => (
-                &["OOM"],
-                true,
-                "raise maxmemory, or set maxmemory-policy volatile-ttl if old sessions may go",
-            ),
-            Self::ReadOnly => (
-                &["READONLY"],
-                true,
-                "a failover is under way, or the URL names a replica: give it the primary",
-            ),
-            Self::Loading => (
-                &["LOADING"],
-                true,
-                "the server is starting; it answers when its data is loaded",
-            ),
-            Self::CannotSave => (
-                &["MISCONF"],
-                true,
-                "the server cannot write its snapshot: free its disk, see its log",
-            ),
-            Self::Down => (
-                &["CLUSTERDOWN", "MASTERDOWN"],
-                true,
-                "a primary is missing: a failover is under way or must be made",
-            ),
-            Self::Moving => (
-                &["TRYAGAIN", "MOVED", "ASK"],
-                true,
-                "slots are moving; for a cluster use redis+cluster://",
-            ),
-            Self::NoReplicas => (
-                &["NOREPLICAS"],
-                true,
-                "replicas are missing (min-replicas-to-write): bring them back",
-            ),
-            Self::Busy => (
-                &["BUSY"],
-                true,
-                "a script blocks the server: SCRIPT KILL ends it",
-            ),
-            Self::Credentials => (
-                &["NOAUTH", "WRONGPASS"],
-                false,
-                "put the right user and password into the URL",
-            ),
-            Self::Untrusted => (
-                &[],
-                false,
-                "name the CA with ?ca=FILE, and the host as the certificate does",
-            ),
-            Self::Permission => (
-                &["NOPERM"],
-                false,
-                "give the user the commands and keys that docs/formats/redis-keys.md lists",
-            ),
-            Self::Foreign => (
-                &["WRONGTYPE", "FOREIGN"],
-                false,
-                "another program writes under our prefix: give each its own database",
-            ),
-            Self::CrossSlot => (
-                &["CROSSSLOT"],
-                false,
-                "the server is part of a cluster: use redis+cluster://",
-            ),
-            Self::UnknownMaster => (
-                &[],
-                false,
-                "correct the name after the hosts: SENTINEL MASTERS lists them",
-            ),
-            Self::NoScript => (&["NOSCRIPT"], true, "nothing: the script is sent again"),
-            Self::Protocol => (
-                &[],
-                false,
-                "check that this is Redis 6.2 or Valkey 7.2, or newer",
-            ),
-        }
+    fn row(self) -> &'static Row {
+        let row = TABLE.iter().find(|row| row.0 == self);
+        row.expect("every class has its row")
     }
-
-    const BY_CODE: [Self; 12] = [
-        Self::Full,
-        Self::ReadOnly,
-        Self::Loading,
-        Self::CannotSave,
-        Self::Down,
-        Self::Moving,
-        Self::NoReplicas,
-        Self::Busy,
-        Self::Credentials,
-        Self::Permission,
-        Self::Foreign,
-        Self::CrossSlot,
-    ];
 
     /// The class of a server's error by its first word. Errors inside a script carry the word of
     /// the command that failed.
     fn of_code(code: &str, detail: &str) -> Self {
-        if code == "NOSCRIPT" {
-            return Self::NoScript;
-        }
-        let is = |class: &Self| class.row().0.contains(&code);
-        let inside = |class: &Self| class.row().0.iter().any(|word| detail.contains(word));
+        let of = |fits: &dyn Fn(&&str) -> bool| {
+            let row = TABLE.iter().find(|row| row.1.iter().any(fits));
+            row.map(|row| row.0)
+        };
         let script = code == "ERR" && detail.contains("script");
-        let mut classes = Self::BY_CODE.iter();
-        classes
-            .clone()
-            .find(|class| is(class))
-            .or_else(|| classes.find(|class| script && inside(class)))
-            .copied()
+        of(&|word| *word == code)
+            .or_else(|| of(&|word| script && detail.contains(*word)))
             .unwrap_or(Self::Protocol)
     }
 }

@@ -3,6 +3,7 @@
 //! and write in one step that no other client can come between.
 
 mod scripted;
+mod transaction;
 mod watched;
 
 use async_trait::async_trait;
@@ -14,7 +15,8 @@ use crate::keys::Entry;
 use crate::layout::Present;
 
 pub(crate) use scripted::Scripted;
-pub(crate) use watched::{Watched, at_time, new_epoch, set_epoch, time};
+pub(crate) use transaction::time;
+pub(crate) use watched::{Watched, at_time, new_epoch, set_epoch};
 
 /// The steps.
 #[async_trait]

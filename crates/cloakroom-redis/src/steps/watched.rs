@@ -9,106 +9,33 @@ use cloakroom_core::entropy::{Entropy, OsEntropy};
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
 use cloakroom_core::record::{Changes, Condition};
-use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
+use cloakroom_core::{Error, Record, UnixMillis};
 
+use super::transaction::{Decision, Moment, Transactions};
 use super::{Ending, Found, Place, Placed, Steps, Tried};
 use crate::failure::Failure;
 use crate::head::{self, Epoch, Marker};
 use crate::keys::{self, EPOCH, Entry};
 use crate::layout::Present;
 use crate::settings::LayoutName;
-use crate::turns::Turns;
 use crate::wire::{self, Command, Reply, Wire};
 
-/// Tries before a transaction reports that others are always faster. Writers of this process take
-/// turns, so only other processes can be.
-const TRIES: u32 = 64;
 /// Entries of an index that one step looks at for clean-up.
 const TIDY: usize = 16;
 
 /// Steps by WATCH and MULTI.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    wire: Arc<dyn Wire>,
     layout: LayoutName,
-    turns: Turns,
+    transactions: Transactions,
 }
-
-/// What a transaction knows when it decides.
-struct Moment {
-    now: UnixMillis,
-    epoch: Option<Epoch>,
-    replies: std::vec::IntoIter<Reply>,
-}
-
-impl Moment {
-    fn next(&mut self) -> Result<Reply, Failure> {
-        let missing = || Failure::protocol("not as many replies as commands");
-        self.replies.next().ok_or_else(missing)
-    }
-}
-
-/// What to write, and what to answer once it is written.
-type Decision<T> = (Vec<Command>, T);
 
 impl Watched {
     pub(crate) fn new(wire: Arc<dyn Wire>, layout: LayoutName) -> Self {
         Self {
-            wire,
             layout,
-            turns: Turns::default(),
+            transactions: Transactions::new(wire),
         }
-    }
-
-    /// Reads, decides and writes as one step. `watched` begins with the key that writers of this
-    /// process take turns on.
-    async fn transact<T>(
-        &self,
-        watched: &[String],
-        reads: &[Command],
-        safe: bool,
-        mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
-    ) -> Result<T, Error> {
-        let _turn = self.turns.wait(&watched[0]).await;
-        for attempt in 0..TRIES {
-            let mut connection = self.wire.exclusive().await?;
-            let mut commands = vec![
-                wire::command("WATCH", watched),
-                wire::command::<&str>("TIME", []),
-                wire::command("GET", [EPOCH]),
-            ];
-            commands[0].arg(EPOCH);
-            commands.extend(reads.iter().cloned());
-            let replies = connection.send(commands).await?;
-            let mut moment = moment(replies)?;
-            let (writes, answer) = match decide(&mut moment) {
-                Ok((writes, answer)) if !writes.is_empty() => (writes, answer),
-                decided => {
-                    connection
-                        .send(vec![wire::command::<&str>("UNWATCH", [])])
-                        .await?;
-                    connection.release();
-                    return decided.map(|(_, answer)| answer);
-                }
-            };
-            let mut commands = vec![wire::command::<&str>("MULTI", [])];
-            commands.extend(writes);
-            commands.push(wire::command::<&str>("EXEC", []));
-            let done = if safe {
-                connection.send_safe(commands).await?
-            } else {
-                connection.send(commands).await?
-            };
-            let done = done.into_iter().next_back();
-            connection.release();
-            match done {
-                Some(Reply::Nil) | None => {
-                    tokio::time::sleep(Duration::from_micros(u64::from(attempt) * 200)).await;
-                }
-                Some(_) => return Ok(answer),
-            }
-        }
-        Err(ErrorKind::Conflict.into())
     }
 
     fn present(&self, moment: &mut Moment) -> Result<Present, Failure> {
@@ -258,7 +185,7 @@ impl Steps for Watched {
             watched.push(key);
         }
         let decide = |moment: &mut Moment| self.decide_place(place, moment);
-        self.transact(&watched, &reads, true, decide).await
+        self.transactions.run(&watched, &reads, true, decide).await
     }
 
     async fn apply(
@@ -289,7 +216,7 @@ impl Steps for Watched {
             Ok((writes, done))
         };
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
-        self.transact(&watched, &reads, false, decide).await
+        self.transactions.run(&watched, &reads, false, decide).await
     }
 
     async fn end(
@@ -349,7 +276,7 @@ impl Steps for Watched {
             }
             Ok((writes, Some(found)))
         };
-        self.transact(&watched, &reads, true, decide).await
+        self.transactions.run(&watched, &reads, true, decide).await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
@@ -368,33 +295,14 @@ impl Steps for Watched {
                 })
             };
             let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
-            all.push(self.transact(&watched, &reads, false, decide).await?);
+            all.push(
+                self.transactions
+                    .run(&watched, &reads, false, decide)
+                    .await?,
+            );
         }
         Ok(all)
     }
-}
-
-fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {
-    let mut replies = replies.into_iter();
-    let mut next = || {
-        let missing = || Failure::protocol("not as many replies as commands");
-        replies.next().ok_or_else(missing)
-    };
-    next()?;
-    let now = time(next()?)?;
-    let epoch = wire::bytes(next()?)?.and_then(|epoch| epoch.try_into().ok());
-    Ok(Moment {
-        now,
-        epoch,
-        replies,
-    })
-}
-
-/// The server's time from a reply to TIME.
-pub(crate) fn time(reply: Reply) -> Result<UnixMillis, Failure> {
-    let [seconds, micros] = wire::exactly(wire::array(reply)?)?;
-    let millis = wire::integer(&seconds)? * 1000 + wire::integer(&micros)? / 1000;
-    Ok(UnixMillis::new(u64::try_from(millis).unwrap_or_default()))
 }
 
 /// The record of a placement with the server's times in it.

@@ -1,5 +1,10 @@
 //! Tests of the Redis store, against servers that they start themselves.
 
+#![allow(
+    clippy::disallowed_macros,
+    reason = "figures and reports are shown to whoever asks by --nocapture"
+)]
+
 mod constellation;
 mod contract;
 mod failover;

@@ -2,6 +2,7 @@
 //! without.
 
 use cloakroom_core::policy::{MaxSessions, OnExcess};
+use cloakroom_core::record::{Condition, Rotation};
 use cloakroom_core::store::Lookup;
 use cloakroom_core::{Store, StoredKey};
 use cloakroom_redis::RedisStore;
@@ -63,88 +64,125 @@ async fn measure(server: &Server, database: usize, way: &str) -> Vec<(&'static s
     let parameters = format!("?timeout=30000&connections=1{way}");
     let url = format!("redis://127.0.0.1:{}/{database}{parameters}", proxy.port);
     let store = RedisStore::open(&url).await.expect("it opens");
-    let other = RedisStore::open(&server.url(database, way))
-        .await
-        .expect("it opens");
+    let other = RedisStore::open(&server.url(database, way)).await;
+    let other = other.expect("it opens");
     let ids = Ids::new();
-    let user = kit::subject("alice");
     warm_up(&store, &ids).await;
-    let mut all = Vec::new();
-    macro_rules! trips {
-        ($name:literal, $operation:expr) => {{
-            proxy.trips();
-            let result = $operation.await.expect($name);
-            all.push(($name, proxy.trips()));
-            result
-        }};
-    }
+    let mut meter = Meter {
+        proxy,
+        all: Vec::new(),
+    };
     let key = ids.key(None);
-    trips!("create", store.create(&key, &ids.new_session(None)));
-    let owned = ids.key(Some(&user));
-    trips!(
-        "create of a subject",
-        store.create(&owned, &ids.new_session(Some(&user)))
-    );
-    trips!("load", store.load(&key));
-    trips!("load of nothing", store.load(&ids.key(None)));
-    let changes = kit::sets("cart", "coat");
-    trips!(
-        "apply after load",
-        store.apply(&key, &changes, &Default::default())
-    );
-    trips!(
-        "apply again",
-        store.apply(&key, &changes, &Default::default())
-    );
     let foreign = ids.key(None);
-    other
-        .create(&foreign, &ids.new_session(None))
-        .await
-        .expect("created");
-    trips!(
-        "apply by another process",
-        store.apply(&foreign, &changes, &Default::default())
-    );
-    other
-        .apply(&key, &changes, &Default::default())
-        .await
-        .expect("applied");
-    trips!(
-        "apply that meets another's write",
-        store.apply(&key, &changes, &Default::default())
-    );
-    trips!("touch of three", store.touch(&[key, owned, foreign]));
+    writes(&mut meter, [&store, &other], &ids, [key, foreign]).await;
+    subjects(&mut meter, &store, &ids, [key, foreign]).await;
+    meter.all
+}
+
+/// Counts the trips of operations.
+struct Meter {
+    proxy: Proxy,
+    all: Vec<(&'static str, usize)>,
+}
+
+impl Meter {
+    async fn count<T>(
+        &mut self,
+        name: &'static str,
+        operation: impl Future<Output = Result<T, cloakroom_core::Error>>,
+    ) -> T {
+        self.proxy.trips();
+        let result = operation.await.expect(name);
+        self.all.push((name, self.proxy.trips()));
+        result
+    }
+}
+
+/// What happens to single sessions.
+async fn writes(
+    meter: &mut Meter,
+    [store, other]: [&RedisStore; 2],
+    ids: &Ids,
+    [key, foreign]: [StoredKey; 2],
+) {
+    let user = kit::subject("alice");
+    let (new, owned) = (ids.new_session(None), ids.key(Some(&user)));
+    let always = Condition::Always;
+    meter.count("create", store.create(&key, &new)).await;
+    let with_subject = ids.new_session(Some(&user));
+    meter
+        .count("create of a subject", store.create(&owned, &with_subject))
+        .await;
+    meter.count("load", store.load(&key)).await;
+    meter
+        .count("load of nothing", store.load(&ids.key(None)))
+        .await;
+    let changes = kit::sets("cart", "coat");
+    meter
+        .count("apply after load", store.apply(&key, &changes, &always))
+        .await;
+    meter
+        .count("apply again", store.apply(&key, &changes, &always))
+        .await;
+    let new = ids.new_session(None);
+    other.create(&foreign, &new).await.expect("created");
+    let applied = store.apply(&foreign, &changes, &always);
+    meter.count("apply by another process", applied).await;
+    other.apply(&key, &changes, &always).await.expect("applied");
+    let applied = store.apply(&key, &changes, &always);
+    meter
+        .count("apply that meets another's write", applied)
+        .await;
+    meter
+        .count("touch of three", store.touch(&[key, owned, foreign]))
+        .await;
+}
+
+/// What moves and ends sessions.
+async fn subjects(
+    meter: &mut Meter,
+    store: &RedisStore,
+    ids: &Ids,
+    [key, foreign]: [StoredKey; 2],
+) {
+    let user = kit::subject("alice");
     let moved = StoredKey::from_parts(key.tag(), *ids.key(None).hash());
-    loaded(&store, &key).await;
-    trips!(
-        "rotate after load",
-        store.rotate(&key, &moved, &Default::default())
-    );
-    loaded(&store, &moved).await;
-    let home = ids.key(Some(&user));
-    trips!(
-        "login after load",
-        store.rotate(&moved, &home, &kit::login(&user, None))
-    );
-    loaded(&store, &foreign).await;
-    let cap = Some(MaxSessions {
+    let plain = Rotation::default();
+    loaded(store, &key).await;
+    meter
+        .count("rotate after load", store.rotate(&key, &moved, &plain))
+        .await;
+    loaded(store, &moved).await;
+    let (home, login) = (ids.key(Some(&user)), kit::login(&user, None));
+    meter
+        .count("login after load", store.rotate(&moved, &home, &login))
+        .await;
+    loaded(store, &foreign).await;
+    let cap = MaxSessions {
         limit: 5,
         on_excess: OnExcess::RevokeOldest,
-    });
-    let second = ids.key(Some(&user));
-    trips!(
-        "login within a cap",
-        store.rotate(&foreign, &second, &kit::login(&user, cap))
-    );
-    loaded(&store, &second).await;
-    trips!("destroy after load", store.destroy(&second));
-    let listed = trips!("of_subject", store.of_subject(&user));
+    };
+    let (second, login) = (ids.key(Some(&user)), kit::login(&user, Some(cap)));
+    meter
+        .count(
+            "login within a cap",
+            store.rotate(&foreign, &second, &login),
+        )
+        .await;
+    loaded(store, &second).await;
+    meter
+        .count("destroy after load", store.destroy(&second))
+        .await;
+    let listed = meter.count("of_subject", store.of_subject(&user)).await;
     assert_eq!(listed.len(), 2, "sessions of the subject");
-    trips!("revoke", store.revoke(&user, &listed[0].handle));
-    let revoked = trips!("revoke_subject", store.revoke_subject(&user, None));
+    meter
+        .count("revoke", store.revoke(&user, &listed[0].handle))
+        .await;
+    let revoked = meter
+        .count("revoke_subject", store.revoke_subject(&user, None))
+        .await;
     assert_eq!(revoked, 1, "sessions that were left");
-    trips!("revoke_all", store.revoke_all());
-    all
+    meter.count("revoke_all", store.revoke_all()).await;
 }
 
 /// Opens connections and sends every script once, which costs its trips once in a server's life.
