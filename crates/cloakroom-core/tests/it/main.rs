@@ -7,6 +7,7 @@ mod compile;
 mod contract_page;
 mod expiry;
 mod fields;
+mod hostile;
 mod ids;
 mod kit;
 mod policy;
