@@ -115,7 +115,11 @@ fn a_data_directory_that_others_can_write_is_not_used() {
         let dir = TempDir::new();
         fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
         let path = dir.path().to_str().unwrap();
-        refused("127.0.0.1:0", path, &["others can write", &format!("chmod 700 {path}")]);
+        refused(
+            "127.0.0.1:0",
+            path,
+            &["others can write", &format!("chmod 700 {path}")],
+        );
         assert!(!dir.path().join("api-key").exists(), "nothing was begun");
     }
 }

@@ -171,8 +171,7 @@ fn server_at(address: &str) -> (Router, String) {
     let key = ApiKey::open(&data).expect("the test's own set-up");
     let text = std::fs::read_to_string(key.file()).expect("the test's own set-up");
     std::fs::remove_dir_all(path).expect("the test's own set-up");
-    let mut settings =
-        Settings::from_low(&LowSettings::default()).expect("the test's own set-up");
+    let mut settings = Settings::from_low(&LowSettings::default()).expect("the test's own set-up");
     settings.http = address.parse().expect("the test's own set-up");
     let (metrics, observer) = (Arc::new(Metrics::new()), Arc::new(Unobserved));
     let store = Arc::new(Observed::new(
