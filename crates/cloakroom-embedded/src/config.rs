@@ -75,8 +75,9 @@ impl EmbeddedConfig {
     }
 
     /// The most bytes that the store takes, at least [`MIN_MEMORY`]. Counted are the bytes that
-    /// pages, tables, wheels and tombstones really take, used or not, with the allocator's header
-    /// of each page; not the records on their way to a caller.
+    /// pages, tables and wheels really take, used or not, with the allocator's header of each
+    /// page, and a sixteenth of the limit for what is remembered of ended sessions; not the records
+    /// on their way to a caller.
     #[must_use]
     pub const fn max_memory(mut self, bytes: Option<u64>) -> Self {
         self.max_memory = bytes;

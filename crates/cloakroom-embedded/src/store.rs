@@ -62,9 +62,10 @@ impl EmbeddedStore {
         } = config;
         let hasher = DefaultHashBuilder::default();
         let now = clock.now();
+        let part = max_memory.map(|limit| limit / shards as u64);
         let store = Self(Arc::new(Inner {
             shards: (0..shards)
-                .map(|_| Mutex::new(Shard::new(now, hasher.clone())))
+                .map(|_| Mutex::new(Shard::new(now, hasher.clone(), part)))
                 .collect(),
             memory: Memory::new(max_memory, eviction),
             generation: AtomicU32::new(0),
