@@ -128,8 +128,7 @@ impl Session {
             (state.key(), state.record().map(|record| record.handle))
         };
         if let Some(key) = key {
-            self.destroy(key).await?;
-            if let Some(handle) = handle {
+            if self.destroy(key).await? {
                 self.observe(&Event::LoggedOut(handle));
             }
             self.left_behind();

@@ -151,6 +151,8 @@ fn a_write_that_was_given_up_is_not_taken_for_acknowledged() {
     }
 }
 
+type Told<'a> = Pin<Box<dyn Future<Output = Result<(), ErrorKind>> + 'a>>;
+
 #[test]
 fn a_login_that_waited_until_the_response_was_decided_is_refused() {
     let (store, _) = ReferenceStore::manual();
@@ -159,7 +161,7 @@ fn a_login_that_waited_until_the_response_was_decided_is_refused() {
     session.set("a", &1).expect("it fits");
     let clone = session.clone();
     // The first poll of the save takes the gate, so the login has to wait for it.
-    let both: [Pin<Box<dyn Future<Output = Result<(), ErrorKind>>>>; 2] = [
+    let both: [Told<'_>; 2] = [
         Box::pin(async { session.finish().await.saved.map_err(|it| it.kind().clone()) }),
         Box::pin(async { clone.login("alice").await.map_err(|it| it.kind().clone()) }),
     ];
@@ -183,6 +185,32 @@ fn a_refused_login_leaves_the_rotation_that_was_asked_for() {
     block_on(session.login("alice")).expect_err("one is enough");
     let outcome = block_on(session.finish());
     assert!(matches!(outcome.cookie, Cookie::Set { .. }), "{outcome:?}");
+}
+
+/// Keeps what it hears.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<Event>>);
+
+impl Observer for Heard {
+    fn observe(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+#[test]
+fn every_logout_that_ended_something_is_heard_of() {
+    let (store, _) = ReferenceStore::manual();
+    let heard = Arc::new(Heard::default());
+    let sessions = app(store).observer(Arc::clone(&heard) as _);
+    let first = sessions.open(None);
+    block_on(first.login("alice")).expect("a login");
+    let id = id_of(block_on(first.finish()));
+    heard.0.lock().unwrap().clear();
+    // A logout handler reads nothing of the session; the second comes too late.
+    for _ in 0..2 {
+        block_on(sessions.open(Some(&id)).logout()).expect("a logout");
+    }
+    assert_eq!(*heard.0.lock().unwrap(), [Event::LoggedOut(None)]);
 }
 
 #[test]
