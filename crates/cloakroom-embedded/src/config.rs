@@ -14,8 +14,8 @@ pub const MIN_MEMORY: u64 = 1 << 20;
 /// Who leaves when `max_memory` is reached. The names are those of Redis, because operators know
 /// them. Every session has a deadline, so `volatile-*` and `allkeys-*` look at the same sessions.
 ///
-/// Eviction happens in the shard that needs room, and never takes the session that is being
-/// written, nor what is remembered of ended sessions.
+/// Eviction happens in the shard that needs room, or in the one that has most if that needs less
+/// than its part, and never takes the session that is being written, nor what is remembered of ended sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Eviction {
     /// Nobody: creating, and writes that need more room, fail with `ErrorKind::StoreFull`.

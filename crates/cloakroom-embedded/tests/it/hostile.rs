@@ -59,6 +59,35 @@ fn endings_do_not_take_more_memory_than_there_is() {
     }
 }
 
+#[test]
+fn one_subject_with_all_the_memory_keeps_nobody_else_out() {
+    for eviction in [
+        Eviction::VolatileLru,
+        Eviction::VolatileTtl,
+        Eviction::AllkeysLru,
+    ] {
+        let config = EmbeddedConfig::new()
+            .max_memory(Some(8 << 20))
+            .shards(8)
+            .eviction(eviction);
+        let store = kit::store(&ManualClock::new(), config);
+        let robot = kit::subject(1);
+        for number in 0..60_000 {
+            let key = kit::key(SlotTag::of_subject(&robot), number);
+            now(store.create(&key, &kit::session(number, Some(robot.clone())))).unwrap();
+        }
+        let others = 100_000..104_000;
+        for number in others.clone() {
+            now(store.create(&key(number), &kit::session(number, None))).unwrap();
+            assert!(bytes(&store) <= 8 << 20);
+        }
+        let alive = others
+            .filter(|number| matches!(now(store.load(&key(*number))), Ok(Lookup::Found(_))))
+            .count();
+        assert!(alive > 3_400, "{alive} with {eviction:?}");
+    }
+}
+
 /// Falls over the first thing that it hears.
 #[derive(Debug, Default)]
 struct Fragile(AtomicBool);
