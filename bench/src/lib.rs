@@ -96,14 +96,9 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
 
 /// CPU time that this thread has used.
 pub fn thread_cpu() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec of this function's own.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(failed, 0, "the clock of the thread's CPU time can be read");
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).expect("below a second");
+    Duration::new(time.tv_sec.unsigned_abs(), nanos)
 }
 
 /// Resident memory of a process, in bytes.

@@ -3,7 +3,8 @@
 //!
 //! The clock is the real one; the sessions are created by a clock that makes all of them expire at
 //! one moment. One thread loads, applies and creates at random all the time, the store's own thread
-//! sweeps. What is shown is the time of each operation from before the call to behind it.
+//! sweeps. What is shown is the time of each operation from before the call to behind it and, as other
+//! programs take the processors away, the same without that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use cloakroom_bench::{field, key, mix, ready, session, size_argument, value};
 use cloakroom_core::record::{Changes, Condition};
+use cloakroom_core::store::Stats;
 use cloakroom_core::{Clock, Store, UnixMillis};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, SystemClock};
 use hdrhistogram::Histogram;
@@ -20,11 +22,39 @@ const LIVING: u64 = 100_000;
 
 fn main() {
     let sessions = size_argument(1_000_000);
+    let unswept = storm(sessions, false);
+    let swept = storm(sessions, true);
+    print(
+        sessions,
+        [&unswept.quiet, &unswept.storm, &swept.quiet, &swept.storm],
+    );
+    let emptied = swept
+        .emptied
+        .expect("all sessions were reclaimed within 30 s");
+    println!(
+        "\nAll {sessions} were reclaimed {:.2} s after they expired. Left: {} sessions, {} MiB counted.",
+        emptied.as_secs_f64(),
+        swept.left.sessions,
+        swept.left.bytes >> 20
+    );
+}
+
+struct Outcome {
+    quiet: Waits,
+    storm: Waits,
+    emptied: Option<Duration>,
+    left: Stats,
+}
+
+/// One store, before and while all of `sessions` expire; with its own thread to sweep or, for
+/// comparison, with nobody.
+fn storm(sessions: u64, sweeps: bool) -> Outcome {
     let living = LIVING.min(sessions);
     let clock = Arc::new(FillClock::default());
-    let config = EmbeddedConfig::new().clock(Arc::clone(&clock) as Arc<dyn Clock>);
+    let config = EmbeddedConfig::new()
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .housekeeping(sweeps);
     let store = EmbeddedStore::new(config).expect("the settings are valid");
-
     let idle = session(0, false)
         .lifetimes
         .idle()
@@ -38,14 +68,13 @@ fn main() {
     for number in sessions..sessions + living {
         ready(store.create(&key(number, 0), &session(number, false))).expect("room");
     }
-
-    let quiet = operate(&store, sessions, living, 0, Duration::from_secs(2), || {
-        false
-    });
+    let time = Duration::from_secs(2);
+    let quiet = operate(&store, sessions, living, 0, time, || false);
     clock.set(all_expire_at);
     let start = Instant::now();
     let mut emptied = None;
-    let storm = operate(&store, sessions, living, 1, Duration::from_secs(30), || {
+    let most = Duration::from_secs(if sweeps { 30 } else { 2 });
+    let storm = operate(&store, sessions, living, 1, most, || {
         let stats = ready(store.stats()).expect("it answers");
         clock.set(all_expire_at.saturating_add(start.elapsed()));
         if stats.expired >= sessions && emptied.is_none() {
@@ -53,18 +82,20 @@ fn main() {
         }
         emptied.is_some_and(|at| start.elapsed() > at + Duration::from_secs(1))
     });
-    print(sessions, &quiet, &storm);
-    let emptied = emptied.expect("all sessions were reclaimed within 30 s");
-    println!(
-        "\nAll {sessions} were reclaimed {:.2} s after they expired.",
-        emptied.as_secs_f64()
-    );
-    let stats = ready(store.stats()).expect("it answers");
-    println!(
-        "Left: {} sessions, {} MiB counted.",
-        stats.sessions,
-        stats.bytes >> 20
-    );
+    Outcome {
+        quiet,
+        storm,
+        emptied,
+        left: ready(store.stats()).expect("it answers"),
+    }
+}
+
+/// Times of operations.
+struct Waits {
+    /// From before the call to behind it.
+    all: Histogram<u64>,
+    /// The same but for what the thread waited for a processor that others had.
+    running: Histogram<u64>,
 }
 
 /// Loads, applies, creates and destroys until time is up or `over`, asked now and then, says so.
@@ -75,16 +106,21 @@ fn operate(
     first_round: u64,
     most: Duration,
     mut over: impl FnMut() -> bool,
-) -> Histogram<u64> {
-    let mut times = Histogram::new(3).expect("three digits");
+) -> Waits {
+    let histogram = || Histogram::new(3).expect("three digits");
+    let (mut all, mut running) = (histogram(), histogram());
     let start = Instant::now();
     let mut changes = Changes::new();
     changes
         .set(&field(3), value(1, false))
         .expect("within the limits");
+    let mut queued = queued();
     for at in 0_u64.. {
         if at % 256 == 0 && (start.elapsed() >= most || over()) {
             break;
+        }
+        if at % 16 == 0 {
+            queued = crate::queued();
         }
         let number = first + mix(at) % living;
         let (known, new) = (key(number, 0), key(number, at + 1 + (first_round << 24)));
@@ -98,21 +134,50 @@ fn operate(
         } else {
             ready(store.load(&known)).expect("it answers");
         }
-        times
-            .record(begun.elapsed().as_nanos() as u64)
-            .expect("any time fits");
+        let wait = begun.elapsed();
+        let mut own = wait;
+        if wait > SLOW {
+            let before = std::mem::replace(&mut queued, crate::queued());
+            own = wait.saturating_sub(queued - before);
+        }
+        for (times, wait) in [(&mut all, wait), (&mut running, own)] {
+            times.record(wait.as_nanos() as u64).expect("any time fits");
+        }
     }
-    times
+    Waits { all, running }
 }
 
-fn print(sessions: u64, quiet: &Histogram<u64>, storm: &Histogram<u64>) {
-    println!("| wait of an operation, microseconds | before | while {sessions} expire |");
-    println!("| --- | --- | --- |");
-    println!("| operations | {} | {} |", quiet.len(), storm.len());
+/// Operations that took longer are asked what of it they waited for a processor.
+const SLOW: Duration = Duration::from_micros(100);
+
+/// How long this thread has waited for a processor, ready to run, says the kernel.
+fn queued() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+    let nanos = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanos.expect("the second number is the time in the queue"))
+}
+
+fn print(sessions: u64, waits: [&Waits; 4]) {
+    println!(
+        "| wait of an operation, us (without waiting for a processor) | nobody sweeps: before | while {sessions} expire | swept: before | while {sessions} expire |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    let counts = waits.map(|waits| waits.all.len().to_string());
+    println!("| operations | {} |", counts.join(" | "));
     for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0] {
-        let [quiet, storm] =
-            [quiet, storm].map(|times| times.value_at_quantile(quantile) as f64 / 1_000.0);
-        println!("| p{} | {quiet:.1} | {storm:.1} |", quantile * 100.0);
+        let cells = waits.map(|waits| {
+            let [all, running] = [&waits.all, &waits.running]
+                .map(|times| times.value_at_quantile(quantile) as f64 / 1_000.0);
+            format!("{all:.1} ({running:.1})")
+        });
+        let name = match quantile {
+            1.0 => "longest".to_owned(),
+            _ => format!("p{}", (quantile * 1e7_f64).round() / 1e5),
+        };
+        println!("| {name} | {} |", cells.join(" | "));
     }
 }
 

@@ -13,7 +13,6 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -22,6 +21,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use cloakroom::embedded::EmbeddedStore;
 use cloakroom::{CookieKey, SessionLayer};
+use cloakroom_bench::thread_cpu;
 use tower::Service as _;
 use tower_sessions::SessionManagerLayer;
 
@@ -125,12 +125,12 @@ async fn measure(requests: usize, rounds: usize, sessions: usize) {
 
 async fn run(router: &mut Router, work: &str, cookies: &[String], requests: usize) -> f64 {
     let requests = requests.max(1);
-    let begin = cpu_time();
+    let begin = thread_cpu();
     for at in 0..requests {
         let response = send(router, work, &cookies[at % cookies.len()]).await;
         assert!(response.status().is_success());
     }
-    (cpu_time() - begin).as_secs_f64() * 1e6 / requests as f64
+    (thread_cpu() - begin).as_secs_f64() * 1e6 / requests as f64
 }
 
 /// What hyper does for a request on a kept connection: a fresh request, a clone of the service.
@@ -272,7 +272,7 @@ impl Client {
     const DEPTH: usize = 8;
 
     fn of(router: Router) -> Self {
-        let cpu = get(|| async { cpu_time().as_nanos().to_string() });
+        let cpu = get(|| async { thread_cpu().as_nanos().to_string() });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("tokio wants it");
@@ -380,11 +380,4 @@ fn of(times: &[f64]) -> (f64, f64) {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
     (times[0], times[times.len() / 2])
-}
-
-/// CPU time of this very thread.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let nanos = u32::try_from(time.tv_nsec).expect("below a second");
-    Duration::new(time.tv_sec.unsigned_abs(), nanos)
 }

@@ -11,7 +11,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let millis = since.map_or(0, |since| since.as_millis());
-        UnixMillis::new(u64::try_from(millis).unwrap_or(u64::MAX))
+        // Not `as_millis`: its division of 128 bits costs more than reading the clock.
+        UnixMillis::new(since.map_or(0, |since| {
+            let whole = since.as_secs().saturating_mul(1_000);
+            whole.saturating_add(u64::from(since.subsec_millis()))
+        }))
     }
 }

@@ -76,8 +76,9 @@ impl SubjectIndex {
         self.table.bytes() + self.in_many * SET_ENTRY
     }
 
-    pub(crate) fn shrink(&mut self, hash_of: impl Fn(&u32) -> u64) {
-        self.table.shrink(hash_of);
+    /// As [`Table::shrink`].
+    pub(crate) fn shrink(&mut self, hash_of: impl Fn(&u32) -> u64) -> bool {
+        self.table.shrink(hash_of)
     }
 }
 

@@ -25,36 +25,45 @@ const LARGE_STEP: usize = 512;
 const END: u32 = u32::MAX;
 /// What the allocator adds to each page (glibc: an 8-byte header, sizes rounded up to 16).
 const PAGE_HEADER: usize = 16;
+/// What the slab notes of each page.
+const PAGE_NOTES: usize = size_of::<Page>() + size_of::<Box<[u8]>>() + size_of::<u8>();
 
 /// Slots of bytes.
 #[derive(Debug)]
 pub(crate) struct Slab {
+    /// What finding a slot reads, apart from the rest: 17 bytes for a page are mostly in the cache,
+    /// so that a session costs one miss and not two.
+    bytes_of: Vec<Box<[u8]>>,
+    classes: Vec<u8>,
     pages: Vec<Page>,
     /// First page with a free slot, by class; linked by `Page::next` and `prev`.
     open: [u32; CLASSES],
     /// First page without bytes, linked by `next`.
     empty: u32,
     bytes: usize,
+    /// Pages that go back to the allocator once the shard's lock is let go of: it may give them on
+    /// to the system, many at a time, and that takes milliseconds.
+    freed: Vec<Box<[u8]>>,
 }
 
 #[derive(Debug)]
 struct Page {
-    bytes: Box<[u8]>,
     used: u64,
-    slot_bytes: u32,
     next: u32,
     prev: u32,
-    class: u8,
     slots: u8,
 }
 
 impl Slab {
     pub(crate) const fn new() -> Self {
         Self {
+            bytes_of: Vec::new(),
+            classes: Vec::new(),
             pages: Vec::new(),
             open: [END; CLASSES],
             empty: END,
             bytes: 0,
+            freed: Vec::new(),
         }
     }
 
@@ -81,7 +90,7 @@ impl Slab {
         let page = &mut self.pages[number as usize];
         let was_full = page.used.count_ones() == u32::from(page.slots);
         page.used &= !(1 << (slot as usize % SLOTS));
-        let (used, class) = (page.used, page.class);
+        let (used, class) = (page.used, self.classes[number as usize]);
         if was_full && class != LARGE {
             self.link(number);
         }
@@ -89,26 +98,37 @@ impl Slab {
             if class != LARGE {
                 self.unlink(number);
             }
-            let page = &mut self.pages[number as usize];
-            self.bytes -= page.bytes.len() + PAGE_HEADER;
-            page.bytes = Box::default();
-            page.next = self.empty;
+            let bytes = std::mem::take(&mut self.bytes_of[number as usize]);
+            self.bytes -= bytes.len() + PAGE_HEADER;
+            self.freed.push(bytes);
+            self.pages[number as usize].next = self.empty;
             self.empty = number;
         }
     }
 
+    /// The pages that are free since this was last asked, to be dropped outside of the lock.
+    pub(crate) fn take_freed(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.freed)
+    }
+
     /// The slot's bytes, all that it has.
     pub(crate) fn get(&self, slot: SlotRef) -> &[u8] {
-        let page = &self.pages[(slot >> SLOT_BITS) as usize];
-        let at = slot as usize % SLOTS * page.slot_bytes as usize;
-        &page.bytes[at..at + page.slot_bytes as usize]
+        let number = (slot >> SLOT_BITS) as usize;
+        let page = &*self.bytes_of[number];
+        match SLOT_SIZES.get(usize::from(self.classes[number])) {
+            Some(&bytes) => &page[slot as usize % SLOTS * usize::from(bytes)..][..bytes.into()],
+            None => page,
+        }
     }
 
     /// The slot's bytes, all that it has.
     pub(crate) fn get_mut(&mut self, slot: SlotRef) -> &mut [u8] {
-        let page = &mut self.pages[(slot >> SLOT_BITS) as usize];
-        let at = slot as usize % SLOTS * page.slot_bytes as usize;
-        &mut page.bytes[at..at + page.slot_bytes as usize]
+        let number = (slot >> SLOT_BITS) as usize;
+        let page = &mut *self.bytes_of[number];
+        match SLOT_SIZES.get(usize::from(self.classes[number])) {
+            Some(&bytes) => &mut page[slot as usize % SLOTS * usize::from(bytes)..][..bytes.into()],
+            None => page,
+        }
     }
 
     /// Bytes that [`Slab::alloc`] of `len` bytes would take from the system; `None` if all page
@@ -126,7 +146,7 @@ impl Slab {
         let growth = match self.pages.len() {
             _ if self.empty != END => 0,
             PAGES => return None,
-            len if len == self.pages.capacity() => len.max(4) * size_of::<Page>(),
+            len if len == self.pages.capacity() => len.max(4) * PAGE_NOTES,
             _ => 0,
         };
         Some(slot_bytes * slots + PAGE_HEADER + growth)
@@ -134,8 +154,8 @@ impl Slab {
 
     /// Whether a slot of `len` bytes would be as large as `slot` is.
     pub(crate) fn fits_exactly(&self, slot: SlotRef, len: usize) -> bool {
-        let page = &self.pages[(slot >> SLOT_BITS) as usize];
-        page.class == class_of(len) && len <= page.slot_bytes as usize
+        let class = self.classes[(slot >> SLOT_BITS) as usize];
+        class == class_of(len) && len <= self.get(slot).len()
     }
 
     /// The first slot in use at `from` or behind it, in the order of their numbers.
@@ -154,28 +174,31 @@ impl Slab {
 
     /// Bytes taken from the system.
     pub(crate) const fn bytes(&self) -> usize {
-        self.bytes + self.pages.capacity() * size_of::<Page>()
+        self.bytes + self.pages.capacity() * PAGE_NOTES
     }
 
     fn add_page(&mut self, class: u8, len: usize) -> u32 {
         let (slot_bytes, slots) = shape(class, len);
+        let bytes = vec![0; slot_bytes * slots].into_boxed_slice();
         let page = Page {
-            bytes: vec![0; slot_bytes * slots].into_boxed_slice(),
             used: 0,
-            slot_bytes: slot_bytes as u32,
             next: END,
             prev: END,
-            class,
             slots: slots as u8,
         };
         let number = if self.empty == END {
+            self.make_number();
+            self.bytes_of.push(bytes);
+            self.classes.push(class);
             self.pages.push(page);
             self.pages.len() as u32 - 1
         } else {
-            let number = self.empty;
-            self.empty = self.pages[number as usize].next;
-            self.pages[number as usize] = page;
-            number
+            let number = self.empty as usize;
+            self.empty = self.pages[number].next;
+            self.bytes_of[number] = bytes;
+            self.classes[number] = class;
+            self.pages[number] = page;
+            number as u32
         };
         self.bytes += slot_bytes * slots + PAGE_HEADER;
         if class != LARGE {
@@ -184,9 +207,20 @@ impl Slab {
         number
     }
 
+    /// Makes room for the notes on one page more. The three lists grow alike, so that one capacity
+    /// counts for all.
+    fn make_number(&mut self) {
+        let len = self.pages.len();
+        if len == self.pages.capacity() {
+            self.bytes_of.reserve_exact(len.max(4));
+            self.classes.reserve_exact(len.max(4));
+            self.pages.reserve_exact(len.max(4));
+        }
+    }
+
     fn link(&mut self, number: u32) {
         let page = &mut self.pages[number as usize];
-        let head = &mut self.open[usize::from(page.class)];
+        let head = &mut self.open[usize::from(self.classes[number as usize])];
         page.prev = END;
         page.next = *head;
         *head = number;
@@ -198,7 +232,7 @@ impl Slab {
 
     fn unlink(&mut self, number: u32) {
         let page = &self.pages[number as usize];
-        let (class, next, prev) = (page.class, page.next, page.prev);
+        let (class, next, prev) = (self.classes[number as usize], page.next, page.prev);
         if prev == END {
             self.open[usize::from(class)] = next;
         } else {
@@ -222,15 +256,31 @@ fn class_of(len: usize) -> u8 {
 
 /// Bytes of a slot, and slots of a page.
 fn shape(class: u8, len: usize) -> (usize, usize) {
-    const FINE_CLASSES: usize = FINE / STEP;
-    let bytes = match usize::from(class) {
-        class @ ..FINE_CLASSES => (class + 1) * STEP,
-        CLASSES.. => return (len.next_multiple_of(LARGE_STEP), 1),
-        class if class < FINE_CLASSES + 8 => FINE + (class - FINE_CLASSES + 1) * 128,
-        class => 2048 + (class - FINE_CLASSES - 7) * 256,
-    };
-    (bytes, (PAGE_BYTES / bytes).clamp(4, SLOTS))
+    match SLOT_SIZES.get(usize::from(class)) {
+        Some(&bytes) => (
+            bytes.into(),
+            (PAGE_BYTES / usize::from(bytes)).clamp(4, SLOTS),
+        ),
+        None => (len.next_multiple_of(LARGE_STEP), 1),
+    }
 }
+
+/// Bytes of a slot, by class.
+const SLOT_SIZES: [u16; CLASSES] = {
+    const FINE_CLASSES: usize = FINE / STEP;
+    let mut sizes = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let bytes = match class {
+            ..FINE_CLASSES => (class + 1) * STEP,
+            _ if class < FINE_CLASSES + 8 => FINE + (class - FINE_CLASSES + 1) * 128,
+            _ => 2048 + (class - FINE_CLASSES - 7) * 256,
+        };
+        sizes[class] = bytes as u16;
+        class += 1;
+    }
+    sizes
+};
 
 #[cfg(test)]
 mod tests {

@@ -21,8 +21,9 @@ use crate::housekeeping;
 use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
 use crate::table::SEGMENTS;
 
-/// Sessions that a sweep looks at before it lets go of a shard's lock: about 0.1 ms.
-const SWEEP_BUDGET: usize = 256;
+/// Sessions that a sweep looks at before it lets go of a shard's lock: 0.1 ms, at five misses of the
+/// cache each.
+const SWEEP_BUDGET: usize = 64;
 
 /// How often another shard makes room for one write: a page each time, and the largest session
 /// takes 32 of the usual ones.
@@ -205,8 +206,10 @@ impl Inner {
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
     fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
-        let reaped = shard.take_reaped();
-        drop(shard);
+        let (reaped, freed) = (shard.take_reaped(), shard.take_freed());
+        // To whoever waits, not to whoever comes by: the sweep comes by again and again.
+        MutexGuard::unlock_fair(shard);
+        drop(freed);
         if reaped != Reaped::default() {
             self.report(reaped);
         }
@@ -261,12 +264,15 @@ impl Inner {
         };
         // Both locks go before anybody is told; the second guard is let go of first.
         let mut reaped = source.take_reaped();
+        let mut freed = [source.take_freed(), Vec::new()];
         if let Some(mut target) = target {
             reaped.add(target.take_reaped());
+            freed[1] = target.take_freed();
             target.count_memory(&self.memory);
         }
         source.count_memory(&self.memory);
         drop(source);
+        drop(freed);
         if reaped != Reaped::default() {
             self.report(reaped);
         }

@@ -147,16 +147,16 @@ impl Tombs {
         }
     }
 
-    /// Forgets up to `budget` tombstones that are old enough.
+    /// Forgets up to `budget` tombstones that are old enough. Returns whether there may be more.
     pub(crate) fn forget(
         &mut self,
         now: UnixMillis,
         budget: usize,
         hash_of: impl Fn(&StoredKey) -> u64,
-    ) {
+    ) -> bool {
         for _ in 0..budget {
             let Some(oldest) = self.ring.front_mut() else {
-                return;
+                return false;
             };
             if oldest.ended_at > now {
                 // The clock went back: count from here, so that nothing is kept for ages.
@@ -167,20 +167,21 @@ impl Tombs {
                 oldest.ended_at = now;
             }
             if now.since(oldest.ended_at) < limits::TOMBSTONE {
-                return;
+                return false;
             }
             self.pop(&hash_of);
         }
+        true
     }
 
-    /// Gives memory back that a burst of endings took.
-    pub(crate) fn shrink(&mut self, hash_of: impl Fn(&StoredKey) -> u64) {
+    /// Gives memory back that a burst of endings took, as [`Table::shrink`] does.
+    pub(crate) fn shrink(&mut self, hash_of: impl Fn(&StoredKey) -> u64) -> bool {
         if self.ring.capacity() > 64 && self.ring.len() < self.ring.capacity() / 8 {
             self.ring.shrink_to(self.ring.len() * 2);
         }
         let (ring, first) = (&self.ring, self.first);
         let key_at = |place: &u32| hash_of(&ring[nth(*place, first)].key);
-        self.places.shrink(key_at);
+        self.places.shrink(key_at)
     }
 
     /// Bytes that count as taken.
@@ -275,7 +276,7 @@ mod tests {
         assert_eq!(look(&mut tombs, 1, 1), Some(Remembered::Ended));
         let full = tombs.bytes();
         tombs.forget(at(200), usize::MAX, hash);
-        tombs.shrink(hash);
+        while tombs.shrink(hash) {}
         assert!(tombs.bytes() < full / 50);
     }
 

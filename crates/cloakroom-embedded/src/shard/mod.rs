@@ -111,7 +111,11 @@ impl Shard {
     pub(crate) fn find(&mut self, key: &StoredKey, at: At<'_>) -> Found {
         let hash = hash_of_key(&self.hasher, key);
         let slab = &self.slab;
-        let slot = self.keys.find(hash, |slot| View(slab.get(*slot)).is(key));
+        let slot = self.keys.find(hash, |slot| {
+            let entry = slab.get(*slot);
+            entry::fetch(entry);
+            View(entry).is(key)
+        });
         if let Some(alive) = slot.and_then(|slot| self.living(slot, at)) {
             return Found::Alive(alive);
         }
@@ -160,7 +164,7 @@ impl Shard {
         let deadline = record.times.deadline().as_millis();
         self.wheel.insert(&mut self.slab, slot, deadline);
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let key_hash = |slot: &SlotRef| hasher.hash_one(View(slab.get(*slot)).hash());
+        let key_hash = |slot: &SlotRef| spread(hasher, View(slab.get(*slot)).hash());
         self.keys.insert(hash_of_key(hasher, key), slot, key_hash);
         if let Some(subject) = &record.subject {
             let hash = hasher.hash_one(subject.as_str().as_bytes());
@@ -173,7 +177,7 @@ impl Shard {
     /// Removes a session, whatever it is, and remembers nothing of it.
     fn remove(&mut self, slot: SlotRef) {
         let view = View(self.slab.get(slot));
-        self.keys.remove(self.hasher.hash_one(view.hash()), slot);
+        self.keys.remove(spread(&self.hasher, view.hash()), slot);
         if !view.subject().is_empty() {
             self.subjects
                 .remove(self.hasher.hash_one(view.subject()), slot);
@@ -225,6 +229,11 @@ impl Shard {
         }
     }
 
+    /// Memory that nothing uses any more, to be dropped once the lock is let go of.
+    pub(crate) fn take_freed(&mut self) -> Vec<Box<[u8]>> {
+        self.slab.take_freed()
+    }
+
     /// What was removed since this was last asked.
     pub(crate) fn take_reaped(&mut self) -> Reaped {
         std::mem::take(&mut self.reaped)
@@ -232,6 +241,13 @@ impl Shard {
 }
 
 fn hash_of_key(hasher: &DefaultHashBuilder, key: &StoredKey) -> u64 {
-    // As a slice, as `View::hash` gives it: a slice hashes its length, too.
-    hasher.hash_one(key.hash().as_slice())
+    spread(hasher, key.hash())
+}
+
+/// The table's hash of a key's hash. That is a SHA-256, so folding it to 8 bytes loses nothing that
+/// matters; the store's own secret goes over it, so that nobody can grind ids that fall together.
+fn spread(hasher: &DefaultHashBuilder, hash: &[u8]) -> u64 {
+    let (words, _) = hash.as_chunks();
+    let fold = |all: u64, word: &[u8; 8]| all ^ u64::from_le_bytes(*word);
+    hasher.hash_one(words.iter().fold(0, fold))
 }

@@ -3,9 +3,8 @@
 use cloakroom_core::record::Subject;
 use cloakroom_core::store::Loaded;
 use cloakroom_core::{SessionInfo, StoredKey};
-use std::hash::BuildHasher as _;
 
-use super::{Alive, At, Shard};
+use super::{Alive, At, Shard, spread};
 use crate::entry::{self, View};
 use crate::table::SEGMENTS;
 
@@ -47,7 +46,7 @@ impl Shard {
     ) -> Option<u64> {
         debug_assert!(segment < SEGMENTS);
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let position = |slot: u32| hasher.hash_one(View(slab.get(slot)).hash()) & POSITION_MASK;
+        let position = |slot: u32| spread(hasher, View(slab.get(slot)).hash()) & POSITION_MASK;
         let mut slots: Vec<_> = self
             .keys
             .segment(segment)

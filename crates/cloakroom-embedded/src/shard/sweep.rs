@@ -1,7 +1,7 @@
 //! Giving memory back: what expired unread, what `revoke_all` killed, what is remembered too long.
 //! In small portions, so that nobody waits long for the lock.
 
-use super::{At, Shard, hash_of_key};
+use super::{At, Shard, hash_of_key, spread};
 use crate::entry::View;
 use std::hash::BuildHasher as _;
 
@@ -19,7 +19,8 @@ impl Shard {
     pub(crate) fn sweep(&mut self, budget: usize, at: At<'_>) -> Swept {
         self.note_generation(at.generation);
         let hasher = &self.hasher;
-        self.tombs
+        let more_tombs = self
+            .tombs
             .forget(at.now, budget, |key| hash_of_key(hasher, key));
         self.wheel.advance(&mut self.slab, at.now.as_millis());
         let mut left = budget;
@@ -49,19 +50,23 @@ impl Shard {
                 self.remove(slot);
             }
         }
-        if left == 0 {
+        if left == 0 || more_tombs {
             return Swept::Some;
         }
-        self.shrink();
-        Swept::All
+        if self.shrink() {
+            Swept::Some
+        } else {
+            Swept::All
+        }
     }
 
-    fn shrink(&mut self) {
+    /// Makes one table smaller that is too large. Returns whether there was one.
+    fn shrink(&mut self) -> bool {
         let (slab, hasher) = (&self.slab, &self.hasher);
-        self.keys
-            .shrink(|slot| hasher.hash_one(View(slab.get(*slot)).hash()));
-        self.subjects
-            .shrink(|slot| hasher.hash_one(View(slab.get(*slot)).subject()));
-        self.tombs.shrink(|key| hash_of_key(hasher, key));
+        let keys = |slot: &u32| spread(hasher, View(slab.get(*slot)).hash());
+        let subjects = |slot: &u32| hasher.hash_one(View(slab.get(*slot)).subject());
+        self.keys.shrink(keys)
+            || self.subjects.shrink(subjects)
+            || self.tombs.shrink(|key| hash_of_key(hasher, key))
     }
 }

@@ -14,7 +14,7 @@ use cloakroom_core::{Error, ErrorKind, Handle, Record, StoredKey, limits};
 use std::hash::BuildHasher as _;
 
 use super::room::Need;
-use super::{Alive, At, Shard};
+use super::{Alive, At, Shard, spread};
 use crate::entry::{self, View};
 use crate::slab::SlotRef;
 
@@ -226,7 +226,7 @@ impl Shard {
         self.slab.get_mut(new)[..head.len()].copy_from_slice(&head);
         let view = View(self.slab.get(slot));
         self.keys
-            .replace(self.hasher.hash_one(view.hash()), slot, new);
+            .replace(spread(&self.hasher, view.hash()), slot, new);
         if !view.subject().is_empty() {
             self.subjects
                 .replace(self.hasher.hash_one(view.subject()), slot, new);
