@@ -77,6 +77,9 @@ pub enum ErrorKind {
     StoreFull,
     /// The store cannot be reached or failed. What it was asked for may or may not have happened.
     StoreUnavailable,
+    /// The store refused: its credentials, rights, version or contents are not what they should be.
+    /// Trying again does not help; the source says what does.
+    StoreRefused,
     /// The store did not answer in time. What it was asked for may or may not have happened.
     DeadlineExceeded,
 }
@@ -162,6 +165,7 @@ impl fmt::Display for Error {
             ErrorKind::EntropyFailed => f.write_str("the random generator failed"),
             ErrorKind::StoreFull => f.write_str("the store is full"),
             ErrorKind::StoreUnavailable => f.write_str("the session store is unavailable"),
+            ErrorKind::StoreRefused => f.write_str("the session store refused"),
             ErrorKind::DeadlineExceeded => f.write_str("the session store did not answer in time"),
         }
     }

@@ -14,6 +14,10 @@ pub const FIELD_VALUE_BYTES: usize = 64 * 1024;
 /// Fields in one session. Lookup is a scan of packed bytes, which beats a map up to this size.
 pub const FIELDS: usize = 128;
 
+/// Fields that one write names: as many as a session has may go while as many others come. Each is
+/// looked for among those named before, so without a bound a long list takes minutes.
+pub const CHANGES: usize = 2 * FIELDS;
+
 /// Bytes of all packed fields of one session, so that one visitor cannot fill a store.
 pub const RECORD_BYTES: usize = 256 * 1024;
 

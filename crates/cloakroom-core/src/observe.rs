@@ -23,8 +23,8 @@ pub enum Event {
     Renewed(Handle),
     /// Somebody signed in.
     LoggedIn(Handle),
-    /// A session was ended by its own visitor.
-    LoggedOut(Handle),
+    /// A session was ended by its own visitor. Without a name if the request had not read it.
+    LoggedOut(Option<Handle>),
     /// A subject's sessions were revoked: how many.
     Revoked(usize),
     /// A store found a session past its limit.

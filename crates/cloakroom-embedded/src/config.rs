@@ -14,8 +14,8 @@ pub const MIN_MEMORY: u64 = 1 << 20;
 /// Who leaves when `max_memory` is reached. The names are those of Redis, because operators know
 /// them. Every session has a deadline, so `volatile-*` and `allkeys-*` look at the same sessions.
 ///
-/// Eviction happens in the shard that needs room, and never takes the session that is being
-/// written, nor what is remembered of ended sessions.
+/// Eviction happens in the shard that needs room, or in the one that has most if that needs less
+/// than its part, and never takes the session that is being written, nor what is remembered of ended sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Eviction {
     /// Nobody: creating, and writes that need more room, fail with `ErrorKind::StoreFull`.
@@ -75,8 +75,9 @@ impl EmbeddedConfig {
     }
 
     /// The most bytes that the store takes, at least [`MIN_MEMORY`]. Counted are the bytes that
-    /// pages, tables, wheels and tombstones really take, used or not, with the allocator's header
-    /// of each page; not the records on their way to a caller.
+    /// pages, tables and wheels really take, used or not, with the allocator's header of each
+    /// page, and a sixteenth of the limit for what is remembered of ended sessions; not the records
+    /// on their way to a caller.
     #[must_use]
     pub const fn max_memory(mut self, bytes: Option<u64>) -> Self {
         self.max_memory = bytes;

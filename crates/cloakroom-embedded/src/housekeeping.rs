@@ -1,5 +1,6 @@
 //! The thread that sweeps. It holds the store weakly, so that dropping the last handle ends both.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::thread;
 use std::time::Duration;
@@ -18,7 +19,9 @@ pub(crate) fn start(store: Weak<Inner>) -> Result<(), Error> {
         loop {
             thread::sleep(PAUSE);
             match store.upgrade() {
-                Some(store) => store.sweep(),
+                // The application's observer or clock may panic; the shards are whole then, and
+                // whoever stopped sweeping for that would keep all that expires from now on.
+                Some(store) => drop(catch_unwind(AssertUnwindSafe(|| store.sweep()))),
                 None => return,
             }
         }

@@ -25,6 +25,10 @@ use crate::table::SEGMENTS;
 /// cache each.
 const SWEEP_BUDGET: usize = 64;
 
+/// How often another shard makes room for one write: a page each time, and the largest session
+/// takes 32 of the usual ones.
+const GIFTS: usize = 40;
+
 /// The last time that a session can carry: 48 bits, the year 10889.
 const LAST_MOMENT: UnixMillis = UnixMillis::new((1 << 48) - 1);
 
@@ -63,11 +67,12 @@ impl EmbeddedStore {
         } = config;
         let hasher = DefaultHashBuilder::default();
         let now = clock.now();
+        let part = max_memory.map(|limit| limit / shards as u64);
         let store = Self(Arc::new(Inner {
             shards: (0..shards)
-                .map(|_| Mutex::new(Shard::new(now, hasher.clone())))
+                .map(|_| Mutex::new(Shard::new(now, hasher.clone(), part)))
                 .collect(),
-            memory: Memory::new(max_memory, eviction),
+            memory: Memory::new(max_memory, part, eviction),
             generation: AtomicU32::new(0),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
@@ -144,6 +149,36 @@ impl Inner {
         let result = work(&mut shard, self.at());
         self.finish(shard);
         result
+    }
+
+    /// Does something that may find no room; then the shard that has most makes some. Without that,
+    /// one subject with a million sessions, which all lie in one shard, would keep everybody else
+    /// out.
+    fn with_room<T>(&self, mut work: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        for _ in 0..GIFTS {
+            match work() {
+                Err(error) if *error.kind() == ErrorKind::StoreFull && self.give_room() => {}
+                done => return done,
+            }
+        }
+        work()
+    }
+
+    #[cold]
+    fn give_room(&self) -> bool {
+        if !self.memory.evicts() {
+            return false;
+        }
+        let fullest = self
+            .shards
+            .iter()
+            .max_by_key(|shard| shard.lock().counted());
+        fullest.is_some_and(|shard| {
+            let mut shard = shard.lock();
+            let given = shard.give_room(self.at());
+            self.finish(shard);
+            given
+        })
     }
 
     /// Does something with the session under `key` or, if that has moved, where it is now.
@@ -274,8 +309,11 @@ fn rotate(
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
-        self.0
-            .within(key.tag(), |shard, at| shard.create(key, new, at))
+        let create = || {
+            self.0
+                .within(key.tag(), |shard, at| shard.create(key, new, at))
+        };
+        self.0.with_room(create)
     }
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
@@ -307,10 +345,12 @@ impl Store for EmbeddedStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        let applied = self.0.follow(key, |shard, alive, _, at| {
-            shard.apply(alive, changes, condition, at)
-        });
-        applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
+        self.0.with_room(|| {
+            let applied = self.0.follow(key, |shard, alive, _, at| {
+                shard.apply(alive, changes, condition, at)
+            });
+            applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
+        })
     }
 
     async fn rotate(
@@ -319,14 +359,16 @@ impl Store for EmbeddedStore {
         new: &StoredKey,
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
-        let mut from = *old;
-        for hop in 0..=limits::FORWARD_HOPS {
-            match self.0.rotate_from(&from, new, rotation, hop == 0) {
-                Ok(result) => return result,
-                Err(to) => from = to,
+        self.0.with_room(|| {
+            let mut from = *old;
+            for hop in 0..=limits::FORWARD_HOPS {
+                match self.0.rotate_from(&from, new, rotation, hop == 0) {
+                    Ok(result) => return result,
+                    Err(to) => from = to,
+                }
             }
-        }
-        Ok(Rotated::Absent(Absence::Ended))
+            Ok(Rotated::Absent(Absence::Ended))
+        })
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {

@@ -1,9 +1,11 @@
 //! What is remembered of keys whose session ended or moved on, so that late responses are told
 //! "ended" and not "unknown", and requests on their way still find a session that has just rotated.
 //!
-//! A ring in the order of ending (all are remembered equally long) and a table over it. Memory
-//! pressure never takes from it. It is bounded by time, and by [`MOST`] in each shard: with 64
-//! shards that is 35,000 endings a second, kept up for two minutes; beyond, the oldest goes first.
+//! A ring in the order of ending (all are remembered equally long) and a table over it. It is
+//! bounded by time and by number: by [`MOST`] in each shard, which with 64 shards is 35,000 endings
+//! a second, kept up for two minutes; under a memory limit by [`SHARE`] of that. Beyond, the oldest
+//! goes first. Sessions never take from the share, nor does a flood of endings take from sessions:
+//! it is counted as taken from the beginning.
 
 use std::collections::VecDeque;
 
@@ -11,8 +13,20 @@ use cloakroom_core::{StoredKey, UnixMillis, limits};
 
 use crate::table::{NUMBER_BITS, Table};
 
-/// Tombstones in one shard, at about 70 bytes.
+/// Tombstones in one shard.
 const MOST: usize = 1 << 16;
+
+/// Tombstones in one shard that are kept under any memory limit.
+const FEWEST: usize = 64;
+
+/// The part of a memory limit that is theirs: one in so many bytes.
+const SHARE: u64 = 16;
+
+/// Bytes of a tombstone at most, with its forward and its places in the table; a test counts them.
+const TOMB_BYTES: usize = 144;
+
+/// Bytes of the table while it is all but empty.
+const TABLE_BYTES: usize = 512;
 
 /// Places are counted round and round, as far as the table takes numbers; the ring is shorter.
 const PLACES: u32 = (1 << NUMBER_BITS) - 1;
@@ -25,6 +39,9 @@ pub(crate) struct Tombs {
     places: Table,
     first: u32,
     forwards: usize,
+    most: usize,
+    /// Bytes that are counted as taken in any case.
+    reserved: usize,
 }
 
 #[derive(Debug)]
@@ -50,12 +67,23 @@ pub(crate) enum Remembered {
 }
 
 impl Tombs {
-    pub(crate) fn new() -> Self {
+    /// For a shard whose part of the memory limit this is, if there is one.
+    pub(crate) fn new(limit: Option<u64>) -> Self {
+        let (most, reserved) = match limit {
+            None => (MOST, 0),
+            Some(limit) => {
+                let share = usize::try_from(limit / SHARE).unwrap_or(usize::MAX);
+                let most = (share / TOMB_BYTES).clamp(FEWEST, MOST);
+                (most, most * TOMB_BYTES + TABLE_BYTES)
+            }
+        };
         Self {
             ring: VecDeque::new(),
             places: Table::new(),
             first: 0,
             forwards: 0,
+            most,
+            reserved,
         }
     }
 
@@ -69,8 +97,12 @@ impl Tombs {
         hash_of: impl Fn(&StoredKey) -> u64,
     ) {
         self.forget(now, 2, &hash_of);
-        if self.ring.len() == MOST {
+        let len = self.ring.len();
+        if len == self.most {
             self.pop(&hash_of);
+        } else if len == self.ring.capacity() {
+            let more = (len / 2).max(FEWEST).min(self.most - len);
+            self.ring.reserve_exact(more);
         }
         let place = (self.first + self.ring.len() as u32) & PLACES;
         let forward = moved.map(|(to, until)| Box::new(Forward { to, until }));
@@ -152,10 +184,14 @@ impl Tombs {
         self.places.shrink(key_at)
     }
 
-    /// Bytes taken.
+    /// Bytes that count as taken.
     pub(crate) fn bytes(&self) -> usize {
+        self.bytes_in_use().max(self.reserved)
+    }
+
+    fn bytes_in_use(&self) -> usize {
         self.ring.capacity() * size_of::<Tomb>()
-            + self.forwards * size_of::<Forward>()
+            + self.forwards * (size_of::<Forward>() + ALLOCATION)
             + self.places.bytes()
     }
 
@@ -167,6 +203,9 @@ impl Tombs {
         }
     }
 }
+
+/// What the allocator adds to each forward.
+const ALLOCATION: usize = 16;
 
 /// The index in a ring that begins with `first`.
 const fn nth(place: u32, first: u32) -> usize {
@@ -202,7 +241,7 @@ mod tests {
 
     #[test]
     fn remembers_for_the_time_that_was_promised() {
-        let mut tombs = Tombs::new();
+        let mut tombs = Tombs::new(None);
         tombs.bury(&key(1), at(0), None, hash);
         tombs.bury(&key(2), at(0), Some((key(3), at(30))), hash);
         assert_eq!(look(&mut tombs, 1, 119), Some(Remembered::Ended));
@@ -217,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_went_back_keeps_nothing_for_ages() {
-        let mut tombs = Tombs::new();
+        let mut tombs = Tombs::new(None);
         let year = 365 * 24 * 3600;
         tombs.bury(&key(1), at(year), Some((key(2), at(year + 60))), hash);
         tombs.forget(at(0), 9, hash);
@@ -229,7 +268,7 @@ mod tests {
 
     #[test]
     fn is_bounded_and_forgets_the_oldest() {
-        let mut tombs = Tombs::new();
+        let mut tombs = Tombs::new(None);
         for number in 0..=MOST as u32 {
             tombs.bury(&key(number), at(0), None, hash);
         }
@@ -239,5 +278,20 @@ mod tests {
         tombs.forget(at(200), usize::MAX, hash);
         while tombs.shrink(hash) {}
         assert!(tombs.bytes() < full / 50);
+    }
+
+    #[test]
+    fn a_share_of_the_memory_is_enough_for_as_many_as_it_says() {
+        for limit in [0, 1 << 20, 3 << 20, 1 << 40] {
+            let mut tombs = Tombs::new(Some(limit));
+            for number in 0..=2 * tombs.most as u32 {
+                tombs.bury(&key(number), at(0), Some((key(0), at(60))), hash);
+                assert!(
+                    tombs.bytes_in_use() <= tombs.reserved,
+                    "{number} of {limit}"
+                );
+            }
+            assert_eq!(tombs.ring.len(), tombs.most);
+        }
     }
 }

@@ -42,7 +42,8 @@ impl Observer for Events {
             Event::Created(handle)
             | Event::Renewed(handle)
             | Event::LoggedIn(handle)
-            | Event::LoggedOut(handle) => tracing::info!(event = name, %handle),
+            | Event::LoggedOut(Some(handle)) => tracing::info!(event = name, %handle),
+            Event::LoggedOut(None) => tracing::info!(event = name),
             Event::Revoked(count) => tracing::info!(event = name, count),
             Event::UseAfterEnd | Event::LoginRefused | Event::CookieRejected(_) => {
                 tracing::warn!(event = name);

@@ -82,6 +82,8 @@ pub use cloakroom_core::{
 };
 #[cfg(feature = "embedded")]
 pub use cloakroom_embedded as embedded;
+#[cfg(feature = "redis")]
+pub use cloakroom_redis as redis;
 
 pub use config::SessionConfig;
 pub use cookie::{

@@ -26,9 +26,10 @@ impl Observer for Traced {
             }
             Event::TouchesDropped(count) => tracing::warn!(name, count, "session activity lost"),
             Event::Revoked(count) => tracing::info!(name, count, "sessions revoked"),
-            Event::LoggedIn(handle) | Event::LoggedOut(handle) => {
+            Event::LoggedIn(handle) | Event::LoggedOut(Some(handle)) => {
                 tracing::info!(name, session = %handle, "session");
             }
+            Event::LoggedOut(None) => tracing::info!(name, "session"),
             Event::Created(handle) | Event::Renewed(handle) => {
                 tracing::debug!(name, session = %handle, "session");
             }

@@ -44,29 +44,35 @@ impl Changes {
     /// The field `name` gets `value`.
     ///
     /// # Errors
-    /// A name or value over its limit.
+    /// A name or value over its limit, more than [`limits::CHANGES`] fields.
     pub fn set(&mut self, name: &str, value: Value) -> Result<(), Error> {
         let size = value.as_ref().bytes.len();
         within("field value", size, limits::FIELD_VALUE_BYTES)?;
-        self.push(FieldName::new(name)?, Change::Set(value));
-        Ok(())
+        self.push_within(name, Change::Set(value))
     }
 
     /// The field `name` goes.
     ///
     /// # Errors
-    /// A name over its limit.
+    /// A name over its limit, more than [`limits::CHANGES`] fields.
     pub fn remove(&mut self, name: &str) -> Result<(), Error> {
-        self.push(FieldName::new(name)?, Change::Remove);
-        Ok(())
+        self.push_within(name, Change::Remove)
     }
 
     /// `by` is added to the field `name`.
     ///
     /// # Errors
-    /// A name over its limit.
+    /// A name over its limit, more than [`limits::CHANGES`] fields.
     pub fn increment(&mut self, name: &str, by: i64) -> Result<(), Error> {
-        self.push(FieldName::new(name)?, Change::Increment(by));
+        self.push_within(name, Change::Increment(by))
+    }
+
+    fn push_within(&mut self, name: &str, change: Change) -> Result<(), Error> {
+        let name = FieldName::new(name)?;
+        if self.get(name.as_str()).is_none() {
+            within("changes", self.0.len() + 1, limits::CHANGES)?;
+        }
+        self.push(name, change);
         Ok(())
     }
 

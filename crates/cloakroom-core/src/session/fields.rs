@@ -265,25 +265,30 @@ impl Session {
         let _gate = self.0.gate.lock().await;
         let field = FieldName::new(name)?;
         for _ in 0..limits::UPDATE_TRIES {
-            let (key, change, condition) = {
+            let (key, old) = {
+                let state = self.lock();
+                let old = state.value(name).map(ValueRef::to_value);
+                (state.key().filter(|_| !state.is_local(name)), old)
+            };
+            // Without a lock: it is the application's, and may use this very session.
+            let Some(change) = decide(old.as_ref().map(Value::as_ref))? else {
+                return Ok(());
+            };
+            let key = {
                 let mut state = self.lock();
-                let change = decide(state.value(name))?;
-                let Some(change) = change else {
-                    return Ok(());
-                };
+                state.open_for_changes()?;
                 if matches!(state.ticket, Ticket::Gone(Absence::Ended)) {
                     return Err(ErrorKind::SessionEnded.into());
                 }
-                let key = if state.is_local(name) {
-                    None
-                } else {
-                    state.key()
-                };
                 let Some(key) = key else {
                     state.overlay.push(field, change);
                     return Ok(());
                 };
-                (key, change, state.unchanged(name)?)
+                key
+            };
+            let condition = Condition::Field {
+                name: field.clone(),
+                expected: old,
             };
             let mut changes = Changes::new();
             changes.push(field.clone(), change);

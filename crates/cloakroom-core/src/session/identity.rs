@@ -77,10 +77,12 @@ impl Session {
         let login = self.login_of(options)?;
         self.lock().open_for_changes()?;
         let _gate = self.0.gate.lock().await;
-        let (key, changes) = {
+        let (key, changes, rotate) = {
             let mut state = self.lock();
-            state.rotate = false;
-            (state.key(), std::mem::take(&mut state.overlay))
+            // Again: while this waited, the response may have been decided.
+            state.open_for_changes()?;
+            let changes = std::mem::take(&mut state.overlay);
+            (state.key(), changes, std::mem::take(&mut state.rotate))
         };
         let tag = SlotTag::of_subject(&login.subject);
         let rotation = Rotation {
@@ -102,9 +104,12 @@ impl Session {
         };
         if let Err(error) = result {
             self.put_back(rotation.changes);
+            self.lock().rotate |= rotate;
             return Err(error);
         }
-        if let Some(handle) = self.lock().record().map(|record| record.handle) {
+        // Not in one expression: observers are not called under a lock.
+        let handle = self.lock().record().map(|record| record.handle);
+        if let Some(handle) = handle {
             self.observe(&Event::LoggedIn(handle));
         }
         Ok(())
@@ -118,12 +123,12 @@ impl Session {
         self.lock().open_for_changes()?;
         let _gate = self.0.gate.lock().await;
         let (key, handle) = {
-            let state = self.lock();
+            let mut state = self.lock();
+            state.open_for_changes()?;
             (state.key(), state.record().map(|record| record.handle))
         };
         if let Some(key) = key {
-            self.destroy(key).await?;
-            if let Some(handle) = handle {
+            if self.destroy(key).await? {
                 self.observe(&Event::LoggedOut(handle));
             }
             self.left_behind();
@@ -213,6 +218,7 @@ impl Session {
         self.lock().open_for_changes()?;
         let (subject, _) = self.owner().await?;
         let _gate = self.0.gate.lock().await;
+        self.lock().open_for_changes()?;
         let revoked = self.revoke_subject(subject, None).await?;
         self.left_behind();
         self.lock().overlay = crate::record::Changes::new();

@@ -62,6 +62,8 @@ impl Session {
     pub async fn finish(&self) -> Outcome {
         loop {
             let saved = self.save().await;
+            // Clones may be waiting for the store: what it answers them is part of the response.
+            let _gate = self.0.gate.lock().await;
             let mut state = self.lock();
             if saved.is_err() || !state.is_unsaved() {
                 return state.close(saved);
@@ -70,12 +72,12 @@ impl Session {
         }
     }
 
-    /// [`Session::finish`] without waiting, if nothing is left to be written: then a middleware
+    /// [`Session::finish`] without waiting, if nothing is left to be written or answered: then a middleware
     /// needs no future for it. `None`: nothing was done, and [`Session::finish`] has to be awaited.
     #[must_use]
     pub fn finish_now(&self) -> Option<Outcome> {
         let mut state = self.lock();
-        (!state.is_unsaved()).then(|| state.close(Ok(())))
+        state.is_settled().then(|| state.close(Ok(())))
     }
 
     /// Whether the handle was not used at all, so that there is nothing to finish.
@@ -157,6 +159,8 @@ impl Session {
                 self.observe(&Event::UnknownId);
             }
             Absence::Ended => {
+                // An id that this request got meanwhile is as dead as the rest.
+                state.cookie = Cookie::Keep;
                 drop(state);
                 self.observe(&Event::UseAfterEnd);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::id::{PresentedId, SessionId, StoredKey};
-use crate::record::{Change, Changes, Condition, FieldName, Record, Value, ValueRef};
+use crate::record::{Change, Changes, FieldName, Record, Value, ValueRef};
 use crate::store::Absence;
 
 /// The state of one request's session.
@@ -23,6 +23,9 @@ pub(super) struct State {
     pub(super) accessed: bool,
     /// The key whose activity is due to be recorded.
     pub(super) touch: Option<StoredKey>,
+    /// Writes that the store has not answered. Once the gate is free again: writes of callers that
+    /// went away, so that nobody in this request will hear whether they happened.
+    pub(super) unanswered: usize,
     /// Whether the response was decided; nothing changes after that.
     pub(super) finished: bool,
 }
@@ -74,6 +77,7 @@ impl State {
             cookie: Cookie::Keep,
             accessed: false,
             touch: None,
+            unanswered: 0,
             finished: false,
         }
     }
@@ -130,15 +134,6 @@ impl State {
         unwritten || self.overlay.get(name).is_some()
     }
 
-    /// The condition that nobody has changed the field `name` since it was read.
-    pub(super) fn unchanged(&self, name: &str) -> Result<Condition, Error> {
-        let expected = self.record().and_then(|record| record.fields.get(name));
-        Ok(Condition::Field {
-            name: FieldName::new(name)?,
-            expected: expected.map(ValueRef::to_value),
-        })
-    }
-
     /// Takes acknowledged changes into what is known. What is known may be older than what the store
     /// has, so they may not fit; they are stored all the same, and the next read asks the store.
     pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) {
@@ -166,9 +161,19 @@ impl State {
         self.rotate || !self.overlay.is_empty()
     }
 
-    /// The response is decided: nothing changes any more.
+    /// Whether there is nothing to write and nothing to wait for.
+    pub(super) const fn is_settled(&self) -> bool {
+        !self.is_unsaved() && self.unanswered == 0
+    }
+
+    /// The response is decided: nothing changes any more. A write that was begun and not waited for
+    /// may or may not have happened, so the response must not claim it.
     pub(super) fn close(&mut self, saved: Result<(), Error>) -> Outcome {
         self.finished = true;
+        let saved = match self.unanswered {
+            0 => saved,
+            _ => saved.and(Err(ErrorKind::StoreUnavailable.into())),
+        };
         Outcome {
             cookie: std::mem::take(&mut self.cookie),
             accessed: self.accessed,

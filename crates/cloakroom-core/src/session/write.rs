@@ -83,7 +83,9 @@ impl Session {
         };
         match self.move_to_new_id(key, key.tag(), rotation).await {
             Ok(None) => {
-                if let Some(handle) = self.lock().record().map(|record| record.handle) {
+                // Not in one expression: observers are not called under a lock.
+                let handle = self.lock().record().map(|record| record.handle);
+                if let Some(handle) = handle {
                     self.observe(&Event::Renewed(handle));
                 }
                 (changes, Ok(()))
@@ -152,8 +154,9 @@ impl Session {
             tries += 1;
             let id = SessionId::generate(tag, &*config.entropy)?;
             let (store, key, new) = (Arc::clone(&config.store), id.key(), Arc::clone(&new));
-            let created =
-                Detached::new(&config.spawn, async move { store.create(&key, &new).await }).await;
+            let created = self
+                .answer(async move { store.create(&key, &new).await })
+                .await;
             match self.noting(Operation::Create, created) {
                 Ok(record) => break (id, record),
                 Err(error) if is_collision(&error) && tries < limits::COLLISION_TRIES => {}
@@ -179,9 +182,7 @@ impl Session {
             tries += 1;
             let id = SessionId::generate(tag, &*config.entropy)?;
             let (store, new, plan) = (Arc::clone(&config.store), id.key(), Arc::clone(&rotation));
-            let rotated = Detached::new(&config.spawn, async move {
-                store.rotate(&old, &new, &plan).await
-            });
+            let rotated = self.answer(async move { store.rotate(&old, &new, &plan).await });
             match self.noting(Operation::Rotate, rotated.await) {
                 Ok(Rotated::Done(record)) => {
                     self.moved_to(id, *record);
@@ -201,22 +202,19 @@ impl Session {
         changes: Changes,
         condition: Condition,
     ) -> (Changes, Result<Applied, Error>) {
-        let config = self.config();
-        let store = Arc::clone(&config.store);
-        let (changes, applied) = Detached::new(&config.spawn, async move {
+        let store = Arc::clone(&self.config().store);
+        let applied = self.answer(async move {
             let applied = store.apply(&key, &changes, &condition).await;
             (changes, applied)
-        })
-        .await;
+        });
+        let (changes, applied) = applied.await;
         (changes, self.noting(Operation::Apply, applied))
     }
 
     pub(super) async fn destroy(&self, key: StoredKey) -> Result<bool, Error> {
-        let config = self.config();
-        let store = Arc::clone(&config.store);
-        let destroyed =
-            Detached::new(&config.spawn, async move { store.destroy(&key).await }).await;
-        self.noting(Operation::Destroy, destroyed)
+        let store = Arc::clone(&self.config().store);
+        let destroyed = self.answer(async move { store.destroy(&key).await });
+        self.noting(Operation::Destroy, destroyed.await)
     }
 
     pub(super) async fn revoke_subject(
@@ -243,6 +241,18 @@ impl Session {
         let revoked = self.noting(Operation::Revoke, revoked.await)?;
         self.observe(&Event::Revoked(usize::from(revoked)));
         Ok(revoked)
+    }
+
+    /// What the store answers to a write. The gate is held. If nobody waits for it to the end, the
+    /// write is finished elsewhere, and this session remembers that it does not know.
+    async fn answer<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.lock().unanswered += 1;
+        let answer = Detached::new(&self.config().spawn, write).await;
+        self.lock().unanswered -= 1;
+        answer
     }
 
     /// Puts changes back that could not be written, under anything that was said since.

@@ -4,8 +4,10 @@
 
 mod codecs;
 mod compile;
+mod contract_page;
 mod expiry;
 mod fields;
+mod hostile;
 mod ids;
 mod kit;
 mod policy;

@@ -87,13 +87,14 @@ pub(crate) struct Alive {
 }
 
 impl Shard {
-    pub(crate) fn new(now: UnixMillis, hasher: DefaultHashBuilder) -> Self {
+    /// An empty shard, whose part of the memory limit this is, if there is one.
+    pub(crate) fn new(now: UnixMillis, hasher: DefaultHashBuilder, limit: Option<u64>) -> Self {
         Self {
             slab: Slab::new(),
             keys: Table::new(),
             subjects: SubjectIndex::new(),
             wheel: Wheel::new(now.as_millis()),
-            tombs: Tombs::new(),
+            tombs: Tombs::new(limit),
             known: KnownLifetimes::default(),
             hand: Hand::default(),
             hasher,

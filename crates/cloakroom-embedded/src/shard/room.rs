@@ -25,14 +25,17 @@ const LOOKS: usize = 16;
 pub(crate) struct Memory {
     used: AtomicU64,
     limit: Option<u64>,
+    /// What each shard would have if all had the same.
+    part: Option<u64>,
     eviction: Eviction,
 }
 
 impl Memory {
-    pub(crate) const fn new(limit: Option<u64>, eviction: Eviction) -> Self {
+    pub(crate) const fn new(limit: Option<u64>, part: Option<u64>, eviction: Eviction) -> Self {
         Self {
             used: AtomicU64::new(0),
             limit,
+            part,
             eviction,
         }
     }
@@ -43,6 +46,17 @@ impl Memory {
 
     pub(crate) const fn limit(&self) -> Option<u64> {
         self.limit
+    }
+
+    pub(crate) fn evicts(&self) -> bool {
+        self.limit.is_some() && self.eviction != Eviction::NoEviction
+    }
+
+    /// Whether a shard with so many bytes has less than its part by a quarter. When all is taken,
+    /// another one has more than its own.
+    fn is_little(&self, bytes: usize) -> bool {
+        self.part
+            .is_some_and(|part| (bytes as u64) < part - part / 4)
     }
 
     /// Counts `bytes` if they are within the limit.
@@ -78,24 +92,45 @@ impl Shard {
             if self.try_room(need, at.memory) {
                 return Ok(());
             }
-            let victim = match at.memory.eviction {
-                Eviction::NoEviction => None,
-                Eviction::VolatileTtl if evictions < FRUITLESS => self
-                    .soonest()
-                    .filter(|slot| Some(*slot) != need.spared)
-                    .or_else(|| self.hand.choose(&mut self.slab, need.spared)),
-                Eviction::VolatileTtl | Eviction::VolatileLru | Eviction::AllkeysLru => {
-                    self.hand.choose(&mut self.slab, need.spared)
-                }
-            };
-            let Some(victim) = victim else {
+            // Whoever has less than others does not pay for them: the store evicts there.
+            if at.memory.is_little(self.counted) || !self.evict(evictions, need.spared, at) {
                 return Err(ErrorKind::StoreFull.into());
-            };
+            }
             evictions += 1;
+        }
+    }
+
+    /// Evicts until memory comes free, for another shard. Returns whether it did.
+    pub(crate) fn give_room(&mut self, at: At<'_>) -> bool {
+        let before = self.counted;
+        let enough = (0..2 * FRUITLESS)
+            .find(|evictions| !self.evict(*evictions, None, at) || self.counted < before);
+        enough.is_some() && self.counted < before
+    }
+
+    /// Evicts one session by the policy, never `spared`. Returns whether there was one.
+    fn evict(&mut self, evictions: usize, spared: Option<SlotRef>, at: At<'_>) -> bool {
+        let victim = match at.memory.eviction {
+            Eviction::NoEviction => None,
+            Eviction::VolatileTtl if evictions < FRUITLESS => self
+                .soonest()
+                .filter(|slot| Some(*slot) != spared)
+                .or_else(|| self.hand.choose(&mut self.slab, spared)),
+            Eviction::VolatileTtl | Eviction::VolatileLru | Eviction::AllkeysLru => {
+                self.hand.choose(&mut self.slab, spared)
+            }
+        };
+        if let Some(victim) = victim {
             self.reaped.evicted += 1;
             self.remove(victim);
             self.count_memory(at.memory);
         }
+        victim.is_some()
+    }
+
+    /// Bytes that count for this shard.
+    pub(crate) const fn counted(&self) -> usize {
+        self.counted
     }
 
     /// The session that ends soonest, to the exactness of the wheel's buckets.

@@ -1,48 +1,22 @@
-//! What the tests share: a clock that they hold, keys and sessions by number, a store call without
-//! a runtime.
+//! What the tests share: a store on a clock that they hold, keys and sessions by number, a store
+//! call without a runtime.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cloakroom_core::codec::Codec;
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{Changes, Fields, Login, NewSession, Rotation, Subject, Value};
-use cloakroom_core::{Clock, Handle, Lifetimes, StoredKey, UnixMillis};
+use cloakroom_core::testkit::ManualClock;
+use cloakroom_core::{Handle, Lifetimes, StoredKey};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 
-pub(crate) const START: u64 = 1_700_000_000_000;
-
-/// A clock that a test moves, in milliseconds.
-#[derive(Debug)]
-pub(crate) struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(START)))
-    }
-
-    pub(crate) fn go(&self, by: Duration) {
-        self.0.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
-    }
-
-    pub(crate) fn set(&self, now: u64) {
-        self.0.store(now, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> UnixMillis {
-        UnixMillis::new(self.0.load(Ordering::SeqCst))
-    }
-}
-
 /// A store without a thread of its own, on a clock that the test holds.
-pub(crate) fn store(clock: &Arc<ManualClock>, config: EmbeddedConfig) -> EmbeddedStore {
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+pub(crate) fn store(clock: &ManualClock, config: EmbeddedConfig) -> EmbeddedStore {
+    let clock = Arc::new(clock.clone());
     EmbeddedStore::new(config.clock(clock).housekeeping(false)).unwrap()
 }
 

@@ -1,18 +1,18 @@
 //! At the limit of memory: nobody, the unused, or those that end soonest make room.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::record::Condition;
 use cloakroom_core::store::{Absence, Applied, Lookup, Rotated};
+use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{ErrorKind, Store, StoredKey};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Eviction};
 
-use crate::kit::{self, ManualClock, now};
+use crate::kit::{self, now};
 
 const LIMIT: u64 = 2 << 20;
 
-fn full(clock: &Arc<ManualClock>, eviction: Eviction) -> EmbeddedStore {
+fn full(clock: &ManualClock, eviction: Eviction) -> EmbeddedStore {
     let config = EmbeddedConfig::new()
         .max_memory(Some(LIMIT))
         .eviction(eviction);
@@ -85,7 +85,7 @@ fn those_that_end_soonest_leave_first() {
     for number in 0..2_000 {
         create(&store, number).unwrap();
     }
-    clock.go(Duration::from_secs(300));
+    clock.advance(Duration::from_secs(300));
     let touched: Vec<_> = (0..100).map(key).collect();
     assert_eq!(now(store.touch(&touched)).unwrap(), 100);
     let mut number = 2_000;

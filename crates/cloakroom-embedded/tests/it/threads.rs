@@ -7,10 +7,11 @@ use std::thread;
 use cloakroom_core::policy::{MaxSessions, OnExcess};
 use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::store::{Applied, Lookup, Rotated};
+use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{ErrorKind, Store};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 
-use crate::kit::{self, ManualClock, now};
+use crate::kit::{self, now};
 
 const THREADS: u64 = 100;
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::store::{Absence, Lookup};
+use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Clock, ErrorKind, Event, Observer, Store, UnixMillis, limits};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, SystemClock};
 
-use crate::kit::{self, ManualClock, START, now};
+use crate::kit::{self, now};
 
 #[derive(Debug, Default)]
 struct Counter(AtomicUsize);
@@ -29,12 +30,12 @@ fn an_expiry_that_was_seen_is_final_whatever_the_clock_does() {
     let store = kit::store(&clock, EmbeddedConfig::new().observer(observer));
     let key = kit::key(kit::tag_of(None), 1);
     now(store.create(&key, &kit::session(1, None))).unwrap();
-    clock.set(START + 599_999);
+    clock.set(ManualClock::START.saturating_add(Duration::from_millis(599_999)));
     assert!(matches!(now(store.load(&key)), Ok(Lookup::Found(_))));
-    clock.set(START + 600_000);
+    clock.set(ManualClock::START.saturating_add(Duration::from_millis(600_000)));
     let gone = Lookup::Absent(Absence::Unknown);
     assert_eq!(now(store.load(&key)).unwrap(), gone);
-    clock.set(START);
+    clock.set(ManualClock::START);
     assert_eq!(now(store.load(&key)).unwrap(), gone);
     assert_eq!(counter.0.load(Ordering::SeqCst), 1);
     assert_eq!(now(store.stats()).unwrap().expired, 1);
@@ -52,7 +53,7 @@ fn sweeping_gives_back_what_a_million_bytes_of_sessions_took() {
             now(store.create(&key, &kit::session(number, Some(who)))).unwrap();
         }
         match round {
-            0 => clock.go(Duration::from_secs(601)),
+            0 => clock.advance(Duration::from_secs(601)),
             1 => now(store.revoke_all()).unwrap(),
             _ => {
                 for who in 0..1_000 {
@@ -61,7 +62,7 @@ fn sweeping_gives_back_what_a_million_bytes_of_sessions_took() {
                         10
                     );
                 }
-                clock.go(limits::TOMBSTONE);
+                clock.advance(limits::TOMBSTONE);
             }
         }
         store.sweep();
@@ -81,11 +82,11 @@ fn a_session_that_is_used_is_not_swept() {
     let key = kit::key(kit::tag_of(None), 1);
     now(store.create(&key, &kit::session(1, None))).unwrap();
     for _ in 0..7 {
-        clock.go(Duration::from_secs(500));
+        clock.advance(Duration::from_secs(500));
         store.sweep();
         assert_eq!(now(store.touch(&[key])).unwrap(), 1);
     }
-    clock.go(Duration::from_secs(100)); // the absolute limit
+    clock.advance(Duration::from_secs(100)); // the absolute limit
     assert_eq!(now(store.touch(&[key])).unwrap(), 0);
 }
 

@@ -30,7 +30,12 @@ pub(crate) fn show(
         "           sessions are in memory in this version: a restart ends them"
     )?;
     writeln!(out, "  API key  {key}")?;
-    writeln!(out, "  open     {url}/openapi.json  {url}/metrics")?;
+    let asks = if address.ip().is_loopback() {
+        ""
+    } else {
+        " (with the key)"
+    };
+    writeln!(out, "  open     {url}/openapi.json  {url}/metrics{asks}")?;
     writeln!(
         out,
         "  paste    curl -H \"Authorization: Bearer $(cat {key})\" \\"

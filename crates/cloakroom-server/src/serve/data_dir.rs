@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A data directory that no other server uses while this is held.
@@ -24,6 +24,7 @@ impl DataDir {
         builder
             .create(path)
             .map_err(|error| unusable(path, &error))?;
+        refuse_writable_by_others(path)?;
         let lock = private_file(&path.join("lock")).map_err(|error| unusable(path, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -61,6 +62,22 @@ pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(unfinished, path)
+}
+
+/// Whoever can write here can put a key of their own in the place of ours.
+fn refuse_writable_by_others(path: &Path) -> Result<(), Box<dyn Error>> {
+    let metadata = fs::metadata(path).map_err(|error| unusable(path, &error))?;
+    let mode = metadata.permissions().mode();
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(format!(
+        "others can write to the data directory {path} (mode {:03o}); close it with \
+         `chmod 700 {path}`, or name another directory with --data DIR",
+        mode & 0o777,
+    )
+    .into())
 }
 
 fn private_file(path: &Path) -> std::io::Result<File> {

@@ -1,5 +1,5 @@
 //! Takes connections and speaks HTTP/1.1 on them, within bounds: so many at a time, so long for a
-//! handshake and for headers. Protocols are not guessed from first bytes, because a guess that
+//! handshake, for headers and for a visitor to read. Protocols are not guessed from first bytes, because a guess that
 //! waits has no timeout.
 
 use std::error::Error;
@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::patience::Patient;
 use super::shutdown::Shutdown;
 use super::tls::Tls;
 use crate::serve::http::Metrics;
@@ -130,7 +131,10 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, timeout)),
+            TowerToHyperService::new(router),
+        );
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "connection ended early");
     }

@@ -5,6 +5,7 @@ mod banner;
 mod data_dir;
 pub(crate) mod http;
 mod listen;
+mod patience;
 mod shutdown;
 mod tls;
 mod touches;

@@ -184,8 +184,8 @@ pub(crate) const HEADER_TIMEOUT: Setting = Setting {
     name: "header-timeout",
     unit: "DURATION",
     default: "10s",
-    doc: "How long a connection may take for a TLS handshake or a request's headers, and stay \
-          idle between requests.",
+    doc: "How long a connection may take for a TLS handshake or a request's headers, stay idle \
+          between requests, and take no byte of an answer.",
 };
 
 pub(crate) const DRAIN_DELAY: Setting = Setting {

@@ -1,5 +1,6 @@
 //! Bounds: bodies, headers, time, connections.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -18,6 +19,42 @@ async fn a_body_over_its_limit_is_refused_with_the_limit() {
     let (status, problem) = answer(request).await;
     assert_eq!((status, &problem["code"]), (413, &json!("body_too_large")));
     assert_eq!(problem["limit"], 1024);
+}
+
+#[tokio::test]
+async fn a_body_that_names_thousands_of_fields_costs_no_more_than_its_reading() {
+    let server = Server::start(&[]);
+    let id = server.login("ada").await;
+    let many: BTreeMap<String, u8> = (0..70_000).map(|n| (format!("f{n:x}"), 0)).collect();
+    let names: Vec<&String> = many.keys().collect();
+    // Every pair compared, this would hold a thread for minutes.
+    for body in [
+        json!({ "set": many }),
+        json!({ "increment": many }),
+        json!({ "remove": names }),
+    ] {
+        let (status, problem) = server.patch(&id, body).await;
+        assert_eq!((status, &problem["what"]), (422, &json!("changes")));
+        assert_eq!(problem["limit"], 256);
+    }
+    let body = json!({ "fields": many });
+    let request = server.request(Method::POST, "/v1/sessions").json(&body);
+    let (status, problem) = answer(request).await;
+    assert_eq!((status, &problem["what"]), (422, &json!("changes")));
+    let body = json!({"subject": "ada", "keep_only": names});
+    let login = server.about(&id, Method::POST, "/v1/session/login", Some(body));
+    let (status, problem) = login.await;
+    assert_eq!((status, &problem["what"]), (422, &json!("fields")));
+    assert_eq!(problem["limit"], 128);
+}
+
+#[test]
+fn who_asks_and_never_reads_the_answers_is_cut() {
+    let server = Server::start(&["--header-timeout", "200ms"]);
+    let stream = TcpStream::connect(server.address()).unwrap();
+    // More answers than the buffers of both ends hold, and none of them read.
+    let asking = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    while (&stream).write_all(asking.as_bytes()).is_ok() {}
 }
 
 #[test]

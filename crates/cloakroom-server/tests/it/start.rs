@@ -110,6 +110,21 @@ fn a_key_that_others_can_read_is_not_used() {
 }
 
 #[test]
+fn a_data_directory_that_others_can_write_is_not_used() {
+    for mode in [0o777, 0o1777, 0o770] {
+        let dir = TempDir::new();
+        fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+        let path = dir.path().to_str().unwrap();
+        refused(
+            "127.0.0.1:0",
+            path,
+            &["others can write", &format!("chmod 700 {path}")],
+        );
+        assert!(!dir.path().join("api-key").exists(), "nothing was begun");
+    }
+}
+
+#[test]
 fn a_listener_beyond_loopback_without_tls_is_refused() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         let dir = TempDir::new();

@@ -1,5 +1,6 @@
-//! Headless Chromium by way of chromedriver, each started for one test and stopped by its own pid.
+//! Headless Chromium by way of chromedriver, each started for one test and stopped by it.
 
+use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -68,9 +69,19 @@ impl Driver {
                 .expect("chromium is needed: apt-get install -y chromium"),
         )
     }
+}
 
-    pub(crate) async fn stop(mut self) {
-        self.process.kill().await.unwrap();
+/// Its browsers end first: a driver that is merely killed leaves them running.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let address = self.url.trim_start_matches("http://");
+        let asked = std::net::TcpStream::connect(address).and_then(|mut driver| {
+            driver.set_read_timeout(Some(WAIT))?;
+            write!(driver, "GET /shutdown HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+            driver.read(&mut [0; 64])
+        });
+        // A driver that does not hear it has ended already, or ends now.
+        drop((asked, self.process.start_kill()));
     }
 }
 

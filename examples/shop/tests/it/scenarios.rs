@@ -79,7 +79,6 @@ async fn a_visitor_signs_in_shops_prefers_and_checks_out() {
             .unwrap()
             .contains("This order was already placed.")
     );
-    driver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +104,6 @@ async fn two_tabs_add_at_once_and_nothing_is_lost() {
     assert_eq!(browser.text("#quantity-coat").await, "20");
     assert_eq!(browser.text("#quantity-hat").await, "10");
     assert_eq!(browser.text("#quantity-scarf").await, "10");
-    driver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +143,6 @@ async fn a_logout_in_one_tab_holds_against_a_slow_request_of_another() {
         browser.has("#login-link").await,
         "the old id opens nothing, even if it is kept"
     );
-    driver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +170,6 @@ async fn devices_are_listed_and_logged_out_everywhere_else() {
     );
     desk.open(&shop.url).await;
     assert_eq!(desk.text("#user").await, "ada", "this one is not");
-    driver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +190,6 @@ async fn scripts_cannot_read_the_cookie() {
         cookies[0].same_site().map(|same_site| same_site.is_lax()),
         Some(true)
     );
-    driver.stop().await;
 }
 
 async fn two_tabs(

@@ -38,22 +38,25 @@ impl StoreFactory for BrokenFactory {
 pub struct Specimen {
     /// The flaw.
     pub flaw: Flaw,
+    /// What the store does wrong, in words.
+    pub what: &'static str,
     /// Names of cases; others may catch it, too.
     pub caught_by: &'static [&'static str],
 }
 
 macro_rules! flaws {
-    ($($(#[$doc:meta])* $flaw:ident: $($case:literal),+;)*) => {
+    ($($(#[doc = $what:literal])+ $flaw:ident: $($case:literal),+;)*) => {
         /// One way to be wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Flaw {
-            $($(#[$doc])* $flaw,)*
+            $($(#[doc = $what])+ $flaw,)*
         }
 
         /// Every flaw, and what catches it.
         pub const SPECIMENS: &[Specimen] = &[$(Specimen {
             flaw: Flaw::$flaw,
+            what: concat!($($what),+),
             caught_by: &[$($case),+],
         },)*];
     };

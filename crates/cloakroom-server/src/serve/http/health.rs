@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::error::{self, Problem};
+use super::error::{self, Problem, ProblemBody};
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
@@ -33,9 +33,11 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str)
     }
 }
 
-/// The server's numbers, for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "health", security(()),
-    responses((status = 200, description = "OpenMetrics text", body = String)))]
+/// The server's numbers, for Prometheus. On a listener beyond loopback they ask for the API key.
+#[utoipa::path(get, path = "/metrics", tag = "health", security((), ("api_key" = [])),
+    responses(
+        (status = 200, description = "OpenMetrics text", body = String),
+        (status = 401, body = ProblemBody, description = "unauthorized: beyond loopback, without the key")))]
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     if let Ok(stats) = app.store.stats().await {
         app.metrics.store_stats(&stats);

@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     subject_header: HeaderName,
     request_timeout: Duration,
     max_body: usize,
+    /// Whether strangers can reach this server at all.
+    beyond_loopback: bool,
 }
 
 impl App {
@@ -79,6 +81,7 @@ impl App {
             subject_header: settings.subject_header.clone(),
             request_timeout: settings.request_timeout,
             max_body: settings.max_body,
+            beyond_loopback: !settings.http.ip().is_loopback(),
         }))
     }
 
@@ -108,17 +111,23 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The routes with their documentation. With an app, the API asks for its key.
+/// The routes with their documentation. With an app, the API asks for its key, and so do the
+/// numbers where strangers could read them: they tell how many visitors there are.
 fn documented(app: Option<&App>) -> OpenApiRouter<App> {
     let mut api = api::routes();
+    let mut metrics = OpenApiRouter::new().routes(routes!(health::metrics));
     if let Some(app) = app {
-        api = api.route_layer(middleware::from_fn_with_state(app.clone(), with_key));
+        let asks = middleware::from_fn_with_state(app.clone(), with_key);
+        if app.beyond_loopback {
+            metrics = metrics.route_layer(asks.clone());
+        }
+        api = api.route_layer(asks);
     }
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(api)
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
+        .merge(metrics)
         .routes(routes!(openapi::openapi))
 }
 

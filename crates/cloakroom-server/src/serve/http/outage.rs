@@ -125,8 +125,42 @@ async fn verify_is_no_logout_and_readiness_says_no() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn beyond_loopback_metrics_ask_for_the_key() {
+    for (address, expected) in [
+        ("127.0.0.1:8080", StatusCode::OK),
+        ("[::1]:8080", StatusCode::OK),
+        ("0.0.0.0:8443", StatusCode::UNAUTHORIZED),
+        ("[::]:8443", StatusCode::UNAUTHORIZED),
+        ("192.0.2.1:8443", StatusCode::UNAUTHORIZED),
+    ] {
+        let (router, key) = server_at(address);
+        let ask = |path: &str, given: Option<&str>| {
+            let mut request = Request::builder().uri(path);
+            if let Some(key) = given {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+            }
+            router.clone().oneshot(request.body(Body::empty()).unwrap())
+        };
+        for given in [None, Some("ck1_wrong")] {
+            let response = ask("/metrics", given).await.unwrap();
+            assert_eq!(response.status(), expected, "{address} {given:?}");
+        }
+        let response = ask("/metrics", Some(&key)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{address} with the key");
+        for path in ["/healthz", "/openapi.json"] {
+            let response = ask(path, None).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{address} {path}");
+        }
+    }
+}
+
 /// A server whose store never answers, and its key.
 fn server() -> (Router, String) {
+    server_at("127.0.0.1:8080")
+}
+
+fn server_at(address: &str) -> (Router, String) {
     let name = format!(
         "cloakroom-outage-{}-{:?}",
         std::process::id(),
@@ -137,7 +171,8 @@ fn server() -> (Router, String) {
     let key = ApiKey::open(&data).expect("the test's own set-up");
     let text = std::fs::read_to_string(key.file()).expect("the test's own set-up");
     std::fs::remove_dir_all(path).expect("the test's own set-up");
-    let settings = Settings::from_low(&LowSettings::default()).expect("the test's own set-up");
+    let mut settings = Settings::from_low(&LowSettings::default()).expect("the test's own set-up");
+    settings.http = address.parse().expect("the test's own set-up");
     let (metrics, observer) = (Arc::new(Metrics::new()), Arc::new(Unobserved));
     let store = Arc::new(Observed::new(
         Arc::new(Silent),

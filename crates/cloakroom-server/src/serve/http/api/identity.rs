@@ -7,7 +7,7 @@ use axum::extract::State;
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{FieldName, Keep, Label, Login, Record, Rotation, Subject};
 use cloakroom_core::store::{Absence, Lookup, Rotated};
-use cloakroom_core::{Event, Lifetimes, SessionId, StoredKey, limits};
+use cloakroom_core::{ErrorKind, Event, Lifetimes, SessionId, StoredKey, limits};
 
 use super::super::App;
 use super::super::error::{self, Problem, ProblemBody};
@@ -58,6 +58,14 @@ pub(super) async fn login(
     let tag = SlotTag::of_subject(&subject);
     let keep = match request.keep_only {
         None => Keep::All,
+        Some(names) if names.len() > limits::FIELDS => {
+            return Err(cloakroom_core::Error::from(ErrorKind::Limit {
+                what: "fields",
+                limit: limits::FIELDS,
+                size: names.len(),
+            })
+            .into());
+        }
         Some(names) => {
             let names: Result<Vec<_>, _> = names.iter().map(|name| FieldName::new(name)).collect();
             Keep::Only(names?)

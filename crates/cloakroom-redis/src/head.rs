@@ -1,0 +1,188 @@
+//! The head of a stored record, byte by byte (docs/formats/record.md): what scripts and this crate
+//! both read. Version 1 of the encoding; the first byte says so.
+
+use cloakroom_core::expiry::Times;
+use cloakroom_core::id::{Handle, SlotTag, StoredKey};
+use cloakroom_core::record::{Label, Subject};
+use cloakroom_core::{Lifetimes, Record, UnixMillis};
+
+/// Bytes of a head.
+pub(crate) const HEAD_BYTES: usize = 57;
+/// The part of a head that names one state of one session: handle and version.
+const IDENTITY: std::ops::Range<usize> = 9..27;
+const RECORD: u8 = 1;
+const MARKER: u8 = 2;
+const MARKER_BYTES: usize = 13;
+const TARGET_BYTES: usize = 34;
+
+/// Which mass revocation a record is younger than: 8 bytes that are only compared.
+pub(crate) type Epoch = [u8; 8];
+
+/// Handle and version, which a compare-and-set compares.
+pub(crate) type Identity = [u8; 18];
+
+/// What a head says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) epoch: Epoch,
+    pub(crate) handle: Handle,
+    pub(crate) version: u64,
+    pub(crate) times: Times,
+}
+
+/// What is left where a session was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    /// When it goes.
+    pub(crate) forgotten_at: UnixMillis,
+    /// Where the session went, and until when that is told to its visitor.
+    pub(crate) forward: Option<(StoredKey, UnixMillis)>,
+}
+
+/// The head of `record`.
+pub(crate) fn encode(record: &Record, epoch: Epoch) -> [u8; HEAD_BYTES] {
+    let times = &record.times;
+    let idle = times.lifetimes.idle().unwrap_or_default();
+    let absolute = times.lifetimes.absolute();
+    let numbers = [
+        record.version,
+        times.created_at.as_millis(),
+        times.authenticated_at.unwrap_or_default().as_millis(),
+        times.seen_at.as_millis(),
+        u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+        u64::try_from(absolute.as_millis()).unwrap_or(u64::MAX),
+    ];
+    let mut head = [0; HEAD_BYTES];
+    head[0] = RECORD;
+    head[1..9].copy_from_slice(&epoch);
+    head[9..21].copy_from_slice(record.handle.as_bytes());
+    for (number, place) in numbers.iter().zip(head[21..].chunks_exact_mut(6)) {
+        place.copy_from_slice(&number.to_be_bytes()[2..]);
+    }
+    head
+}
+
+/// What must be under the key for a write that was made from `record`.
+pub(crate) fn identity(record: &Record) -> Identity {
+    let mut identity = [0; 18];
+    identity.copy_from_slice(&encode(record, Epoch::default())[IDENTITY]);
+    identity
+}
+
+/// Reads a head; `None` if this is none.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Head> {
+    let bytes: &[u8; HEAD_BYTES] = bytes.get(..HEAD_BYTES)?.try_into().ok()?;
+    if bytes[0] != RECORD {
+        return None;
+    }
+    let mut numbers = bytes[21..].chunks_exact(6).map(six_bytes);
+    let mut next = || numbers.next().unwrap_or_default();
+    let version = next();
+    let created_at = UnixMillis::new(next());
+    let authenticated_at = Some(next()).filter(|at| *at > 0).map(UnixMillis::new);
+    let seen_at = UnixMillis::new(next());
+    let [idle, absolute] = [next(), next()].map(std::time::Duration::from_millis);
+    let lifetimes = if idle.is_zero() {
+        Lifetimes::fixed(absolute)
+    } else {
+        Lifetimes::new(idle, absolute)
+    };
+    Some(Head {
+        epoch: bytes[1..9].try_into().ok()?,
+        handle: Handle::from_bytes(bytes[9..21].try_into().ok()?),
+        version,
+        times: Times {
+            created_at,
+            authenticated_at,
+            seen_at,
+            lifetimes: lifetimes.ok()?,
+        },
+    })
+}
+
+/// Whether these bytes are a marker's.
+pub(crate) const fn is_marker(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&MARKER))
+}
+
+/// A marker as bytes.
+pub(crate) fn encode_marker(marker: &Marker) -> Vec<u8> {
+    let until = marker.forward.map(|(_, until)| until).unwrap_or_default();
+    let mut bytes = vec![MARKER];
+    bytes.extend(&marker.forgotten_at.as_millis().to_be_bytes()[2..]);
+    bytes.extend(&until.as_millis().to_be_bytes()[2..]);
+    if let Some((target, _)) = &marker.forward {
+        bytes.extend(encode_target(target));
+    }
+    bytes
+}
+
+/// Reads a marker; `None` if this is none.
+pub(crate) fn decode_marker(bytes: &[u8]) -> Option<Marker> {
+    let (head, target) = bytes.split_at_checked(MARKER_BYTES)?;
+    if head[0] != MARKER {
+        return None;
+    }
+    let until = UnixMillis::new(six_bytes(&head[7..]));
+    let forward = match target.len() {
+        0 => None,
+        TARGET_BYTES => Some((decode_target(target)?, until)),
+        _ => return None,
+    };
+    Some(Marker {
+        forgotten_at: UnixMillis::new(six_bytes(&head[1..7])),
+        forward,
+    })
+}
+
+/// A key as bytes, inside a marker: tag, then hash.
+pub(crate) fn encode_target(key: &StoredKey) -> [u8; TARGET_BYTES] {
+    let mut bytes = [0; TARGET_BYTES];
+    bytes[..2].copy_from_slice(&key.tag().number().to_be_bytes());
+    bytes[2..].copy_from_slice(key.hash());
+    bytes
+}
+
+fn decode_target(bytes: &[u8]) -> Option<StoredKey> {
+    let tag = u16::from_be_bytes(bytes[..2].try_into().ok()?);
+    let hash = bytes[2..].try_into().ok()?;
+    Some(StoredKey::from_parts(SlotTag::new(tag)?, hash))
+}
+
+/// What follows the head of a packed record before the fields: subject and label, each with its
+/// length in a byte.
+pub(crate) fn encode_names(record: &Record) -> Vec<u8> {
+    let subject = record.subject.as_ref().map_or("", Subject::as_str);
+    let label = record.label.as_ref().map_or("", Label::as_str);
+    let mut bytes = Vec::with_capacity(2 + subject.len() + label.len());
+    for name in [subject, label] {
+        bytes.push(u8::try_from(name.len()).expect("names are at most 255 bytes"));
+        bytes.extend_from_slice(name.as_bytes());
+    }
+    bytes
+}
+
+/// Reads subject and label; gives what follows them.
+pub(crate) fn decode_names(bytes: &[u8]) -> Option<(Option<Subject>, Option<Label>, &[u8])> {
+    let (subject, rest) = decode_name(bytes)?;
+    let (label, rest) = decode_name(rest)?;
+    let subject = match subject {
+        "" => None,
+        subject => Some(Subject::new(subject).ok()?),
+    };
+    let label = Some(label).filter(|label| !label.is_empty());
+    Some((subject, label.map(Label::new), rest))
+}
+
+fn decode_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+    Some((str::from_utf8(name).ok()?, rest))
+}
+
+fn six_bytes(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .take(6)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

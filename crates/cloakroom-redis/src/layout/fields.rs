@@ -1,0 +1,159 @@
+//! The fields layout: one hash a session, a Redis field for each of its fields, so that other
+//! programs can read it with HGETALL (docs/formats/record.md).
+//!
+//! JSON is kept as it is, so numbers count with HINCRBY. Before a value of another codec, and before
+//! JSON that begins like that, stands a byte: 1 raw, 2 MessagePack, 3 Protobuf, 4 JSON.
+
+use cloakroom_core::codec::Codec;
+use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject, Value, ValueRef};
+use cloakroom_core::{Record, limits};
+
+use super::Kept;
+use crate::failure::Failure;
+use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::wire::{self, Command, Reply};
+
+const HEAD: &[u8] = b"\xffh";
+const MARKER: &[u8] = b"\xffe";
+const SUBJECT: &[u8] = b"\xffs";
+const LABEL: &[u8] = b"\xffl";
+
+pub(super) fn read(key: &str) -> Command {
+    wire::command("HGETALL", [key])
+}
+
+pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
+    if reply == Reply::Nil {
+        return Ok(Kept::Nothing);
+    }
+    let mut pairs = Vec::new();
+    let mut items = wire::array(reply)?.into_iter();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        let missing = || Failure::protocol("a hash has a field without a value");
+        let name = wire::bytes(name)?.ok_or_else(missing)?;
+        pairs.push((name, wire::bytes(value)?.ok_or_else(missing)?));
+    }
+    if pairs.is_empty() {
+        return Ok(Kept::Nothing);
+    }
+    decode_pairs(pairs).ok_or_else(|| Failure::foreign("a hash is not a session"))
+}
+
+fn decode_pairs(mut pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Kept> {
+    pairs.sort();
+    let (mut found, mut subject, mut label) = (None, None, None);
+    let mut changes = Changes::new();
+    for (name, value) in pairs {
+        match &*name {
+            HEAD => found = Some(head::decode(&value)?),
+            MARKER => return Some(Kept::Ended(head::decode_marker(&value)?)),
+            SUBJECT => subject = Some(Subject::new(str::from_utf8(&value).ok()?).ok()?),
+            LABEL => label = Some(Label::new(str::from_utf8(&value).ok()?)),
+            name => {
+                let name = FieldName::new(str::from_utf8(name).ok()?).ok()?;
+                changes.set(name.as_str(), decode_value(&value)).ok()?;
+            }
+        }
+    }
+    let head = found?;
+    let record = Record {
+        handle: head.handle,
+        times: head.times,
+        subject,
+        label,
+        version: head.version,
+        fields: Fields::default().changed(&changes).ok()?.0,
+    };
+    Some(Kept::Record(Box::new(record), head.epoch))
+}
+
+pub(super) fn parts(record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let mut parts = Vec::new();
+    if let Some(subject) = &record.subject {
+        parts.push(SUBJECT.to_vec());
+        parts.push(subject.as_str().as_bytes().to_vec());
+    }
+    if let Some(label) = record
+        .label
+        .as_ref()
+        .filter(|label| !label.as_str().is_empty())
+    {
+        parts.push(LABEL.to_vec());
+        parts.push(label.as_str().as_bytes().to_vec());
+    }
+    for (name, value) in &record.fields {
+        parts.push(name.as_bytes().to_vec());
+        parts.push(encode_value(value));
+    }
+    (hash_head(record, Epoch::default()), parts)
+}
+
+pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
+    let mut set = wire::command("HSET", [key]);
+    set.arg(HEAD).arg(hash_head(record, epoch));
+    for part in parts(record).1 {
+        set.arg(part);
+    }
+    let mut expire = wire::command("PEXPIREAT", [key]);
+    expire.arg(record.times.deadline().as_millis());
+    vec![wire::command("DEL", [key]), set, expire]
+}
+
+pub(super) fn end(key: &str, marker: &Marker) -> Vec<Command> {
+    let mut set = wire::command("HSET", [key]);
+    set.arg(MARKER).arg(head::encode_marker(marker));
+    let mut expire = wire::command("PEXPIRE", [key]);
+    expire.arg(limits::TOMBSTONE.as_millis() as u64);
+    vec![wire::command("DEL", [key]), set, expire]
+}
+
+pub(super) fn normal(mut record: Record) -> Record {
+    let mut names: Vec<&str> = record.fields.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    let mut changes = Changes::new();
+    for name in names {
+        if let Some(value) = record.fields.get(name) {
+            let set = changes.set(name, value.to_value());
+            debug_assert!(set.is_ok(), "the field was in a record");
+        }
+    }
+    if let Ok((fields, _)) = Fields::default().changed(&changes) {
+        record.fields = fields;
+    }
+    record
+}
+
+/// A head, and how many bytes the fields take when packed: in that form their limit is said.
+fn hash_head(record: &Record, epoch: Epoch) -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD_BYTES + 4);
+    head.extend(head::encode(record, epoch));
+    let size = u32::try_from(record.fields.as_bytes().len()).unwrap_or(u32::MAX);
+    head.extend(size.to_be_bytes());
+    head
+}
+
+/// A value as its Redis field holds it.
+pub(crate) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
+    let prefix = match value.codec {
+        Codec::Json if !matches!(value.bytes.first(), Some(1..=4)) => None,
+        Codec::Json => Some(4),
+        Codec::Raw => Some(1),
+        Codec::MessagePack => Some(2),
+        Codec::Protobuf => Some(3),
+    };
+    prefix
+        .into_iter()
+        .chain(value.bytes.iter().copied())
+        .collect()
+}
+
+fn decode_value(bytes: &[u8]) -> Value {
+    let (codec, bytes) = match bytes.split_first() {
+        Some((1, rest)) => (Codec::Raw, rest),
+        Some((2, rest)) => (Codec::MessagePack, rest),
+        Some((3, rest)) => (Codec::Protobuf, rest),
+        Some((4, rest)) => (Codec::Json, rest),
+        _ => (Codec::Json, bytes),
+    };
+    Value::new(codec, bytes)
+}

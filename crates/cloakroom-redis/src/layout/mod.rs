@@ -1,0 +1,102 @@
+//! How a session lies in Redis: two layouts of one contract. A layout reads and writes whole
+//! sessions in plain commands; what is special to scripts is in their prelude.
+
+pub(crate) mod fields;
+#[cfg(test)]
+mod fixtures;
+mod packed;
+
+use cloakroom_core::expiry::{Verdict, decide};
+use cloakroom_core::id::StoredKey;
+use cloakroom_core::store::Absence;
+use cloakroom_core::{Record, UnixMillis};
+
+use crate::failure::Failure;
+use crate::head::{Epoch, Marker};
+use crate::settings::LayoutName;
+use crate::wire::{Command, Reply};
+
+/// What is stored under a key, not yet judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Nothing,
+    Ended(Marker),
+    Record(Box<Record>, Epoch),
+}
+
+/// What that means at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Present {
+    Alive(Box<Record>),
+    Forward(StoredKey),
+    Absent(Absence),
+}
+
+impl Kept {
+    /// Judges what is stored. A record of another epoch was revoked with all others; a missing epoch
+    /// is nobody's, so that a lost one ends sessions instead of reviving them.
+    pub(crate) fn judge(self, epoch: Option<Epoch>, now: UnixMillis) -> Present {
+        match self {
+            Self::Nothing => Present::Absent(Absence::Unknown),
+            Self::Ended(marker) => match marker.forward {
+                Some((target, until)) if now < until => Present::Forward(target),
+                _ if now < marker.forgotten_at => Present::Absent(Absence::Ended),
+                _ => Present::Absent(Absence::Unknown),
+            },
+            Self::Record(record, of) => match decide(&record.times, now) {
+                Verdict::Alive { .. } if epoch == Some(of) => Present::Alive(record),
+                Verdict::Alive { .. } | Verdict::Expired(_) => Present::Absent(Absence::Unknown),
+            },
+        }
+    }
+}
+
+impl LayoutName {
+    /// Reads all that is under a key.
+    pub(crate) fn read(self, key: &str) -> Command {
+        match self {
+            Self::Packed => packed::read(key),
+            Self::Fields => fields::read(key),
+        }
+    }
+
+    /// What [`LayoutName::read`] was answered.
+    pub(crate) fn decode(self, reply: Reply) -> Result<Kept, Failure> {
+        match self {
+            Self::Packed => packed::decode(reply),
+            Self::Fields => fields::decode(reply),
+        }
+    }
+
+    /// A record as scripts take it: the head, then the parts that the prelude's `put` writes.
+    pub(crate) fn parts(self, record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
+        match self {
+            Self::Packed => packed::parts(record),
+            Self::Fields => fields::parts(record),
+        }
+    }
+
+    /// Writes a whole record over whatever is under the key, for transactions.
+    pub(crate) fn write(self, key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
+        match self {
+            Self::Packed => packed::write(key, record, epoch),
+            Self::Fields => fields::write(key, record, epoch),
+        }
+    }
+
+    /// Writes a marker over whatever is under the key, for transactions.
+    pub(crate) fn end(self, key: &str, marker: &Marker) -> Vec<Command> {
+        match self {
+            Self::Packed => packed::end(key, marker),
+            Self::Fields => fields::end(key, marker),
+        }
+    }
+
+    /// The record as it reads back: the layout may not keep the order of fields.
+    pub(crate) fn normal(self, record: Record) -> Record {
+        match self {
+            Self::Packed => record,
+            Self::Fields => fields::normal(record),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The packed layout: one string a session. Head, subject, label, and the fields as the core packs
+//! them (docs/formats/record.md).
+
+use cloakroom_core::Record;
+use cloakroom_core::limits;
+use cloakroom_core::record::Fields;
+
+use super::Kept;
+use crate::failure::Failure;
+use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::wire::{self, Command, Reply};
+
+pub(super) fn read(key: &str) -> Command {
+    wire::command("GET", [key])
+}
+
+pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
+    let Some(bytes) = wire::bytes(reply)? else {
+        return Ok(Kept::Nothing);
+    };
+    decode_bytes(&bytes).ok_or_else(|| Failure::foreign("a string is not a session"))
+}
+
+fn decode_bytes(bytes: &[u8]) -> Option<Kept> {
+    if head::is_marker(bytes) {
+        return Some(Kept::Ended(head::decode_marker(bytes)?));
+    }
+    let head = head::decode(bytes)?;
+    let (subject, label, fields) = head::decode_names(&bytes[HEAD_BYTES..])?;
+    let record = Record {
+        handle: head.handle,
+        times: head.times,
+        subject,
+        label,
+        version: head.version,
+        fields: Fields::from_bytes(fields.into()).ok()?,
+    };
+    Some(Kept::Record(Box::new(record), head.epoch))
+}
+
+pub(super) fn parts(record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let head = head::encode(record, Epoch::default());
+    let mut rest = head::encode_names(record);
+    rest.extend_from_slice(record.fields.as_bytes());
+    (head.to_vec(), vec![rest])
+}
+
+pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
+    let mut value = head::encode(record, epoch).to_vec();
+    value.extend(head::encode_names(record));
+    value.extend_from_slice(record.fields.as_bytes());
+    let mut set = wire::command("SET", [key]);
+    set.arg(value).arg("PXAT");
+    set.arg(record.times.deadline().as_millis());
+    vec![set]
+}
+
+pub(super) fn end(key: &str, marker: &Marker) -> Vec<Command> {
+    let mut set = wire::command("SET", [key]);
+    set.arg(head::encode_marker(marker)).arg("PX");
+    set.arg(limits::TOMBSTONE.as_millis() as u64);
+    vec![set]
+}

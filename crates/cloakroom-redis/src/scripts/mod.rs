@@ -1,0 +1,78 @@
+//! The scripts: files beside this one, each with a header that says name, keys, arguments, result and
+//! cost. A script is the prelude, the layout's functions, and its own text.
+
+use crate::settings::LayoutName;
+use crate::wire::{self, Command};
+
+const PRELUDE: &str = include_str!("prelude.lua");
+const PACKED: &str = include_str!("packed.lua");
+const FIELDS: &str = include_str!("fields.lua");
+
+/// All scripts of one layout.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    pub(crate) place: Script,
+    pub(crate) apply: Script,
+    pub(crate) end: Script,
+    pub(crate) touch: Script,
+}
+
+/// One script and its hash.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: String,
+    hash: String,
+    /// Whether what it does must not be lost.
+    pub(crate) safe: bool,
+}
+
+impl Scripts {
+    pub(crate) fn new(layout: LayoutName) -> Self {
+        let (functions, apply) = match layout {
+            LayoutName::Packed => (PACKED, include_str!("apply_packed.lua")),
+            LayoutName::Fields => (FIELDS, include_str!("apply_fields.lua")),
+        };
+        Self {
+            place: Script::new(functions, include_str!("place.lua")).safe(),
+            apply: Script::new(functions, apply),
+            end: Script::new(functions, include_str!("end.lua")).safe(),
+            touch: Script::new(functions, include_str!("touch.lua")),
+        }
+    }
+}
+
+impl Script {
+    fn new(functions: &str, text: &str) -> Self {
+        // Comments stay here: the server keeps the text in memory and sends it to replicas.
+        let text: String = [PRELUDE, functions, text]
+            .iter()
+            .flat_map(|part| part.lines())
+            .filter(|line| !line.trim_start().starts_with("--"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self {
+            text,
+            hash,
+            safe: false,
+        }
+    }
+
+    fn safe(self) -> Self {
+        Self { safe: true, ..self }
+    }
+
+    pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Command {
+        call("EVALSHA", &self.hash, keys, args)
+    }
+
+    pub(crate) fn by_text(&self, keys: &[String], args: &[Vec<u8>]) -> Command {
+        call("EVAL", &self.text, keys, args)
+    }
+}
+
+fn call(name: &str, script: &str, keys: &[String], args: &[Vec<u8>]) -> Command {
+    let mut command = wire::command(name, [script]);
+    command.arg(keys.len()).arg(keys).arg(args);
+    command
+}

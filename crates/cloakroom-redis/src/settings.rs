@@ -1,0 +1,243 @@
+//! What a store URL says: which server, how to get in, which layout, how patient. Parsed once, here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cloakroom_core::{Error, ErrorKind};
+use url::Url;
+
+/// A parsed store URL. `Debug` shows no password.
+///
+/// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
+/// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
+/// TLS to all of them; the credentials are the servers'); after `?`, joined by `&`:
+///
+/// - `layout=packed|fields`: how a session is kept (packed)
+/// - `timeout=MS`: the longest that one operation takes (1000)
+/// - `connections=N`: multiplexed connections (2); scans and transactions have their own
+/// - `protocol=resp2|resp3` (resp2, which costs the client less)
+/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto)
+/// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
+///   revocations before they are acknowledged (safe where there are replicas)
+/// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server; or the sentinels, if `master` is theirs.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) master: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Password>,
+    pub(crate) database: i64,
+    pub(crate) layout: LayoutName,
+    pub(crate) timeout: Duration,
+    pub(crate) connections: usize,
+    pub(crate) resp3: bool,
+    pub(crate) scripts: bool,
+    pub(crate) ca: Option<PathBuf>,
+    /// Whether replicas confirm what must not be lost; `None`: where there are any.
+    pub(crate) safe: Option<bool>,
+}
+
+/// How a session is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LayoutName {
+    Packed,
+    Fields,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp { host: String, port: u16, tls: bool },
+    Unix(PathBuf),
+}
+
+#[derive(Clone)]
+pub(crate) struct Password(pub(crate) String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+const PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
+const CONNECTIONS: usize = 2;
+const CONNECTIONS_MOST: usize = 64;
+const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT_MOST: Duration = Duration::from_secs(60);
+
+impl Settings {
+    /// Reads a store URL.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidSetting`] that names the part, its value and the fix.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (text, more_hosts) = first_host(text);
+        let url = Url::parse(&text)
+            .map_err(|_| invalid("store", "(not a URL)", "write redis://host:6379/0"))?;
+        let mut path = url.path().trim_matches('/').splitn(2, '/');
+        let sentinel = url.scheme().ends_with("+sentinel");
+        let master = sentinel.then(|| path.next().map(decoded).unwrap_or_default());
+        if master.as_ref().is_some_and(String::is_empty) {
+            let fix = "write redis+sentinel://host:26379/master";
+            return Err(invalid("store master", "", fix));
+        }
+        let mut settings = Self {
+            addresses: vec![address(&url)?],
+            master,
+            user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
+            password: url.password().map(|password| Password(decoded(password))),
+            database: database(&url, path.next().unwrap_or_default())?,
+            layout: LayoutName::Packed,
+            timeout: TIMEOUT,
+            connections: CONNECTIONS,
+            resp3: false,
+            scripts: true,
+            ca: None,
+            safe: None,
+        };
+        for host in more_hosts {
+            let scheme = url.scheme();
+            let other = Url::parse(&format!("{scheme}://{host}"));
+            let other = other.map_err(|_| invalid("store host", &host, "write host:26379"))?;
+            settings.addresses.push(address(&other)?);
+        }
+        for (name, value) in url.query_pairs() {
+            settings.set(&name, &value)?;
+        }
+        Ok(settings)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let number = |most: u64, setting, fix| match value.parse() {
+            Ok(number) if (1..=most).contains(&number) => Ok(number),
+            _ => Err(invalid(setting, value, fix)),
+        };
+        match (name, value) {
+            ("layout", "packed") => self.layout = LayoutName::Packed,
+            ("layout", "fields") => self.layout = LayoutName::Fields,
+            ("layout", _) => return Err(invalid("store layout", value, "write packed or fields")),
+            ("protocol", "resp2" | "resp3") => self.resp3 = value == "resp3",
+            ("protocol", _) => {
+                return Err(invalid("store protocol", value, "write resp2 or resp3"));
+            }
+            ("scripts", "auto" | "never") => self.scripts = value == "auto",
+            ("scripts", _) => return Err(invalid("store scripts", value, "write auto or never")),
+            ("timeout", _) => {
+                let most = TIMEOUT_MOST.as_millis() as u64;
+                let millis = number(most, "store timeout", "write 1 to 60000, in milliseconds")?;
+                self.timeout = Duration::from_millis(millis);
+            }
+            ("connections", _) => {
+                let most = CONNECTIONS_MOST as u64;
+                self.connections = number(most, "store connections", "write 1 to 64")? as usize;
+            }
+            ("durability", "safe" | "fast") => self.safe = Some(value == "safe"),
+            ("durability", _) => {
+                return Err(invalid("store durability", value, "write safe or fast"));
+            }
+            ("ca", path) => self.ca = Some(path.into()),
+            ("db", _) => {
+                let number = value.parse::<u16>();
+                self.database = number
+                    .map_err(|_| invalid("store db", value, "write a number, 0 upwards"))?
+                    .into();
+            }
+            _ => {
+                let fix =
+                    "use layout, timeout, connections, protocol, scripts, durability, ca or db";
+                return Err(invalid("store parameter", name, fix));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn address(url: &Url) -> Result<Address, Error> {
+    match url.scheme() {
+        scheme @ ("redis" | "valkey" | "rediss" | "valkeys") => Ok(Address::Tcp {
+            host: host(url)?,
+            port: url.port().unwrap_or(PORT),
+            tls: scheme.ends_with("ss") || scheme == "valkeys",
+        }),
+        scheme @ ("redis+sentinel" | "rediss+sentinel") => Ok(Address::Tcp {
+            host: host(url)?,
+            port: url.port().unwrap_or(SENTINEL_PORT),
+            tls: scheme.starts_with("rediss"),
+        }),
+        "unix" | "redis+unix" if url.path().len() > 1 => {
+            Ok(Address::Unix(decoded(url.path()).into()))
+        }
+        scheme => Err(invalid(
+            "store scheme",
+            scheme,
+            "use redis://, rediss://, unix:/path or redis+sentinel://",
+        )),
+    }
+}
+
+/// The URL with its first host alone, and the other hosts: URLs know only one.
+fn first_host(text: &str) -> (String, Vec<String>) {
+    let Some((scheme, rest)) = text.split_once("+sentinel://") else {
+        return (text.to_owned(), Vec::new());
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let mut hosts = authority.split(',');
+    let first = hosts.next().unwrap_or_default();
+    let text = format!("{scheme}+sentinel://{first}{tail}");
+    (text, hosts.map(str::to_owned).collect())
+}
+
+fn host(url: &Url) -> Result<String, Error> {
+    let host = url.host_str().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| invalid("store host", "", "write redis://host:6379/0"))?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    Ok(bare.to_owned())
+}
+
+fn database(url: &Url, after_master: &str) -> Result<i64, Error> {
+    let text = match url.scheme() {
+        scheme if scheme.contains("unix") => "",
+        scheme if scheme.ends_with("+sentinel") => after_master,
+        _ => url.path().trim_matches('/'),
+    };
+    match text {
+        "" => Ok(0),
+        text => match text.parse::<u16>() {
+            Ok(number) => Ok(number.into()),
+            Err(_) => Err(invalid("store database", text, "write a number, 0 upwards")),
+        },
+    }
+}
+
+/// Percent-decoding, which URLs need for passwords with `@` or `/`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = (byte == b'%').then(|| after.get(..2)).flatten();
+        let value = hex.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(value.unwrap_or(byte));
+        rest = if value.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+pub(crate) fn invalid(setting: &'static str, value: &str, fix: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidSetting {
+        setting,
+        value: value.to_owned(),
+        fix,
+    })
+}

@@ -1,0 +1,123 @@
+//! The atomic steps that the store is made of. Two ways to take them: by script, in one trip
+//! ([`scripted`]), or where scripting is forbidden by WATCH and MULTI ([`watched`]). Both read, decide
+//! and write in one step that no other client can come between.
+
+mod scripted;
+mod transaction;
+mod watched;
+
+use async_trait::async_trait;
+use cloakroom_core::id::StoredKey;
+use cloakroom_core::record::{Changes, Condition};
+use cloakroom_core::{Error, Record, UnixMillis};
+
+use crate::keys::Entry;
+use crate::layout::Present;
+
+pub(crate) use scripted::Scripted;
+pub(crate) use transaction::time;
+pub(crate) use watched::{Watched, at_time, new_epoch, set_epoch};
+
+/// The steps.
+#[async_trait]
+pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
+    /// Writes a new session, in place of an old one or not.
+    async fn place(&self, place: &Place<'_>) -> Result<Placed, Error>;
+
+    /// Changes fields of a session. `hint` is what was seen of it last.
+    async fn apply(
+        &self,
+        key: &StoredKey,
+        hint: Option<&Record>,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Tried, Error>;
+
+    /// Ends sessions. With `besides`, only if the subject's index has at most so many entries that
+    /// are not among them; `None` then if it has more.
+    async fn end(
+        &self,
+        index: Option<&str>,
+        sessions: &[Ending],
+        besides: Option<usize>,
+    ) -> Result<Option<Vec<Found>>, Error>;
+
+    /// Records activity.
+    async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error>;
+}
+
+/// What [`Steps::place`] writes.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// Its key.
+    pub(crate) key: &'a StoredKey,
+    /// The session; its times are replaced by the server's.
+    pub(crate) record: &'a Record,
+    /// The session that becomes this one.
+    pub(crate) old: Option<Old<'a>>,
+    /// Somebody signs in: a login, or a session that begins with a subject.
+    pub(crate) login: bool,
+    /// The limit of the subject's parallel sessions; 0 is none.
+    pub(crate) limit: usize,
+    /// Sessions of the subject that may be ended for the limit, in this order.
+    pub(crate) candidates: Vec<Entry>,
+}
+
+/// A session that moves.
+#[derive(Debug)]
+pub(crate) struct Old<'a> {
+    pub(crate) key: &'a StoredKey,
+    /// What it was when the new record was made of it.
+    pub(crate) record: &'a Record,
+    /// For how many ms the old key forwards.
+    pub(crate) grace: Option<u64>,
+}
+
+/// What [`Steps::place`] did.
+#[derive(Debug)]
+pub(crate) enum Placed {
+    /// It is done, at this time.
+    Done(UnixMillis),
+    /// The new key is taken.
+    Taken,
+    /// The old session is not what it was; this is what there is.
+    Stale(Present),
+    /// The subject has too many sessions, and the candidates do not make room.
+    Crowded,
+}
+
+/// What [`Steps::apply`] did.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    /// It is done; the record, where it is known.
+    Done {
+        version: u64,
+        increments: Vec<i64>,
+        record: Option<Record>,
+    },
+    /// The condition does not hold.
+    Conflict { version: u64 },
+    /// The session is not what the hint says; this is what there is.
+    Stale(Present),
+    /// It cannot be done without a hint.
+    NeedsHint,
+}
+
+/// A session to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) key: StoredKey,
+    /// Only if it is this session, which then leaves the index.
+    pub(crate) entry: Option<Entry>,
+}
+
+/// What was under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A live session; the step was taken.
+    Alive,
+    /// None.
+    Dead,
+    /// The session moved there.
+    Moved(StoredKey),
+}

@@ -1,0 +1,124 @@
+//! One step by WATCH and MULTI: watch what is read, decide, write, and begin again if somebody else
+//! was faster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom_core::{Error, ErrorKind, UnixMillis};
+
+use crate::failure::Failure;
+use crate::head::Epoch;
+use crate::keys::EPOCH;
+use crate::turns::Turns;
+use crate::wire::{self, Command, Reply, Wire};
+
+/// Tries before a transaction reports that others are always faster. Writers of this process take
+/// turns, so only other processes can be.
+const TRIES: u32 = 64;
+
+/// Runs transactions.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    wire: Arc<dyn Wire>,
+    turns: Turns,
+}
+
+/// What a transaction knows when it decides.
+pub(super) struct Moment {
+    pub(super) now: UnixMillis,
+    pub(super) epoch: Option<Epoch>,
+    replies: std::vec::IntoIter<Reply>,
+}
+
+impl Moment {
+    pub(super) fn next(&mut self) -> Result<Reply, Failure> {
+        let missing = || Failure::protocol("not as many replies as commands");
+        self.replies.next().ok_or_else(missing)
+    }
+}
+
+/// What to write, and what to answer once it is written.
+pub(super) type Decision<T> = (Vec<Command>, T);
+
+impl Transactions {
+    pub(super) fn new(wire: Arc<dyn Wire>) -> Self {
+        Self {
+            wire,
+            turns: Turns::default(),
+        }
+    }
+
+    /// Reads, decides and writes as one step. `watched` begins with the key that writers of this
+    /// process take turns on.
+    pub(super) async fn run<T>(
+        &self,
+        watched: &[String],
+        reads: &[Command],
+        safe: bool,
+        mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
+    ) -> Result<T, Error> {
+        let _turn = self.turns.wait(&watched[0]).await;
+        for attempt in 0..TRIES {
+            let mut connection = self.wire.exclusive().await?;
+            let mut commands = vec![
+                wire::command("WATCH", watched),
+                wire::command::<&str>("TIME", []),
+                wire::command("GET", [EPOCH]),
+            ];
+            commands[0].arg(EPOCH);
+            commands.extend(reads.iter().cloned());
+            let replies = connection.send(commands).await?;
+            let mut moment = moment(replies)?;
+            let (writes, answer) = match decide(&mut moment) {
+                Ok((writes, answer)) if !writes.is_empty() => (writes, answer),
+                decided => {
+                    connection
+                        .send(vec![wire::command::<&str>("UNWATCH", [])])
+                        .await?;
+                    connection.release();
+                    return decided.map(|(_, answer)| answer);
+                }
+            };
+            let mut commands = vec![wire::command::<&str>("MULTI", [])];
+            commands.extend(writes);
+            commands.push(wire::command::<&str>("EXEC", []));
+            let done = if safe {
+                connection.send_safe(commands).await?
+            } else {
+                connection.send(commands).await?
+            };
+            let done = done.into_iter().next_back();
+            connection.release();
+            match done {
+                Some(Reply::Nil) | None => {
+                    tokio::time::sleep(Duration::from_micros(u64::from(attempt) * 200)).await;
+                }
+                Some(_) => return Ok(answer),
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+}
+
+fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {
+    let mut replies = replies.into_iter();
+    let mut next = || {
+        let missing = || Failure::protocol("not as many replies as commands");
+        replies.next().ok_or_else(missing)
+    };
+    next()?;
+    let now = time(next()?)?;
+    let epoch = wire::bytes(next()?)?.and_then(|epoch| epoch.try_into().ok());
+    Ok(Moment {
+        now,
+        epoch,
+        replies,
+    })
+}
+
+/// The server's time from a reply to TIME.
+pub(crate) fn time(reply: Reply) -> Result<UnixMillis, Failure> {
+    let [seconds, micros] = wire::exactly(wire::array(reply)?)?;
+    let millis = wire::integer(&seconds)? * 1000 + wire::integer(&micros)? / 1000;
+    Ok(UnixMillis::new(u64::try_from(millis).unwrap_or_default()))
+}

@@ -1,0 +1,359 @@
+//! Steps without scripts: WATCH what is read, decide here, write in MULTI. Redis writes only if
+//! nothing that was read has changed, or has expired. Two trips, on a connection of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cloakroom_core::entropy::{Entropy, OsEntropy};
+use cloakroom_core::id::StoredKey;
+use cloakroom_core::limits;
+use cloakroom_core::record::{Changes, Condition};
+use cloakroom_core::{Error, Record, UnixMillis};
+
+use super::transaction::{Decision, Moment, Transactions};
+use super::{Ending, Found, Place, Placed, Steps, Tried};
+use crate::failure::Failure;
+use crate::head::{self, Epoch, Marker};
+use crate::keys::{self, EPOCH, Entry};
+use crate::layout::Present;
+use crate::settings::LayoutName;
+use crate::wire::{self, Command, Reply, Wire};
+
+/// Entries of an index that one step looks at for clean-up.
+const TIDY: usize = 16;
+
+/// Steps by WATCH and MULTI.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    layout: LayoutName,
+    transactions: Transactions,
+}
+
+impl Watched {
+    pub(crate) fn new(wire: Arc<dyn Wire>, layout: LayoutName) -> Self {
+        Self {
+            layout,
+            transactions: Transactions::new(wire),
+        }
+    }
+
+    fn present(&self, moment: &mut Moment) -> Result<Present, Failure> {
+        let kept = self.layout.decode(moment.next()?)?;
+        Ok(kept.judge(moment.epoch, moment.now))
+    }
+
+    fn decide_place(&self, place: &Place<'_>, at: &mut Moment) -> Result<Decision<Placed>, Error> {
+        let nothing = |placed| Ok((Vec::new(), placed));
+        let taken = at.next()? != Reply::Int(0);
+        if let Some(old) = &place.old {
+            let present = self.present(at)?;
+            let as_expected = matches!(&present, Present::Alive(record)
+                if head::identity(record) == head::identity(old.record));
+            if !as_expected {
+                return nothing(Placed::Stale(present));
+            }
+        }
+        if taken {
+            return nothing(Placed::Taken);
+        }
+        let mut writes = Vec::new();
+        let epoch = match at.epoch {
+            Some(epoch) => epoch,
+            None => {
+                let epoch = new_epoch()?;
+                writes.push(set_epoch(epoch));
+                epoch
+            }
+        };
+        if let Some(subject) = &place.record.subject {
+            let index = keys::index(subject);
+            let entries = wire::array(at.next()?)?;
+            let left = wire::integer(&at.next()?)?;
+            if !self.make_room(place, &index, &entries, at, &mut writes)? {
+                return nothing(Placed::Crowded);
+            }
+            let final_at = at_time(place, at.now).times.absolute_deadline();
+            tidy(&index, &entries, at.now, &mut writes);
+            let entry = Entry {
+                handle: place.record.handle,
+                key: *place.key,
+            };
+            let mut add = wire::command("ZADD", [&index]);
+            add.arg(final_at.as_millis()).arg(&entry.encode()[..]);
+            writes.push(add);
+            let ends_at = at.now.as_millis().saturating_add_signed(left.max(0));
+            if left < 0 || ends_at < final_at.as_millis() {
+                let mut expire = wire::command("PEXPIREAT", [&index]);
+                expire.arg(final_at.as_millis());
+                writes.push(expire);
+            }
+        }
+        if let Some(old) = &place.old {
+            let until = |grace| at.now.saturating_add(Duration::from_millis(grace));
+            let marker = Marker {
+                forgotten_at: at.now.saturating_add(limits::TOMBSTONE),
+                // Without a grace it forwards nobody, but a scan still finds the session by it.
+                forward: Some((*place.key, old.grace.map_or(UnixMillis::default(), until))),
+            };
+            writes.extend(self.layout.end(&keys::session(old.key), &marker));
+            if let Some(subject) = &old.record.subject {
+                let entry = Entry {
+                    handle: old.record.handle,
+                    key: *old.key,
+                };
+                writes.push(drop_entry(&keys::index(subject), &entry.encode()));
+            }
+        }
+        let record = at_time(place, at.now);
+        writes.extend(self.layout.write(&keys::session(place.key), &record, epoch));
+        Ok((writes, Placed::Done(at.now)))
+    }
+
+    /// Ends candidates until one more session has room; says whether it has.
+    fn make_room(
+        &self,
+        place: &Place<'_>,
+        index: &str,
+        entries: &[Reply],
+        at: &mut Moment,
+        writes: &mut Vec<Command>,
+    ) -> Result<bool, Error> {
+        if place.limit == 0 {
+            return Ok(true);
+        }
+        let has = |entry: &Entry| {
+            let bytes = entry.encode();
+            let mut members = entries.iter().step_by(2);
+            members.any(|member| matches!(member, Reply::BulkString(found) if **found == bytes))
+        };
+        let mut others = entries.len() / 2;
+        if let Some(old) = &place.old {
+            let entry = Entry {
+                handle: old.record.handle,
+                key: *old.key,
+            };
+            others -= usize::from(old.record.subject == place.record.subject && has(&entry));
+        }
+        for candidate in &place.candidates {
+            let present = self.present(at)?;
+            if !has(candidate) {
+                continue;
+            }
+            let lives =
+                matches!(&present, Present::Alive(record) if record.handle == candidate.handle);
+            if lives && others < place.limit {
+                continue;
+            }
+            if lives {
+                let ended = ended_marker(at.now);
+                writes.extend(self.layout.end(&keys::session(&candidate.key), &ended));
+            }
+            writes.push(drop_entry(index, &candidate.encode()));
+            others -= 1;
+        }
+        Ok(others < place.limit)
+    }
+}
+
+#[async_trait]
+impl Steps for Watched {
+    async fn place(&self, place: &Place<'_>) -> Result<Placed, Error> {
+        let key = keys::session(place.key);
+        let index = place.record.subject.as_ref().map(keys::index);
+        let mut reads = vec![wire::command("EXISTS", [&key])];
+        let mut watched: Vec<String> = index.iter().cloned().collect();
+        watched.push(key);
+        if let Some(old) = &place.old {
+            watched.push(keys::session(old.key));
+            reads.push(self.layout.read(&keys::session(old.key)));
+        }
+        if let Some(index) = &index {
+            let most = if place.limit == 0 {
+                TIDY as i64 - 1
+            } else {
+                -1
+            };
+            let mut range = wire::command("ZRANGE", [index]);
+            range.arg(0).arg(most).arg("WITHSCORES");
+            reads.push(range);
+            reads.push(wire::command("PTTL", [index]));
+        }
+        for candidate in &place.candidates {
+            let key = keys::session(&candidate.key);
+            reads.push(self.layout.read(&key));
+            watched.push(key);
+        }
+        let decide = |moment: &mut Moment| self.decide_place(place, moment);
+        self.transactions.run(&watched, &reads, true, decide).await
+    }
+
+    async fn apply(
+        &self,
+        key: &StoredKey,
+        _: Option<&Record>,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Tried, Error> {
+        let name = keys::session(key);
+        let decide = |at: &mut Moment| {
+            let mut record = match self.present(at)? {
+                Present::Alive(record) => record,
+                absent => return Ok((Vec::new(), Tried::Stale(absent))),
+            };
+            let version = record.version;
+            if !record.meets(condition) {
+                return Ok((Vec::new(), Tried::Conflict { version }));
+            }
+            let increments = record.apply(changes, at.now)?;
+            let epoch = at.epoch.unwrap_or_default();
+            let writes = self.layout.write(&name, &record, epoch);
+            let done = Tried::Done {
+                version: record.version,
+                increments,
+                record: Some(*record),
+            };
+            Ok((writes, done))
+        };
+        let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
+        self.transactions.run(&watched, &reads, false, decide).await
+    }
+
+    async fn end(
+        &self,
+        index: Option<&str>,
+        sessions: &[Ending],
+        besides: Option<usize>,
+    ) -> Result<Option<Vec<Found>>, Error> {
+        let names: Vec<_> = sessions
+            .iter()
+            .map(|ending| keys::session(&ending.key))
+            .collect();
+        let mut watched: Vec<String> = index.iter().map(|index| (*index).to_owned()).collect();
+        watched.extend(names.iter().cloned());
+        let mut reads = vec![match index {
+            Some(index) => {
+                let mut range = wire::command("ZRANGE", [index]);
+                range.arg(0).arg(-1);
+                range
+            }
+            None => wire::command::<&str>("TIME", []),
+        }];
+        reads.extend(names.iter().map(|name| self.layout.read(name)));
+        let decide = |at: &mut Moment| {
+            let members = wire::array(at.next()?)?;
+            let known = |member: &Reply| {
+                let is = |ending: &Ending| {
+                    let entry = ending.entry.map(|entry| entry.encode());
+                    matches!((member, entry), (Reply::BulkString(found), Some(entry)) if **found == entry)
+                };
+                sessions.iter().any(is)
+            };
+            if let Some(besides) = besides {
+                let others = members.iter().filter(|member| !known(member)).count();
+                if others > besides {
+                    return Ok((Vec::new(), None));
+                }
+            }
+            let (mut writes, mut found) = (Vec::new(), Vec::new());
+            for (ending, name) in sessions.iter().zip(&names) {
+                let wanted = |record: &Record| {
+                    ending
+                        .entry
+                        .is_none_or(|entry| entry.handle == record.handle)
+                };
+                found.push(match self.present(at)? {
+                    Present::Alive(record) if wanted(&record) => {
+                        writes.extend(self.layout.end(name, &ended_marker(at.now)));
+                        Found::Alive
+                    }
+                    Present::Forward(target) => Found::Moved(target),
+                    Present::Alive(_) | Present::Absent(_) => Found::Dead,
+                });
+                if let (Some(index), Some(entry)) = (index, &ending.entry) {
+                    writes.push(drop_entry(index, &entry.encode()));
+                }
+            }
+            Ok((writes, Some(found)))
+        };
+        self.transactions.run(&watched, &reads, true, decide).await
+    }
+
+    async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
+        let mut all = Vec::with_capacity(keys.len());
+        for key in keys {
+            let name = keys::session(key);
+            let decide = |at: &mut Moment| {
+                Ok(match self.present(at)? {
+                    Present::Alive(mut record) => {
+                        record.touch(at.now);
+                        let epoch = at.epoch.unwrap_or_default();
+                        (self.layout.write(&name, &record, epoch), Found::Alive)
+                    }
+                    Present::Forward(target) => (Vec::new(), Found::Moved(target)),
+                    Present::Absent(_) => (Vec::new(), Found::Dead),
+                })
+            };
+            let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
+            all.push(
+                self.transactions
+                    .run(&watched, &reads, false, decide)
+                    .await?,
+            );
+        }
+        Ok(all)
+    }
+}
+
+/// The record of a placement with the server's times in it.
+pub(crate) fn at_time(place: &Place<'_>, now: UnixMillis) -> Record {
+    let mut record = place.record.clone();
+    record.times.seen_at = now;
+    if place.old.is_none() {
+        record.times.created_at = now;
+    }
+    if place.login {
+        record.times.authenticated_at = Some(now);
+    }
+    record
+}
+
+/// An epoch that no other is.
+pub(crate) fn new_epoch() -> Result<Epoch, Error> {
+    let mut epoch = Epoch::default();
+    OsEntropy.fill(&mut epoch)?;
+    Ok(epoch)
+}
+
+/// Puts all sessions of other epochs to an end.
+pub(crate) fn set_epoch(epoch: Epoch) -> Command {
+    let mut set = wire::command("SET", [EPOCH]);
+    set.arg(&epoch[..]);
+    set
+}
+
+fn ended_marker(now: UnixMillis) -> Marker {
+    Marker {
+        forgotten_at: now.saturating_add(limits::TOMBSTONE),
+        forward: None,
+    }
+}
+
+fn drop_entry(index: &str, entry: &[u8]) -> Command {
+    let mut remove = wire::command("ZREM", [index]);
+    remove.arg(entry);
+    remove
+}
+
+/// Forgets entries whose sessions reached their absolute limit; the lowest scores come first.
+fn tidy(index: &str, entries: &[Reply], now: UnixMillis, writes: &mut Vec<Command>) {
+    for pair in entries.chunks_exact(2).take(TIDY) {
+        let over = match &pair[1] {
+            Reply::Double(score) => *score <= now.as_millis() as f64,
+            score => wire::integer(score).is_ok_and(|score| score <= now.as_millis().cast_signed()),
+        };
+        if let (true, Reply::BulkString(entry)) = (over, &pair[0]) {
+            writes.push(drop_entry(index, entry));
+        }
+    }
+}

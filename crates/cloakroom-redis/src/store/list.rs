@@ -1,0 +1,171 @@
+//! The sessions of a subject: listed from the index, and each entry proved by the session itself.
+//! Entries whose sessions are gone are forgotten on the way, a bounded number at a time.
+
+use cloakroom_core::id::Handle;
+use cloakroom_core::record::{SessionInfo, Subject};
+use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
+
+use super::RedisStore;
+use crate::keys::{self, EPOCH, Entry};
+use crate::layout::Present;
+use crate::steps::{Ending, Found, time};
+use crate::wire::{self, Lane};
+
+/// Tries while others change the index.
+const TRIES: usize = 64;
+/// Sessions that one step ends. More are ended in several steps: one may not hold the server long.
+const STEP: usize = 500;
+/// Entries of gone sessions that a listing forgets.
+const TIDY: usize = 64;
+
+/// The live sessions of a subject, the last signed in first; and entries of sessions that are gone.
+type Listed = (Vec<(Entry, Box<Record>)>, Vec<Entry>);
+
+impl RedisStore {
+    pub(super) async fn list(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
+        let (alive, gone, now) = self.listed_at(subject).await?;
+        self.forget_entries(subject, &gone).await?;
+        Ok(alive.iter().map(|(_, record)| record.info(now)).collect())
+    }
+
+    /// The entries of a subject's index, proved.
+    pub(super) async fn listed(&self, subject: &Subject) -> Result<Listed, Error> {
+        let (alive, gone, _) = self.listed_at(subject).await?;
+        Ok((alive, gone))
+    }
+
+    async fn listed_at(
+        &self,
+        subject: &Subject,
+    ) -> Result<(Vec<(Entry, Box<Record>)>, Vec<Entry>, UnixMillis), Error> {
+        let entries = self.entries(subject).await?;
+        let mut commands = vec![
+            wire::command::<&str>("TIME", []),
+            wire::command("GET", [EPOCH]),
+        ];
+        commands.extend(
+            entries
+                .iter()
+                .map(|entry| self.layout.read(&keys::session(&entry.key))),
+        );
+        let mut replies = self.wire.send(Lane::Main, commands).await?.into_iter();
+        let now = time(replies.next().unwrap_or_default())?;
+        let epoch = wire::bytes(replies.next().unwrap_or_default())?;
+        let epoch = epoch.and_then(|epoch| epoch.try_into().ok());
+        let (mut alive, mut gone) = (Vec::new(), Vec::new());
+        for (entry, reply) in entries.into_iter().zip(replies) {
+            match self.layout.decode(reply)?.judge(epoch, now) {
+                Present::Alive(record) if record.handle == entry.handle => {
+                    alive.push((entry, record));
+                }
+                Present::Alive(_) | Present::Forward(_) | Present::Absent(_) => gone.push(entry),
+            }
+        }
+        alive.sort_by_key(|(_, record)| {
+            (
+                std::cmp::Reverse(record.times.authenticated_at),
+                std::cmp::Reverse(record.times.created_at),
+            )
+        });
+        Ok((alive, gone, now))
+    }
+
+    async fn entries(&self, subject: &Subject) -> Result<Vec<Entry>, Error> {
+        let mut range = wire::command("ZRANGE", [keys::index(subject)]);
+        range.arg(0).arg(-1);
+        let [reply] = wire::exactly(self.wire.send(Lane::Main, vec![range]).await?)?;
+        let members = wire::array(reply)?.into_iter();
+        let members = members.map(|member| Ok(wire::bytes(member)?.unwrap_or_default()));
+        let members = members.collect::<Result<Vec<_>, Error>>()?;
+        let entries = members
+            .iter()
+            .filter_map(|member| Entry::decode(subject, member));
+        Ok(entries.collect())
+    }
+
+    /// Forgets entries of sessions that are gone: a session that is gone never comes back under the
+    /// same key and handle, so nothing has to be checked again.
+    async fn forget_entries(&self, subject: &Subject, gone: &[Entry]) -> Result<(), Error> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut remove = wire::command("ZREM", [keys::index(subject)]);
+        for entry in gone.iter().take(TIDY) {
+            remove.arg(&entry.encode()[..]);
+        }
+        self.wire.send(Lane::Main, vec![remove]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn revoke_one(
+        &self,
+        subject: &Subject,
+        handle: &Handle,
+    ) -> Result<bool, Error> {
+        let index = keys::index(subject);
+        for _ in 0..TRIES {
+            let entries = self.entries(subject).await?;
+            let endings: Vec<_> = entries
+                .iter()
+                .filter(|entry| entry.handle == *handle)
+                .map(ending)
+                .collect();
+            if endings.is_empty() {
+                return Ok(false);
+            }
+            self.revoked.note(endings.iter().map(|ending| ending.key));
+            let found = self
+                .steps
+                .end(Some(&index), &endings, None)
+                .await?
+                .unwrap_or_default();
+            if found.contains(&Found::Alive) {
+                return Ok(true);
+            }
+            if !found.iter().any(|found| matches!(found, Found::Moved(_))) {
+                return Ok(false);
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+
+    pub(super) async fn revoke_many(
+        &self,
+        subject: &Subject,
+        except: Option<&Handle>,
+    ) -> Result<usize, Error> {
+        let index = keys::index(subject);
+        let mut ended = 0;
+        for _ in 0..TRIES {
+            let mut entries = self.entries(subject).await?;
+            let all = entries.len();
+            entries.retain(|entry| Some(&entry.handle) != except);
+            if entries.is_empty() {
+                return Ok(ended);
+            }
+            let rest = entries.len() > STEP;
+            entries.truncate(STEP);
+            let endings: Vec<_> = entries.iter().map(ending).collect();
+            let besides = (!rest).then(|| all - entries.len());
+            self.revoked.note(entries.iter().map(|entry| entry.key));
+            for entry in &entries {
+                self.recent.forget(&entry.key);
+            }
+            let Some(found) = self.steps.end(Some(&index), &endings, besides).await? else {
+                continue;
+            };
+            ended += found.iter().filter(|found| **found == Found::Alive).count();
+            if !rest {
+                return Ok(ended);
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+}
+
+const fn ending(entry: &Entry) -> Ending {
+    Ending {
+        key: entry.key,
+        entry: Some(*entry),
+    }
+}

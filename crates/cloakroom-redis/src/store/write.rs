@@ -1,0 +1,331 @@
+//! Writing a session: create, apply, rotate, destroy, touch. Each is one atomic step; what is around
+//! the step finds the session's present key and prepares another try when somebody was faster.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cloakroom_core::id::{SlotTag, StoredKey};
+use cloakroom_core::limits;
+use cloakroom_core::policy::{MaxSessions, OnExcess};
+use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, Subject};
+use cloakroom_core::store::{Absence, Applied, Rotated};
+use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
+
+use super::RedisStore;
+use crate::keys::{self, Entry};
+use crate::layout::Present;
+use crate::steps::{Ending, Found, Old, Place, Placed, Tried, at_time};
+
+/// Tries of one step before others are reported to be always faster.
+const TRIES: usize = 64;
+
+impl RedisStore {
+    pub(super) async fn create_one(
+        &self,
+        key: &StoredKey,
+        new: &NewSession,
+    ) -> Result<Record, Error> {
+        check_tag(key, new.subject.as_ref())?;
+        let record = Record::create(new, UnixMillis::default());
+        let place = Place {
+            key,
+            record: &record,
+            old: None,
+            login: new.subject.is_some(),
+            limit: limit(new.max_sessions),
+            candidates: Vec::new(),
+        };
+        match self.place(place, new.max_sessions).await? {
+            (Placed::Done(_), record) => {
+                self.recent.put(key, record.clone());
+                Ok(record)
+            }
+            _ => Err(ErrorKind::Collision.into()),
+        }
+    }
+
+    pub(super) async fn apply_one(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        let mut at = *key;
+        let mut hint = self.recent.get(key);
+        let mut turn = None;
+        for _ in 0..TRIES {
+            match self
+                .steps
+                .apply(&at, hint.as_deref(), changes, condition)
+                .await?
+            {
+                Tried::Done {
+                    version,
+                    increments,
+                    record,
+                } => {
+                    match record {
+                        Some(record) => self.recent.put(&at, record),
+                        None => self.recent.forget(&at),
+                    }
+                    return Ok(Applied::Done {
+                        version,
+                        increments,
+                    });
+                }
+                Tried::Conflict { version } => return Ok(Applied::Conflict { version }),
+                Tried::NeedsHint => match self.present(&mut at, *key).await? {
+                    Ok(record) => hint = Some(Arc::new(*record)),
+                    Err(absence) => return Ok(Applied::Absent(absence)),
+                },
+                Tried::Stale(Present::Alive(record)) => {
+                    self.recent.put(&at, (*record).clone());
+                    hint = Some(Arc::new(*record));
+                    if turn.is_none() {
+                        // Others write this session: those of this process take turns from now on.
+                        turn = Some(self.turns.wait(&at).await);
+                        hint = self.recent.get(&at).or(hint);
+                    }
+                }
+                Tried::Stale(Present::Forward(target)) => {
+                    self.recent.forget(&at);
+                    at = target;
+                    hint = self.recent.get(&at);
+                }
+                Tried::Stale(Present::Absent(absence)) => {
+                    self.recent.forget(&at);
+                    return Ok(Applied::Absent(ended_if(at != *key, absence)));
+                }
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+
+    pub(super) async fn rotate_one(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+        rotation: &Rotation,
+    ) -> Result<Rotated, Error> {
+        let mut at = *old;
+        let mut known = self.recent.get(old);
+        for _ in 0..TRIES {
+            let before = match known.take() {
+                Some(record) => record,
+                None => match self.present(&mut at, *old).await? {
+                    Ok(record) => Arc::new(*record),
+                    Err(absence) => return Ok(Rotated::Absent(absence)),
+                },
+            };
+            if at != *old && rotation.login.is_none() {
+                return Ok(Rotated::Absent(Absence::Ended));
+            }
+            if rotation.login.is_some() {
+                // The id from before a login may not come back, even if the login itself gets lost.
+                self.revoked.note([at]);
+            }
+            match self.rotate_from(&at, &before, new, rotation).await {
+                Ok((Placed::Done(_), record)) => {
+                    self.recent.forget(&at);
+                    self.recent.put(new, record.clone());
+                    return Ok(Rotated::Done(Box::new(record)));
+                }
+                Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(Arc::new(*record)),
+                Ok((Placed::Stale(present), _)) => {
+                    self.recent.forget(&at);
+                    match present {
+                        Present::Forward(target) => at = target,
+                        Present::Absent(absence) => {
+                            return Ok(Rotated::Absent(ended_if(at != *old, absence)));
+                        }
+                        Present::Alive(_) => {}
+                    }
+                }
+                Ok(_) => return Err(ErrorKind::Collision.into()),
+                // It may be the fault of a record that was seen too long ago.
+                Err(error) if is_about_fields(&error) && self.recent.get(&at).is_some() => {
+                    self.recent.forget(&at);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+
+    async fn rotate_from(
+        &self,
+        at: &StoredKey,
+        before: &Record,
+        new: &StoredKey,
+        rotation: &Rotation,
+    ) -> Result<(Placed, Record), Error> {
+        let mut record = before.clone();
+        record.rotate(rotation, before.times.seen_at)?;
+        check_tag(new, record.subject.as_ref())?;
+        let grace = rotation.grace.min(limits::ROTATION_GRACE).as_millis();
+        let most = rotation.login.as_ref().and_then(|login| login.max_sessions);
+        let place = Place {
+            key: new,
+            record: &record,
+            old: Some(Old {
+                key: at,
+                record: before,
+                grace: u64::try_from(grace)
+                    .ok()
+                    .filter(|_| rotation.login.is_none()),
+            }),
+            login: rotation.login.is_some(),
+            limit: limit(most),
+            candidates: Vec::new(),
+        };
+        self.place(place, most).await
+    }
+
+    /// Places a session, making room for it if the subject has too many. Gives the record as it is
+    /// stored.
+    async fn place(
+        &self,
+        mut place: Place<'_>,
+        most: Option<MaxSessions>,
+    ) -> Result<(Placed, Record), Error> {
+        for _ in 0..TRIES {
+            match self.steps.place(&place).await? {
+                Placed::Done(now) => {
+                    let record = self.layout.normal(at_time(&place, now));
+                    return Ok((Placed::Done(now), record));
+                }
+                Placed::Crowded => {
+                    let (Some(subject), Some(most)) = (&place.record.subject, most) else {
+                        break;
+                    };
+                    let own = place.old.as_ref().map(|old| *old.key);
+                    place.candidates = self.candidates(subject, most, own).await?;
+                }
+                placed => return Ok((placed, place.record.clone())),
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+
+    /// Sessions that may be ended for one more of `subject`: the dead, then who signed in longest
+    /// ago.
+    async fn candidates(
+        &self,
+        subject: &Subject,
+        most: MaxSessions,
+        own: Option<StoredKey>,
+    ) -> Result<Vec<Entry>, Error> {
+        let (mut alive, mut candidates) = self.listed(subject).await?;
+        alive.retain(|(entry, _)| Some(entry.key) != own);
+        if most.on_excess == OnExcess::Refuse {
+            if alive.len() + 1 > most.limit.max(1) {
+                return Err(ErrorKind::TooManySessions { limit: most.limit }.into());
+            }
+        } else {
+            candidates.extend(alive.iter().rev().map(|(entry, _)| *entry));
+        }
+        Ok(candidates)
+    }
+
+    pub(super) async fn destroy_one(&self, key: &StoredKey) -> Result<bool, Error> {
+        let mut at = *key;
+        for _ in 0..TRIES {
+            // The subject is needed to take the session out of its index. A hint may be old in
+            // everything but that: a session keeps its subject under one key.
+            let record = match self.recent.get(&at) {
+                Some(record) => record,
+                None => match self.present(&mut at, *key).await? {
+                    Ok(record) => Arc::new(*record),
+                    Err(_) => return Ok(false),
+                },
+            };
+            self.recent.forget(&at);
+            self.revoked.note([at]);
+            let index = record.subject.as_ref().map(keys::index);
+            let ending = Ending {
+                key: at,
+                entry: Some(Entry {
+                    handle: record.handle,
+                    key: at,
+                }),
+            };
+            let found = self.steps.end(index.as_deref(), &[ending], None).await?;
+            match found.as_deref() {
+                Some([Found::Moved(target)]) => at = *target,
+                Some([Found::Alive]) => return Ok(true),
+                _ => return Ok(false),
+            }
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+
+    pub(super) async fn touch_all(&self, keys: &[StoredKey]) -> Result<usize, Error> {
+        if keys.len() > limits::TOUCH_BATCH {
+            return Err(ErrorKind::Limit {
+                what: "touch batch",
+                limit: limits::TOUCH_BATCH,
+                size: keys.len(),
+            }
+            .into());
+        }
+        let mut touched = 0;
+        let mut waiting = keys.to_vec();
+        for _ in 0..=limits::FORWARD_HOPS {
+            if waiting.is_empty() {
+                break;
+            }
+            let found = self.steps.touch(&waiting).await?;
+            waiting.clear();
+            for found in found {
+                match found {
+                    Found::Alive => touched += 1,
+                    Found::Moved(target) => waiting.push(target),
+                    Found::Dead => {}
+                }
+            }
+        }
+        Ok(touched)
+    }
+
+    /// The session that `at` leads to, and `at` is its key then; else why there is none for `asked`.
+    pub(super) async fn present(
+        &self,
+        at: &mut StoredKey,
+        asked: StoredKey,
+    ) -> Result<Result<Box<Record>, Absence>, Error> {
+        let mut seen = BTreeSet::new();
+        while seen.insert(*at) && seen.len() <= limits::FORWARD_HOPS + 1 {
+            match self.read(at).await?.0 {
+                Present::Alive(record) => return Ok(Ok(record)),
+                Present::Forward(target) => *at = target,
+                Present::Absent(absence) => return Ok(Err(ended_if(*at != asked, absence))),
+            }
+        }
+        Ok(Err(Absence::Ended))
+    }
+}
+
+/// Why there is no session: who was led elsewhere, had one.
+const fn ended_if(led: bool, absence: Absence) -> Absence {
+    if led { Absence::Ended } else { absence }
+}
+
+fn limit(most: Option<MaxSessions>) -> usize {
+    most.map_or(0, |most| most.limit.max(1))
+}
+
+fn is_about_fields(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Limit { .. } | ErrorKind::NotAnInteger { .. }
+    )
+}
+
+/// A session of a subject lives under the subject's tag.
+fn check_tag(key: &StoredKey, subject: Option<&Subject>) -> Result<(), Error> {
+    if subject.is_some_and(|subject| SlotTag::of_subject(subject) != key.tag()) {
+        let what = "the key has not the slot tag of the session's subject";
+        return Err(ErrorKind::Invalid { what }.into());
+    }
+    Ok(())
+}

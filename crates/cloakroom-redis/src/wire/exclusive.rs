@@ -1,0 +1,157 @@
+//! Connections that one caller has alone, for WATCH: bounded, kept for the next transaction, and
+//! closed when a transaction was left half-way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::open::{Opener, ask, transmit, without_errors};
+use super::{Command, Exclusive, Reply};
+use crate::failure::{Class, Failure};
+
+/// Transactions at the same time; more wait.
+const MOST: usize = 16;
+/// Seconds since a replica last reported: they report every second.
+const LAG: u64 = 2;
+
+/// Connections that wait for a transaction.
+pub(super) struct Spares {
+    /// How often they were discarded, and what waits since.
+    idle: Mutex<(u64, Vec<Spare>)>,
+    permits: Arc<Semaphore>,
+    /// Whether a replica must confirm what must not be lost.
+    pub(super) safe: AtomicBool,
+}
+
+impl Spares {
+    /// Closes connections to a server that is primary no more.
+    pub(super) fn discard(&self) {
+        let mut idle = self.idle.lock();
+        idle.0 += 1;
+        idle.1.clear();
+    }
+}
+
+impl Default for Spares {
+    fn default() -> Self {
+        Self {
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(MOST)),
+            safe: AtomicBool::new(false),
+        }
+    }
+}
+
+/// A connection that waits, and how many replicas its server had.
+type Spare = (MultiplexedConnection, u64);
+
+/// A connection that one caller has alone.
+pub(crate) struct RedisExclusive {
+    connection: MultiplexedConnection,
+    replicas: u64,
+    generation: u64,
+    opener: Arc<Opener>,
+    spares: Arc<Spares>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl RedisExclusive {
+    pub(super) async fn take(spares: &Arc<Spares>, opener: &Arc<Opener>) -> Result<Self, Failure> {
+        let permits = Arc::clone(&spares.permits).acquire_owned();
+        let permit = tokio::time::timeout(opener.timeout(), permits).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(Failure::new(
+                Class::Timeout,
+                "no connection was free in time",
+            ));
+        };
+        let (generation, idle) = {
+            let mut idle = spares.idle.lock();
+            (idle.0, idle.1.pop())
+        };
+        let (connection, replicas) = match idle {
+            Some(spare) => spare,
+            None => {
+                let mut connection = opener.open().await?;
+                let safe = spares.safe.load(Ordering::Relaxed);
+                let replicas = if safe {
+                    replicas(&mut connection).await?
+                } else {
+                    0
+                };
+                (connection, replicas)
+            }
+        };
+        Ok(Self {
+            connection,
+            replicas,
+            generation,
+            opener: Arc::clone(opener),
+            spares: Arc::clone(spares),
+            _permit: permit,
+        })
+    }
+}
+
+#[async_trait]
+impl Exclusive for RedisExclusive {
+    async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        let sent = transmit(&mut self.connection, commands);
+        match tokio::time::timeout(self.opener.timeout(), sent).await {
+            Ok(Ok(replies)) => without_errors(replies),
+            Ok(Err(error)) => Err(Failure::of(&error)),
+            Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
+        }
+    }
+
+    async fn send_safe(&mut self, mut commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        if !self.spares.safe.load(Ordering::Relaxed) {
+            return self.send(commands).await;
+        }
+        // All replicas that were there when the connection was opened, and not one of them: a failover
+        // takes the one that is promoted away, and its silence is how the old primary can be told
+        // from the new one.
+        let wanted = self.replicas.max(1);
+        let mut wait = super::command("WAIT", [wanted]);
+        wait.arg(self.opener.timeout().as_millis() as u64 / 2);
+        commands.push(wait);
+        let mut replies = self.send(commands).await?;
+        match replies.pop() {
+            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(replies),
+            _ => {
+                self.spares.discard();
+                Err(Failure::new(
+                    Class::NoReplicas,
+                    "not every replica confirmed the change in time; it may be lost",
+                ))
+            }
+        }
+    }
+
+    fn release(self: Box<Self>) {
+        let mut idle = self.spares.idle.lock();
+        if idle.0 == self.generation {
+            idle.1.push((self.connection.clone(), self.replicas));
+        }
+    }
+}
+
+/// The replicas of a server that keep up. One that hangs is not waited for by the next connection.
+async fn replicas(connection: &mut MultiplexedConnection) -> Result<u64, Failure> {
+    let info = ask(connection, super::command("INFO", ["replication"])).await?;
+    let info = super::bytes(info)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&info).into_owned();
+    let keeps_up = |line: &&str| {
+        let lag = line
+            .rsplit_once("lag=")
+            .and_then(|(_, lag)| lag.trim().parse().ok());
+        line.starts_with("slave")
+            && line.contains("state=online")
+            && lag.is_some_and(|lag: u64| lag <= LAG)
+    };
+    Ok(text.lines().filter(keeps_up).count() as u64)
+}

@@ -1,0 +1,78 @@
+//! A primary, two replicas and three sentinels of a test's own.
+
+use std::time::Duration;
+
+use crate::server::Server;
+
+/// They are stopped when it is dropped.
+pub(crate) struct Constellation {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) sentinels: Vec<Server>,
+}
+
+impl Constellation {
+    pub(crate) fn start() -> Self {
+        let primary = Server::start(&["--repl-diskless-sync-delay", "0"]);
+        let mut servers = vec![primary];
+        for _ in 0..2 {
+            servers.push(servers[0].replica());
+        }
+        let started = Self {
+            sentinels: (0..3).map(|_| servers[0].sentinel()).collect(),
+            servers,
+        };
+        started.wait("replicas", || {
+            started.servers[0].cli(&["WAIT", "2", "1000"]) == "2"
+                && started.sentinels.iter().all(|sentinel| {
+                    let known = sentinel.cli(&["SENTINEL", "MASTER", "shop"]);
+                    let number = |name: &str| {
+                        let mut lines = known.lines().skip_while(|line| *line != name);
+                        lines.nth(1).unwrap_or_default().to_owned()
+                    };
+                    number("num-slaves") == "2" && number("num-other-sentinels") == "2"
+                })
+        });
+        started
+    }
+
+    pub(crate) fn url(&self, database: usize, parameters: &str) -> String {
+        let hosts: Vec<String> = self
+            .sentinels
+            .iter()
+            .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
+            .collect();
+        format!(
+            "redis+sentinel://{}/shop/{database}?{parameters}",
+            hosts.join(",")
+        )
+    }
+
+    /// The port of the primary as a sentinel tells it.
+    pub(crate) fn primary(&self) -> u16 {
+        let told = self.sentinels[0].cli(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "shop"]);
+        told.lines()
+            .nth(1)
+            .and_then(|port| port.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// Waits until the sentinels name another primary than `old`, and it says that it is one.
+    pub(crate) fn wait_for_another(&self, old: u16) {
+        self.wait("a new primary", || {
+            let primary = self.primary();
+            let server = self.servers.iter().find(|server| server.port == primary);
+            primary != old
+                && server.is_some_and(|server| server.cli(&["ROLE"]).starts_with("master"))
+        });
+    }
+
+    fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
+        for _ in 0..600 {
+            if is_there() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{what} did not come within 30 s");
+    }
+}

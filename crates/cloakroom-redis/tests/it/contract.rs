@@ -1,0 +1,212 @@
+//! The whole contract kit, in both layouts, over every way to reach one server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cloakroom_core::session::{BoxFuture, Spawn};
+use cloakroom_core::testkit::{CASES, Fresh, Report, StoreFactory, Time, Verdict};
+use cloakroom_redis::RedisStore;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::constellation::Constellation;
+use crate::server::Server;
+
+/// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
+const RIGHTS: &str = "~session:* ~subject:* ~session-epoch -@all +select +get +set +exists +pttl \
+    +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
+    +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
+const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
+const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
+
+#[test]
+fn packed() {
+    check(&Server::start(&[]), |server, number| server.url(number, ""));
+}
+
+#[test]
+fn fields() {
+    check(&Server::start(&[]), |server, number| {
+        server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn packed_without_scripting() {
+    check(&with_rights(NO_SCRIPTS), |server, number| {
+        format!(
+            "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
+            server.port
+        )
+    });
+}
+
+#[test]
+fn fields_without_scripting() {
+    check(&with_rights(NO_SCRIPTS), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&layout=fields")
+    });
+}
+
+#[test]
+fn packed_with_no_more_rights_than_it_needs() {
+    check(&with_rights(SCRIPTS), |server, number| {
+        format!(
+            "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
+            server.port
+        )
+    });
+}
+
+#[test]
+fn fields_with_no_more_rights_than_it_needs() {
+    check(&with_rights(SCRIPTS), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&layout=fields")
+    });
+}
+
+#[test]
+fn packed_over_tls_with_a_password() {
+    check(
+        &Server::start_tls(&["--requirepass", "p@ss/word"]),
+        |server, number| {
+            let ca = server.directory.join("ca.pem");
+            let port = server.tls_port.expect("it speaks TLS");
+            let base = format!("rediss://:p%40ss%2Fword@127.0.0.1:{port}/{number}");
+            format!("{base}?timeout=30000&ca={}", ca.display())
+        },
+    );
+}
+
+#[test]
+fn fields_over_resp3() {
+    check(&Server::start(&[]), |server, number| {
+        server.url(number, "&layout=fields&protocol=resp3&connections=1")
+    });
+}
+
+#[test]
+fn packed_over_a_unix_socket() {
+    check(&Server::start(&[]), |server, number| {
+        let socket = server.directory.join("redis.sock");
+        format!(
+            "unix:{}?db={number}&timeout=30000&protocol=resp3",
+            socket.display()
+        )
+    });
+}
+
+#[test]
+fn packed_behind_sentinel() {
+    let constellation = Constellation::start();
+    let url = |number| constellation.url(number, "timeout=30000");
+    check_urls((0..CASES.len()).map(url).collect());
+}
+
+#[test]
+fn fields_behind_sentinel_without_scripting() {
+    let constellation = Constellation::start();
+    let url = |number| constellation.url(number, "timeout=30000&scripts=never&layout=fields");
+    check_urls((0..CASES.len()).map(url).collect());
+}
+
+/// A server whose user `app` has just the rights that are documented.
+fn with_rights(special: &str) -> Server {
+    let mut settings = vec!["--user", "app", "on", ">secret"];
+    settings.extend(RIGHTS.split_whitespace());
+    settings.extend(special.split_whitespace());
+    Server::start(&settings)
+}
+
+/// Runs every case, each in a database of its own, many at a time: most of them wait.
+fn check(server: &Server, url: impl Fn(&Server, usize) -> String) {
+    check_urls((0..CASES.len()).map(|number| url(server, number)).collect());
+}
+
+fn check_urls(urls: Vec<String>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    let factory = Arc::new(Factory {
+        urls,
+        next: AtomicUsize::new(0),
+        handle: runtime.handle().clone(),
+    });
+    let report = runtime.block_on(async {
+        let permits = Arc::new(Semaphore::new(8));
+        let running: Vec<_> = CASES
+            .iter()
+            .map(|case| {
+                let (factory, permits) = (Arc::clone(&factory), Arc::clone(&permits));
+                tokio::spawn(async move {
+                    let _permit = permits.acquire().await;
+                    let limit = std::time::Duration::from_secs(120);
+                    match tokio::time::timeout(limit, case.check(&*factory)).await {
+                        Ok(verdict) => (*case, verdict),
+                        Err(_) => (*case, Verdict::Broken("it hangs".to_owned())),
+                    }
+                })
+            })
+            .collect();
+        let mut results = Vec::new();
+        for case in running {
+            results.push(case.await.expect("a case catches its panics"));
+        }
+        Report(results)
+    });
+    let kept = report
+        .0
+        .iter()
+        .filter(|(_, verdict)| *verdict == Verdict::Kept)
+        .count();
+    let left_out = report
+        .0
+        .iter()
+        .filter(|(_, verdict)| *verdict == Verdict::LeftOut)
+        .count();
+    eprintln!("{kept} kept, {left_out} left out\n{report}");
+    assert!(report.is_kept(), "{report}");
+    assert!(kept >= 60, "only {kept} cases ran");
+}
+
+struct Factory {
+    urls: Vec<String>,
+    next: AtomicUsize,
+    handle: Handle,
+}
+
+impl StoreFactory for Factory {
+    fn fresh(&self) -> BoxFuture<Fresh> {
+        let url = self.urls[self.next.fetch_add(1, Ordering::SeqCst)].clone();
+        Box::pin(async move {
+            let store = RedisStore::open(&url)
+                .await
+                .expect("the test's server answers");
+            Fresh {
+                store: Arc::new(store),
+                time: Time::Real(|time| Box::pin(tokio::time::sleep(time))),
+            }
+        })
+    }
+
+    fn run(&self, case: BoxFuture<()>) {
+        self.handle.block_on(case);
+    }
+
+    fn spawn(&self) -> Arc<dyn Spawn> {
+        Arc::new(Tasks(self.handle.clone()))
+    }
+}
+
+#[derive(Debug)]
+struct Tasks(Handle);
+
+impl Spawn for Tasks {
+    fn spawn(&self, rest: BoxFuture<()>) {
+        drop(self.0.spawn(rest));
+    }
+}

@@ -1,0 +1,334 @@
+//! What a server answers in trouble is told by class, with whether trying again helps and what to do;
+//! and what is wrong at the start is told at the start.
+
+use std::net::TcpListener;
+
+use cloakroom_core::{Error, ErrorKind, Store};
+use cloakroom_redis::{Class, Failure, RedisStore};
+
+use crate::fake;
+use crate::kit::{self, Ids};
+use crate::server::{Server, free_port};
+
+/// A server's answer; its class; the core's kind; whether trying again may help.
+const ANSWERS: &[(&str, Class, ErrorKind, bool)] = &[
+    (
+        "-OOM command not allowed when used memory > 'maxmemory'.",
+        Class::Full,
+        ErrorKind::StoreFull,
+        true,
+    ),
+    (
+        "-READONLY You can't write against a read only replica.",
+        Class::ReadOnly,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-LOADING Redis is loading the dataset in memory",
+        Class::Loading,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-MISCONF Redis is configured to save RDB snapshots",
+        Class::CannotSave,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-CLUSTERDOWN Hash slot not served",
+        Class::Down,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-MASTERDOWN Link with MASTER is down",
+        Class::Down,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-TRYAGAIN Multiple keys request during rehashing of slot",
+        Class::Moving,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-MOVED 3999 127.0.0.1:6381",
+        Class::Moving,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-NOREPLICAS Not enough good replicas to write.",
+        Class::NoReplicas,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-BUSY Redis is busy running a script.",
+        Class::Busy,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-NOAUTH Authentication required.",
+        Class::Credentials,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-NOPERM this user has no permissions",
+        Class::Permission,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-WRONGTYPE Operation against a key",
+        Class::Foreign,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-CROSSSLOT Keys in request don't hash to the same slot",
+        Class::CrossSlot,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-ERR unknown command",
+        Class::Protocol,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (":7", Class::Protocol, ErrorKind::StoreRefused, false),
+];
+
+#[test]
+fn each_answer_has_its_class() {
+    kit::run(async {
+        for (line, class, kind, retryable) in ANSWERS {
+            let port = fake::answering(line);
+            for parameters in ["", "&layout=fields", "&scripts=never"] {
+                let url = format!("redis://127.0.0.1:{port}?timeout=5000{parameters}");
+                let store = RedisStore::open(&url).await.expect("it greets");
+                let ids = Ids::new();
+                let key = ids.key(None);
+                let errors = [
+                    store.load(&key).await.expect_err(line),
+                    store
+                        .create(&key, &ids.new_session(None))
+                        .await
+                        .expect_err(line),
+                    store.touch(&[key]).await.expect_err(line),
+                    store.stats().await.expect_err(line),
+                ];
+                for error in errors {
+                    let found = failure(&error).class();
+                    assert_eq!(found, *class, "{line} with {parameters}: {error:?}");
+                    assert_eq!(error.kind(), kind, "{line}: {error:?}");
+                    assert_eq!(error.is_retryable(), *retryable, "{line}");
+                    let text = failure(&error).to_string();
+                    assert!(text.contains(class.advice()), "{text}");
+                    assert!(!text.contains("session:"), "{text} names a key");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_wrong_is_told_at_the_start() {
+    let plain = Server::start(&["--requirepass", "secret"]);
+    let tls = Server::start_tls(&[]);
+    let other = Server::start_tls(&[]);
+    let cluster = Server::start(&["--cluster-enabled", "yes", "--databases", "1"]);
+    let sentinel = tls.sentinel();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent_port = silent.local_addr().expect("it is bound").port();
+    let web = web_server();
+    let tls_port = tls.tls_port.expect("it speaks TLS");
+    let stranger = other.directory.join("ca.pem").display().to_string();
+    let trusted = tls.directory.join("ca.pem").display().to_string();
+    let cases = [
+        (
+            "no password",
+            format!("redis://127.0.0.1:{}", plain.port),
+            Class::Credentials,
+        ),
+        (
+            "a wrong password",
+            format!("redis://:wrong@127.0.0.1:{}", plain.port),
+            Class::Credentials,
+        ),
+        (
+            "nobody there",
+            format!("redis://127.0.0.1:{}", free_port()),
+            Class::Unreachable,
+        ),
+        (
+            "no socket",
+            "unix:/nowhere/redis.sock".to_owned(),
+            Class::Unreachable,
+        ),
+        (
+            "a silent server",
+            format!("redis://127.0.0.1:{silent_port}?timeout=200"),
+            Class::Unreachable,
+        ),
+        (
+            "a web server",
+            format!("redis://127.0.0.1:{web}"),
+            Class::Protocol,
+        ),
+        (
+            "an unknown CA",
+            format!("rediss://127.0.0.1:{tls_port}"),
+            Class::Untrusted,
+        ),
+        (
+            "another CA",
+            format!("rediss://127.0.0.1:{tls_port}?ca={stranger}"),
+            Class::Untrusted,
+        ),
+        (
+            "TLS to a plain port",
+            format!("rediss://127.0.0.1:{}?ca={trusted}", tls.port),
+            Class::Unreachable,
+        ),
+        (
+            "plain to a TLS port",
+            format!("redis://127.0.0.1:{tls_port}"),
+            Class::Unreachable,
+        ),
+        (
+            "no such database",
+            format!("redis://:secret@127.0.0.1:{}/600", plain.port),
+            Class::Protocol,
+        ),
+        (
+            "no sentinel",
+            format!("redis+sentinel://127.0.0.1:{}/shop", free_port()),
+            Class::Unreachable,
+        ),
+        (
+            "a sentinel that knows no such master",
+            format!("redis+sentinel://127.0.0.1:{}/another", sentinel.port),
+            Class::UnknownMaster,
+        ),
+        (
+            "a server that is no sentinel",
+            format!("redis+sentinel://127.0.0.1:{}/shop", tls.port),
+            Class::Protocol,
+        ),
+        (
+            "half a cluster",
+            format!("redis://127.0.0.1:{}", cluster.port),
+            Class::Down,
+        ),
+    ];
+    kit::run(async {
+        for (name, url, class) in cases {
+            let error = RedisStore::open(&url).await.expect_err(name);
+            let found = failure(&error);
+            eprintln!("{name}: {found}");
+            assert_eq!(found.class(), class, "{name}: {error:?}");
+            let text = found.to_string();
+            let host = if url.starts_with("unix") {
+                "/nowhere/redis.sock"
+            } else {
+                "127.0.0.1:"
+            };
+            assert!(
+                text.contains(host),
+                "{name}: {text} does not name the server"
+            );
+            assert!(
+                !text.contains("wrong") && !text.contains("secret"),
+                "{text}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_wrong_url_is_an_invalid_setting() {
+    let cases = [
+        ("nonsense", "store"),
+        ("http://127.0.0.1", "store scheme"),
+        ("redis://127.0.0.1/x", "store database"),
+        ("redis://127.0.0.1?layout=xml", "store layout"),
+        ("redis://127.0.0.1?timeout=0", "store timeout"),
+        ("redis://127.0.0.1?timeout=61000", "store timeout"),
+        ("redis://127.0.0.1?connections=65", "store connections"),
+        ("redis://127.0.0.1?scripts=maybe", "store scripts"),
+        ("redis://127.0.0.1?protocol=resp4", "store protocol"),
+        ("redis://127.0.0.1?ids=plain", "store parameter"),
+        ("redis://127.0.0.1?durability=both", "store durability"),
+        ("redis+sentinel://127.0.0.1", "store master"),
+        ("redis+sentinel://127.0.0.1,x:y/shop", "store host"),
+        ("rediss://127.0.0.1?ca=/nowhere.pem", "store ca"),
+    ];
+    kit::run(async {
+        for (url, name) in cases {
+            let error = RedisStore::open(url).await.expect_err(url);
+            match error.kind() {
+                ErrorKind::InvalidSetting { setting, .. } => assert_eq!(*setting, name, "{url}"),
+                other => panic!("{url}: {other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let settings = cloakroom_redis::Settings::parse("redis://me:hunter2@h").expect("a URL");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+/// Memory is used up: nobody is logged out, nothing new begins, and the error says so.
+#[test]
+fn a_full_server_is_told_from_a_broken_one() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        let store = RedisStore::open(&server.url(0, ""))
+            .await
+            .expect("it opens");
+        let ids = Ids::new();
+        let key = ids.key(None);
+        store
+            .create(&key, &ids.new_session(None))
+            .await
+            .expect("there is room");
+        server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+        let error = store.create(&ids.key(None), &ids.new_session(None)).await;
+        let error = error.expect_err("there is no room");
+        assert_eq!(error.kind(), &ErrorKind::StoreFull, "{error:?}");
+        let found = store.load(&key).await.expect("reading goes on");
+        assert!(matches!(found, cloakroom_core::store::Lookup::Found(_)));
+    });
+}
+
+pub(crate) fn failure(error: &Error) -> &Failure {
+    let source = std::error::Error::source(error).expect("the error has a source");
+    source
+        .downcast_ref()
+        .expect("it is a failure of this crate")
+}
+
+fn web_server() -> u16 {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 64];
+            let read = stream.read(&mut request);
+            if read.is_ok() {
+                drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
+            }
+        }
+    });
+    port
+}

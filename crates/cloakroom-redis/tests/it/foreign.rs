@@ -1,0 +1,84 @@
+//! What others wrote under our prefix is an error that says so, for every operation, and stays as it
+//! is.
+
+use cloakroom_core::Store;
+use cloakroom_redis::{Class, RedisStore};
+
+use crate::failures::failure;
+use crate::kit::{self, Ids};
+use crate::server::Server;
+
+/// What somebody else puts under a session's key, before and after the key.
+const CONTENTS: &[(&str, &[&str])] = &[
+    ("SET", &["garbage"]),
+    ("SET", &["\u{1}short"]),
+    ("SADD", &["member"]),
+    ("HSET", &["field", "value"]),
+    ("RPUSH", &["item"]),
+];
+
+#[test]
+fn foreign_values_are_never_touched() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        let ways = [
+            "",
+            "&layout=fields",
+            "&scripts=never",
+            "&scripts=never&layout=fields",
+        ];
+        for (database, way) in ways.into_iter().enumerate() {
+            let store = RedisStore::open(&server.url(database, way))
+                .await
+                .expect("it opens");
+            let ids = Ids::new();
+            let user = kit::subject("alice");
+            let place = ids.key(None);
+            store
+                .create(&place, &ids.new_session(None))
+                .await
+                .expect("created");
+            let number = database.to_string();
+            let name = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
+            for (command, rest) in CONTENTS {
+                server.cli(&["-n", &number, "DEL", &name]);
+                let mut words = vec!["-n", &number, command, &name];
+                words.extend(*rest);
+                server.cli(&words);
+                let before = server.cli(&["-n", &number, "DUMP", &name]);
+                // A process that has not seen the session before.
+                let store = RedisStore::open(&server.url(database, way))
+                    .await
+                    .expect("it opens");
+                let moved = ids.key(Some(&user));
+                let outcomes = [
+                    store.load(&place).await.map(drop),
+                    store
+                        .apply(&place, &kit::sets("a", "1"), &Default::default())
+                        .await
+                        .map(drop),
+                    store
+                        .rotate(&place, &moved, &kit::login(&user, None))
+                        .await
+                        .map(drop),
+                    store.destroy(&place).await.map(drop),
+                    store.touch(&[place]).await.map(drop),
+                ];
+                for (operation, outcome) in outcomes.into_iter().enumerate() {
+                    let words = format!("{command} {rest:?}{way}, operation {operation}");
+                    let error = outcome.expect_err(&words);
+                    assert_eq!(
+                        failure(&error).class(),
+                        Class::Foreign,
+                        "{words}: {error:?}"
+                    );
+                    assert!(!error.is_retryable(), "{words}");
+                }
+                let created = store.create(&place, &ids.new_session(None)).await;
+                created.expect_err("the key is taken");
+                let after = server.cli(&["-n", &number, "DUMP", &name]);
+                assert_eq!(before, after, "{command}{way}: the value was touched");
+            }
+        }
+    });
+}

@@ -1,0 +1,68 @@
+//! A proxy in front of a server that counts trips: how often something was sent after an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Counts the trips of whoever connects to `port`.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    trips: Arc<AtomicUsize>,
+    answered: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let proxy = Self {
+            port: listener.local_addr().expect("it is bound").port(),
+            trips: Arc::default(),
+            answered: Arc::new(AtomicBool::new(true)),
+        };
+        let (trips, answered) = (Arc::clone(&proxy.trips), Arc::clone(&proxy.answered));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let backend = TcpStream::connect(("127.0.0.1", server)).await;
+                let backend = backend.expect("the server runs");
+                let (from_client, to_client) = client.into_split();
+                let (from_server, to_server) = backend.into_split();
+                let (trips, heard) = (Arc::clone(&trips), Arc::clone(&answered));
+                tokio::spawn(copy(from_client, to_server, move || {
+                    if heard.swap(false, Ordering::SeqCst) {
+                        trips.fetch_add(1, Ordering::SeqCst);
+                    }
+                }));
+                let answered = Arc::clone(&answered);
+                tokio::spawn(copy(from_server, to_client, move || {
+                    answered.store(true, Ordering::SeqCst);
+                }));
+            }
+        });
+        proxy
+    }
+
+    /// Trips since the last call. Only one operation may run at a time.
+    pub(crate) fn trips(&self) -> usize {
+        self.trips.swap(0, Ordering::SeqCst)
+    }
+}
+
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    notice: impl Fn(),
+) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(read) = from.read(&mut buffer).await
+        && read > 0
+    {
+        notice();
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A redis-server of a test's own, on a free loopback port, stopped when the test is over.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) tls_port: Option<u16>,
+    pub(crate) directory: PathBuf,
+    settings: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server with these settings besides the usual ones.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_in(new_directory(), None, settings)
+    }
+
+    /// Starts a server that speaks TLS as well, with a certificate for 127.0.0.1 in `ca.pem`.
+    pub(crate) fn start_tls(settings: &[&str]) -> Self {
+        let directory = new_directory();
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
+        std::fs::write(directory.join("ca.pem"), made.cert.pem()).expect("the directory is ours");
+        let key = made.signing_key.serialize_pem();
+        std::fs::write(directory.join("key.pem"), key).expect("the directory is ours");
+        let port = free_port();
+        let path = |name: &str| directory.join(name).display().to_string();
+        let (cert, key) = (path("ca.pem"), path("key.pem"));
+        let port_text = port.to_string();
+        let mut all = vec!["--tls-port", &port_text, "--tls-cert-file", &cert];
+        all.extend(["--tls-key-file", &key, "--tls-ca-cert-file", &cert]);
+        all.extend(["--tls-auth-clients", "no"]);
+        all.extend(settings);
+        Self::start_in(directory.clone(), Some(port), &all)
+    }
+
+    fn start_in(directory: PathBuf, tls_port: Option<u16>, settings: &[&str]) -> Self {
+        let port = free_port();
+        let port_text = port.to_string();
+        let mut all = vec!["--port", &port_text, "--bind", "127.0.0.1"];
+        all.extend(["--save", "", "--appendonly", "no", "--databases", "512"]);
+        all.extend(["--unixsocket", "redis.sock"]);
+        all.extend(settings);
+        let server = Self {
+            child: spawn(&directory, &all),
+            port,
+            tls_port,
+            directory,
+            settings: all.iter().map(|setting| (*setting).to_owned()).collect(),
+        };
+        server.wait_until_it_answers();
+        server
+    }
+
+    /// Starts a server as a replica of this one.
+    pub(crate) fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        Self::start(&[
+            "--replicaof",
+            &format!("127.0.0.1 {port}"),
+            "--repl-diskless-sync-delay",
+            "0",
+        ])
+    }
+
+    /// Starts a sentinel that watches this server as `shop`.
+    pub(crate) fn sentinel(&self) -> Self {
+        let (directory, port) = (new_directory(), free_port());
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {} 2\n\
+             sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 6000\n\
+             sentinel parallel-syncs shop 2\n",
+            self.port
+        );
+        std::fs::write(directory.join("sentinel.conf"), text).expect("the directory is ours");
+        let child = spawn(&directory, &["sentinel.conf", "--sentinel"]);
+        let server = Self {
+            child,
+            port,
+            tls_port: None,
+            directory,
+            settings: Vec::new(),
+        };
+        server.wait_until_it_answers();
+        server
+    }
+
+    /// Kills the server and starts it again on what it last saved.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.kill();
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        self.child = spawn(&self.directory, &settings);
+        self.wait_until_it_answers();
+    }
+
+    /// Kills the server as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        let killed = self.child.kill().and_then(|()| self.child.wait().map(drop));
+        killed.expect("the server is ours");
+    }
+
+    /// Its URL with these parameters.
+    pub(crate) fn url(&self, database: usize, parameters: &str) -> String {
+        format!(
+            "redis://127.0.0.1:{}/{database}?timeout=30000{parameters}",
+            self.port
+        )
+    }
+
+    /// Runs redis-cli, and gives what it printed.
+    pub(crate) fn cli(&self, args: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli")
+            .args(["-p", &port])
+            .args(args)
+            .output()
+            .expect("redis-cli is missing: apt-get install -y redis-tools");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Sends the server a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "the server can be signalled"
+        );
+    }
+
+    fn wait_until_it_answers(&self) {
+        for _ in 0..500 {
+            let answer = self.cli(&["PING"]);
+            if answer == "PONG" || answer.contains("NOAUTH") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("redis-server on port {} does not answer", self.port);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        let removed = std::fs::remove_dir_all(&self.directory);
+        if let (Err(error), _) | (_, Err(error)) = (killed.map(|_| ()), removed) {
+            eprintln!("a test server was not cleaned up: {error}");
+        }
+    }
+}
+
+fn spawn(directory: &PathBuf, settings: &[&str]) -> Child {
+    Command::new("redis-server")
+        .args(settings)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is missing: apt-get install -y redis-server")
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn new_directory() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("cloakroom-redis-{}-{number}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&directory).expect("the temporary directory is writable");
+    directory
+}

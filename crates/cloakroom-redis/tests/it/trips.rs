@@ -1,0 +1,206 @@
+//! Promise 7, on the wire: how many trips each operation takes, in both layouts, with scripts and
+//! without.
+
+use cloakroom_core::policy::{MaxSessions, OnExcess};
+use cloakroom_core::record::{Condition, Rotation};
+use cloakroom_core::store::Lookup;
+use cloakroom_core::{Store, StoredKey};
+use cloakroom_redis::RedisStore;
+
+use crate::kit::{self, Ids};
+use crate::proxy::Proxy;
+use crate::server::Server;
+
+/// Operation; trips: packed, fields, packed without scripts, fields without scripts.
+const TABLE: &[(&str, [usize; 4])] = &[
+    ("create", [1, 1, 2, 2]),
+    ("create of a subject", [1, 1, 2, 2]),
+    ("load", [1, 1, 1, 1]),
+    ("load of nothing", [1, 1, 1, 1]),
+    ("apply after load", [1, 1, 2, 2]),
+    ("apply again", [1, 1, 2, 2]),
+    ("apply by another process", [2, 1, 2, 2]),
+    ("apply that meets another's write", [2, 1, 2, 2]),
+    ("touch of three", [1, 1, 6, 6]),
+    ("rotate after load", [1, 1, 2, 2]),
+    ("login after load", [1, 1, 2, 2]),
+    ("login within a cap", [1, 1, 2, 2]),
+    ("destroy after load", [1, 1, 2, 2]),
+    ("of_subject", [2, 2, 2, 2]),
+    ("revoke", [2, 2, 3, 3]),
+    ("revoke_subject", [2, 2, 3, 3]),
+    ("revoke_all", [1, 1, 1, 1]),
+];
+
+#[test]
+fn every_operation_keeps_its_budget() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        let ways = [
+            "",
+            "&layout=fields",
+            "&scripts=never",
+            "&scripts=never&layout=fields",
+        ];
+        let mut measured = Vec::new();
+        for (number, way) in ways.iter().enumerate() {
+            measured.push(measure(&server, number, way).await);
+        }
+        let mut wrong = String::new();
+        for (row, (name, expected)) in TABLE.iter().enumerate() {
+            let trips: Vec<usize> = measured.iter().map(|column| column[row].1).collect();
+            assert_eq!(measured[0][row].0, *name, "the order of the table");
+            eprintln!("{name:40} {trips:?}");
+            if trips != expected {
+                wrong += &format!("{name}: {trips:?}, it should be {expected:?}\n");
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong}");
+    });
+}
+
+async fn measure(server: &Server, database: usize, way: &str) -> Vec<(&'static str, usize)> {
+    let proxy = Proxy::start(server.port).await;
+    let parameters = format!("?timeout=30000&connections=1{way}");
+    let url = format!("redis://127.0.0.1:{}/{database}{parameters}", proxy.port);
+    let store = RedisStore::open(&url).await.expect("it opens");
+    let other = RedisStore::open(&server.url(database, way)).await;
+    let other = other.expect("it opens");
+    let ids = Ids::new();
+    warm_up(&store, &ids).await;
+    let mut meter = Meter {
+        proxy,
+        all: Vec::new(),
+    };
+    let key = ids.key(None);
+    let foreign = ids.key(None);
+    writes(&mut meter, [&store, &other], &ids, [key, foreign]).await;
+    subjects(&mut meter, &store, &ids, [key, foreign]).await;
+    meter.all
+}
+
+/// Counts the trips of operations.
+struct Meter {
+    proxy: Proxy,
+    all: Vec<(&'static str, usize)>,
+}
+
+impl Meter {
+    async fn count<T>(
+        &mut self,
+        name: &'static str,
+        operation: impl Future<Output = Result<T, cloakroom_core::Error>>,
+    ) -> T {
+        self.proxy.trips();
+        let result = operation.await.expect(name);
+        self.all.push((name, self.proxy.trips()));
+        result
+    }
+}
+
+/// What happens to single sessions.
+async fn writes(
+    meter: &mut Meter,
+    [store, other]: [&RedisStore; 2],
+    ids: &Ids,
+    [key, foreign]: [StoredKey; 2],
+) {
+    let user = kit::subject("alice");
+    let (new, owned) = (ids.new_session(None), ids.key(Some(&user)));
+    let always = Condition::Always;
+    meter.count("create", store.create(&key, &new)).await;
+    let with_subject = ids.new_session(Some(&user));
+    meter
+        .count("create of a subject", store.create(&owned, &with_subject))
+        .await;
+    meter.count("load", store.load(&key)).await;
+    meter
+        .count("load of nothing", store.load(&ids.key(None)))
+        .await;
+    let changes = kit::sets("cart", "coat");
+    meter
+        .count("apply after load", store.apply(&key, &changes, &always))
+        .await;
+    meter
+        .count("apply again", store.apply(&key, &changes, &always))
+        .await;
+    let new = ids.new_session(None);
+    other.create(&foreign, &new).await.expect("created");
+    let applied = store.apply(&foreign, &changes, &always);
+    meter.count("apply by another process", applied).await;
+    other.apply(&key, &changes, &always).await.expect("applied");
+    let applied = store.apply(&key, &changes, &always);
+    meter
+        .count("apply that meets another's write", applied)
+        .await;
+    meter
+        .count("touch of three", store.touch(&[key, owned, foreign]))
+        .await;
+}
+
+/// What moves and ends sessions.
+async fn subjects(
+    meter: &mut Meter,
+    store: &RedisStore,
+    ids: &Ids,
+    [key, foreign]: [StoredKey; 2],
+) {
+    let user = kit::subject("alice");
+    let moved = StoredKey::from_parts(key.tag(), *ids.key(None).hash());
+    let plain = Rotation::default();
+    loaded(store, &key).await;
+    meter
+        .count("rotate after load", store.rotate(&key, &moved, &plain))
+        .await;
+    loaded(store, &moved).await;
+    let (home, login) = (ids.key(Some(&user)), kit::login(&user, None));
+    meter
+        .count("login after load", store.rotate(&moved, &home, &login))
+        .await;
+    loaded(store, &foreign).await;
+    let cap = MaxSessions {
+        limit: 5,
+        on_excess: OnExcess::RevokeOldest,
+    };
+    let (second, login) = (ids.key(Some(&user)), kit::login(&user, Some(cap)));
+    meter
+        .count(
+            "login within a cap",
+            store.rotate(&foreign, &second, &login),
+        )
+        .await;
+    loaded(store, &second).await;
+    meter
+        .count("destroy after load", store.destroy(&second))
+        .await;
+    let listed = meter.count("of_subject", store.of_subject(&user)).await;
+    assert_eq!(listed.len(), 2, "sessions of the subject");
+    meter
+        .count("revoke", store.revoke(&user, &listed[0].handle))
+        .await;
+    let revoked = meter
+        .count("revoke_subject", store.revoke_subject(&user, None))
+        .await;
+    assert_eq!(revoked, 1, "sessions that were left");
+    meter.count("revoke_all", store.revoke_all()).await;
+}
+
+/// Opens connections and sends every script once, which costs its trips once in a server's life.
+async fn warm_up(store: &RedisStore, ids: &Ids) {
+    let key = ids.key(None);
+    store
+        .create(&key, &ids.new_session(None))
+        .await
+        .expect("created");
+    store
+        .apply(&key, &kit::sets("a", "1"), &Default::default())
+        .await
+        .expect("applied");
+    store.touch(&[key]).await.expect("touched");
+    store.destroy(&key).await.expect("destroyed");
+}
+
+async fn loaded(store: &RedisStore, key: &StoredKey) {
+    let found = store.load(key).await.expect("it answers");
+    assert!(matches!(found, Lookup::Found(_)), "the session is there");
+}
