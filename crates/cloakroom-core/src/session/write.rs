@@ -90,7 +90,7 @@ impl Session {
                 }
                 (changes, Ok(()))
             }
-            Ok(Some(_)) if changes.is_empty() => (changes, Ok(())),
+            Ok(Some(Absence::Ended)) if changes.is_empty() => (changes, Ok(())),
             // Another request has just rotated: the old key leads to where the session is now.
             Ok(Some(Absence::Ended)) => self.write(key, changes).await,
             Ok(Some(absence)) => self.write_after(absence, was_alive, changes).await,
@@ -110,7 +110,9 @@ impl Session {
             return self.write_without_session(changes).await;
         }
         self.note_absence(Absence::Ended);
-        self.observe(&Event::LateWriteDropped);
+        if !changes.is_empty() {
+            self.observe(&Event::LateWriteDropped);
+        }
         (changes, Ok(()))
     }
 

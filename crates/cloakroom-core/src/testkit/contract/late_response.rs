@@ -131,6 +131,14 @@ pub(super) async fn an_unknown_id_is_not_adopted(kit: &Kit) -> Checked {
         outcome.cookie
     );
     let session = kit.sessions().open(Some(&present(&unknown)?));
+    session.rotate()?;
+    let outcome = session.finish().await;
+    ensure!(
+        matches!(outcome.cookie, Cookie::Clear),
+        "after a rotation it is {:?}",
+        outcome.cookie
+    );
+    let session = kit.sessions().open(Some(&present(&unknown)?));
     session.set("cart", &1)?;
     let new = set_id(session.finish().await)?;
     ensure!(!present(&unknown)?.is(&new), "an unknown id was adopted");
