@@ -118,20 +118,26 @@ pub(crate) fn encode_marker(marker: &Marker) -> Vec<u8> {
 
 /// Reads a marker; `None` if this is none.
 pub(crate) fn decode_marker(bytes: &[u8]) -> Option<Marker> {
-    let (head, target) = bytes.split_at_checked(MARKER_BYTES)?;
+    let (head, rest) = bytes.split_at_checked(MARKER_BYTES)?;
     if head[0] != MARKER {
         return None;
     }
     let until = UnixMillis::new(six_bytes(&head[7..]));
-    let forward = match target.len() {
-        0 => None,
-        TARGET_BYTES => Some((decode_target(target)?, until)),
-        _ => return None,
+    // What follows the target is a session that is leaving.
+    let forward = match rest.get(..TARGET_BYTES) {
+        None if rest.is_empty() => None,
+        target => Some((decode_target(target?)?, until)),
     };
     Some(Marker {
         forgotten_at: UnixMillis::new(six_bytes(&head[1..7])),
         forward,
     })
+}
+
+/// What is kept beneath a marker, while a session leaves for another node.
+pub(crate) fn beneath_marker(bytes: &[u8]) -> Option<&[u8]> {
+    let beneath = bytes.get(MARKER_BYTES + TARGET_BYTES..)?;
+    (is_marker(bytes) && !beneath.is_empty()).then_some(beneath)
 }
 
 /// A key as bytes, inside a marker: tag, then hash.

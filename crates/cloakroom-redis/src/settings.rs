@@ -1,16 +1,23 @@
 //! What a store URL says: which server, how to get in, which layout, how patient. Parsed once, here.
 
+mod shards;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cloakroom_core::{Error, ErrorKind};
 use url::Url;
 
+pub(crate) use shards::{Moving, Shards};
+
 /// A parsed store URL. `Debug` shows no password.
 ///
 /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
 /// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
-/// TLS to all of them; the credentials are the servers'); after `?`, joined by `&`:
+/// TLS to all of them; the credentials are the servers'),
+/// `redis+shards://[user:password@]node|node|..` (or `rediss+shards://`) for independent nodes that
+/// share the sessions; a node is `[name=]host[:port]` or `[name=]host[:port],host[:port]/master`
+/// behind Sentinel. After `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
 /// - `timeout=MS`: the longest that one operation takes (1000)
@@ -19,6 +26,9 @@ use url::Url;
 /// - `scripts=auto|never`: whether scripts are used where the server allows them (auto)
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
 ///   revocations before they are acknowledged (safe where there are replicas)
+/// - `moved-from=node|node|..` and `moving=BEGIN/END`, two moments as RFC 3339 writes them: the nodes
+///   that shared the sessions before, and the time in which sessions move from those to these, each
+///   when it is asked for. Give all processes this URL before it begins
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -36,6 +46,8 @@ pub struct Settings {
     pub(crate) ca: Option<PathBuf>,
     /// Whether replicas confirm what must not be lost; `None`: where there are any.
     pub(crate) safe: Option<bool>,
+    /// The nodes that share the sessions; what is above is then common to them.
+    pub(crate) shards: Option<Box<Shards>>,
 }
 
 /// How a session is kept.
@@ -82,6 +94,12 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::InvalidSetting`] that names the part, its value and the fix.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        if let Some((scheme @ ("redis" | "rediss"), nodes)) = text.split_once("+shards://") {
+            let shards = Shards::parse(scheme, nodes)?;
+            let mut settings = shards.nodes[0].settings.clone();
+            settings.shards = Some(Box::new(shards));
+            return Ok(settings);
+        }
         let (text, more_hosts) = first_host(text);
         let url = Url::parse(&text)
             .map_err(|_| invalid("store", "(not a URL)", "write redis://host:6379/0"))?;
@@ -105,6 +123,7 @@ impl Settings {
             scripts: true,
             ca: None,
             safe: None,
+            shards: None,
         };
         for host in more_hosts {
             let scheme = url.scheme();

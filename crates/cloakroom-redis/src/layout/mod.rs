@@ -6,6 +6,8 @@ pub(crate) mod fields;
 mod fixtures;
 mod packed;
 
+use std::time::Duration;
+
 use cloakroom_core::expiry::{Verdict, decide};
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::store::Absence;
@@ -16,6 +18,10 @@ use crate::failure::Failure;
 use crate::head::Marker;
 use crate::settings::LayoutName;
 use crate::wire::{Command, Reply};
+
+/// How long a session that is leaving for another node waits to arrive there. Shorter than a
+/// tombstone lives: what ended it there must be remembered longer.
+const LEAVING: Duration = Duration::from_secs(60);
 
 /// What is stored under a key, not yet judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +96,28 @@ impl LayoutName {
         match self {
             Self::Packed => packed::end(key, marker),
             Self::Fields => fields::end(key, marker),
+        }
+    }
+
+    /// Puts a marker over a session that leaves for another node and keeps it beneath, for
+    /// transactions. `reply` is how it was read.
+    pub(crate) fn leave(
+        self,
+        key: &str,
+        reply: Reply,
+        marker: &Marker,
+    ) -> Result<Vec<Command>, Failure> {
+        match self {
+            Self::Packed => packed::leave(key, reply, marker),
+            Self::Fields => Ok(fields::leave(key, marker)),
+        }
+    }
+
+    /// What is beneath the marker of a session that is leaving; `None` if it is not.
+    pub(crate) fn beneath(self, reply: Reply) -> Result<Option<Kept>, Failure> {
+        match self {
+            Self::Packed => packed::beneath(reply),
+            Self::Fields => fields::beneath(reply),
         }
     }
 

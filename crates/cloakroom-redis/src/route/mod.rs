@@ -2,6 +2,8 @@
 //! its keys, and the route picks the node that has them. All keys of one step share a tag, unless the
 //! route says that two tags may share a step. What concerns the whole store goes over all nodes.
 
+mod ring;
+mod shards;
 mod single;
 
 use std::sync::Arc;
@@ -12,12 +14,13 @@ use cloakroom_core::id::SlotTag;
 use crate::failure::Failure;
 use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
 
+pub(crate) use ring::Ring;
+pub(crate) use shards::Shards;
 pub(crate) use single::Single;
 
 /// Commands whose keys all have one tag.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    #[expect(dead_code, reason = "one node has all tags")]
     pub(crate) tag: SlotTag,
     pub(crate) commands: Vec<Command>,
 }
@@ -45,6 +48,26 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
 
     /// All nodes that have sessions.
     fn nodes(&self) -> Nodes;
+
+    /// As [`Route::send_each`], to the other node that may have sessions of a tag, as long as they
+    /// move. A batch whose tag has none is answered with nothing.
+    async fn send_each_elsewhere(
+        &self,
+        _: Lane,
+        batches: Vec<Batch>,
+    ) -> Vec<Result<Vec<Reply>, Failure>> {
+        batches.iter().map(|_| Ok(Vec::new())).collect()
+    }
+
+    /// The node that owned a tag before, if sessions are to be looked for there.
+    fn before(&self, _: SlotTag) -> Option<Arc<dyn Wire>> {
+        None
+    }
+
+    /// A session was met that has changed nodes, so the move has begun; says whether that was news.
+    fn begin(&self) -> bool {
+        false
+    }
 }
 
 /// All nodes that have sessions, in an order that stays as long as the sign does.

@@ -6,7 +6,9 @@ use cloakroom_core::record::{SessionInfo, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use crate::epoch;
+use crate::failure::Failure;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, time};
@@ -57,7 +59,11 @@ impl RedisStore {
                 Present::Alive(record) if record.handle == entry.handle => {
                     alive.push((entry, record));
                 }
-                Present::Alive(_) | Present::Forward(_) | Present::Absent(_) => gone.push(entry),
+                Present::Forward(target) => {
+                    unless_left(&entry.key, &target)?;
+                    gone.push(entry);
+                }
+                Present::Alive(_) | Present::Absent(_) => gone.push(entry),
             }
         }
         alive.sort_by_key(|(_, record)| {
@@ -122,6 +128,7 @@ impl RedisStore {
                 .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
                 .await?
                 .unwrap_or_default();
+            unless_any_left(&endings, &found)?;
             if found.contains(&Found::Alive) {
                 return Ok(true);
             }
@@ -161,6 +168,7 @@ impl RedisStore {
             let Some(found) = found.await? else {
                 continue;
             };
+            unless_any_left(&endings, &found)?;
             ended += found.iter().filter(|found| **found == Found::Alive).count();
             if !rest {
                 return Ok(ended);
@@ -175,4 +183,13 @@ const fn ending(entry: &Entry) -> Ending {
         key: entry.key,
         entry: Some(*entry),
     }
+}
+
+fn unless_any_left(endings: &[Ending], found: &[Found]) -> Result<(), Failure> {
+    for (ending, found) in endings.iter().zip(found) {
+        if let Found::Moved(target) = found {
+            unless_left(&ending.key, target)?;
+        }
+    }
+    Ok(())
 }

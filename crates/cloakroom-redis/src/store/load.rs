@@ -8,6 +8,7 @@ use cloakroom_core::store::{Absence, Loaded, Lookup};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
@@ -62,6 +63,9 @@ impl RedisStore {
         };
         if matches!(present, Present::Absent(_) | Present::Forward(_)) {
             self.shared.recent.forget(key);
+        }
+        if let Present::Forward(target) = &present {
+            unless_left(key, target)?;
         }
         Ok((present, now))
     }

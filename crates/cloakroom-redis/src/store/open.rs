@@ -8,7 +8,7 @@ use super::RedisStore;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
-use crate::route::{Batch, Route, Single};
+use crate::route::{Batch, Route, Shards, Single};
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
 use crate::turns::Turns;
@@ -30,8 +30,7 @@ impl RedisStore {
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let shared = Arc::new(Shared::new(settings));
-        let redis = RedisWire::new(settings, Arc::clone(&shared))?;
-        let route: Arc<dyn Route> = Arc::new(Single(Arc::new(redis)));
+        let route = route(settings, &shared)?;
         let probing = probe(&*route, settings);
         let Abilities { scripts, safe } =
             match tokio::time::timeout(settings.timeout, probing).await {
@@ -59,6 +58,21 @@ impl RedisStore {
             deadline: settings.timeout,
         })
     }
+}
+
+fn route(settings: &Settings, shared: &Arc<Shared>) -> Result<Arc<dyn Route>, Error> {
+    let wire = |settings| -> Result<Arc<dyn Wire>, Error> {
+        Ok(Arc::new(RedisWire::new(settings, Arc::clone(shared))?))
+    };
+    Ok(match &settings.shards {
+        None => Arc::new(Single(wire(settings)?)),
+        Some(shards) => {
+            let nodes = shards.nodes.iter().map(|node| wire(&node.settings));
+            let nodes = nodes.collect::<Result<_, _>>()?;
+            let (ring, moving) = (shards.ring.clone(), shards.moving.clone());
+            Arc::new(Shards::new(nodes, ring, moving))
+        }
+    })
 }
 
 /// What the servers can do for us.

@@ -13,6 +13,7 @@ use cloakroom_core::store::{Absence, Applied, Rotated};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, Old, Place, Placed, Tried, at_time};
@@ -92,6 +93,7 @@ impl RedisStore {
                 }
                 Tried::Stale(Present::Forward(target)) => {
                     self.shared.recent.forget(&at);
+                    unless_left(&at, &target)?;
                     at = target;
                     hint = self.shared.recent.get(&at);
                 }
@@ -137,7 +139,10 @@ impl RedisStore {
                 Ok((Placed::Stale(present), _)) => {
                     self.shared.recent.forget(&at);
                     match present {
-                        Present::Forward(target) => at = target,
+                        Present::Forward(target) => {
+                            unless_left(&at, &target)?;
+                            at = target;
+                        }
                         Present::Absent(absence) => {
                             return Ok(Rotated::Absent(ended_if(at != *old, absence)));
                         }
@@ -259,7 +264,10 @@ impl RedisStore {
                 .end(at.tag(), index.as_deref(), &[ending], None)
                 .await?;
             match found.as_deref() {
-                Some([Found::Moved(target)]) => at = *target,
+                Some([Found::Moved(target)]) => {
+                    unless_left(&at, target)?;
+                    at = *target;
+                }
                 Some([Found::Alive]) => return Ok(true),
                 _ => return Ok(false),
             }

@@ -125,7 +125,7 @@ fn check(server: &Server, url: impl Fn(&Server, usize) -> String) {
     check_urls((0..CASES.len()).map(|number| url(server, number)).collect());
 }
 
-fn check_urls(urls: Vec<String>) {
+pub(crate) fn check_urls(urls: Vec<String>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()

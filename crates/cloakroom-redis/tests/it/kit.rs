@@ -67,6 +67,15 @@ pub(crate) fn login(subject: &Subject, max_sessions: Option<MaxSessions>) -> Rot
     }
 }
 
+/// A plain rotation, without a grace.
+pub(crate) fn rotation() -> Rotation {
+    Rotation {
+        changes: Changes::new(),
+        login: None,
+        grace: Duration::ZERO,
+    }
+}
+
 /// Runs a test on a runtime.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()

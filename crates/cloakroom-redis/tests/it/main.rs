@@ -16,5 +16,6 @@ mod kit;
 mod outages;
 mod proxy;
 mod server;
+mod shards;
 mod trips;
 mod upkeep;
