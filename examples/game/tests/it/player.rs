@@ -107,12 +107,15 @@ impl Socket {
 
     pub(crate) async fn click_at(&mut self, cell: u64) {
         self.send(Message::text(cell.to_string())).await;
-        loop {
-            let news = self.hear().await.expect("the socket was closed");
-            if news["you"].is_object() {
-                return;
+        let answer = async {
+            loop {
+                let news = self.hear().await.expect("the socket was closed");
+                if news["you"].is_object() {
+                    return;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, answer).await.expect("an answer");
     }
 
     /// Clicks until there is one coin more.
@@ -156,23 +159,29 @@ impl Socket {
 
     /// Waits until something holds.
     pub(crate) async fn until(&mut self, holds: impl Fn(&Self) -> bool) {
-        while !holds(self) {
-            assert!(self.hear().await.is_some(), "the socket was closed");
-        }
+        let wait = async {
+            while !holds(self) {
+                assert!(self.hear().await.is_some(), "the socket was closed");
+            }
+        };
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "it never was: {} {}", self.you, self.game);
     }
 
     /// Waits for the end: the code of the close frame, or `None` if there was none.
     pub(crate) async fn end(&mut self) -> Option<u16> {
-        loop {
-            match timeout(PATIENCE, self.socket.next())
-                .await
-                .expect("the socket is still open")
-            {
-                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
+        let end = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, end)
+            .await
+            .expect("the socket is still open")
     }
 
     /// Pings without a pause until the end, as no player does.
