@@ -77,7 +77,7 @@ impl Sessions {
     pub fn open(&self, id: Option<&PresentedId>) -> Session {
         Session(Arc::new(Shared {
             config: self.clone(),
-            state: State::new(id.map(PresentedId::duplicate)).into(),
+            state: State::new(id.map(PresentedId::duplicate), self.0.store.key_form()).into(),
             gate: async_lock::Mutex::new(()),
         }))
     }
