@@ -1,8 +1,10 @@
 //! What a store URL says: which server, how to get in, which layout, how patient. Parsed once, here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::observe::{Observer, Unobserved};
 use cloakroom_core::{Error, ErrorKind};
 use url::Url;
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub(crate) ca: Option<PathBuf>,
     /// Whether replicas confirm what must not be lost; `None`: where there are any.
     pub(crate) safe: Option<bool>,
+    /// Who is told of concerns.
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 /// How a session is kept.
@@ -105,6 +109,7 @@ impl Settings {
             scripts: true,
             ca: None,
             safe: None,
+            observer: Arc::new(Unobserved),
         };
         for host in more_hosts {
             let scheme = url.scheme();
@@ -116,6 +121,14 @@ impl Settings {
             settings.set(&name, &value)?;
         }
         Ok(settings)
+    }
+
+    /// With somebody who is told what is to be worried about in the servers
+    /// ([`Event::StoreConcern`](cloakroom_core::Event::StoreConcern)), once for each. It is logged in
+    /// any case.
+    #[must_use]
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {

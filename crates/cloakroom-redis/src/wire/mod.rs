@@ -1,6 +1,7 @@
 //! The seam to the wire client: three verbs, so that the client can be changed, and so that what it
 //! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers).
 
+mod concerns;
 mod exclusive;
 mod lane;
 mod open;
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 
 use crate::failure::Failure;
 
+pub(crate) use concerns::Concerns;
 pub(crate) use exclusive::RedisExclusive;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};

@@ -15,7 +15,7 @@ use redis::{
 };
 
 use super::sentinel::Sentinels;
-use super::{Command, Reply, array, bytes, command};
+use super::{Command, Concerns, Reply, array, bytes, command};
 use crate::failure::{Class, Failure};
 use crate::recent::Recent;
 use crate::revoked::Revoked;
@@ -33,6 +33,7 @@ pub(super) struct Opener {
     pub(super) sentinels: Option<Sentinels>,
     revoked: Arc<Revoked>,
     recent: Arc<Recent>,
+    concerns: Concerns,
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
     replaying: tokio::sync::Mutex<()>,
@@ -64,6 +65,7 @@ impl Opener {
             sentinels,
             revoked,
             recent,
+            concerns: Concerns::new(Arc::clone(&settings.observer)),
             met: Mutex::new(None),
             replaying: tokio::sync::Mutex::default(),
         };
@@ -109,12 +111,16 @@ impl Opener {
         let client = self.client(address).map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
-        self.meet(&mut connection).await?;
+        self.meet(&mut connection, &address.to_string()).await?;
         Ok(connection)
     }
 
     /// Finds out who answers, and tells a server that was not met before what was revoked.
-    async fn meet(&self, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    async fn meet(
+        &self,
+        connection: &mut MultiplexedConnection,
+        address: &str,
+    ) -> Result<(), Failure> {
         if self.sentinels.is_some() {
             let role = ask(connection, command::<&str>("ROLE", [])).await?;
             let role = array(role)?.into_iter().next().unwrap_or_default();
@@ -131,7 +137,7 @@ impl Opener {
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
         };
-        let _one_replays = self.replaying.lock().await;
+        let one_replays = self.replaying.lock().await;
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
@@ -145,7 +151,11 @@ impl Opener {
             }
         }
         self.recent.clear();
-        *self.met.lock() = run;
+        self.met.lock().clone_from(&run);
+        drop(one_replays);
+        self.concerns
+            .look(connection, run.as_deref(), address)
+            .await;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod concerns;
 mod constellation;
 mod contract;
 mod failover;
@@ -16,4 +17,5 @@ mod outages;
 mod proxy;
 mod server;
 mod trips;
+mod troubles;
 mod upkeep;
