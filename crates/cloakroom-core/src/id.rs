@@ -26,7 +26,7 @@ const TAG_DOMAIN: &[u8; 20] = b"cloakroom/subject/1:";
 ///
 /// All sessions of one subject have the same tag, so that they and their index share a shard or a
 /// cluster slot and can be changed in one atomic step. It is not counted in the 256 random bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlotTag(u16);
 
 impl SlotTag {
@@ -98,10 +98,11 @@ pub struct PresentedId {
 pub struct StoredKey {
     tag: SlotTag,
     hash: [u8; 32],
+    form: KeyForm,
 }
 
 /// What a store wants to know of an id ([`Store::key_form`](crate::Store::key_form)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyForm {
     /// Its SHA-256: whoever reads the store can log in as nobody.
     #[default]
@@ -202,7 +203,8 @@ impl PresentedId {
 impl StoredKey {
     fn of(tag: SlotTag, secret: &[u8; SECRET_BYTES], form: KeyForm) -> Self {
         if form == KeyForm::Plain {
-            return Self { tag, hash: *secret };
+            let hash = *secret;
+            return Self { tag, hash, form };
         }
         let hash = Sha256::new()
             .chain_update(KEY_DOMAIN)
@@ -210,13 +212,27 @@ impl StoredKey {
             .chain_update(secret)
             .finalize();
         let hash = hash.into();
-        Self { tag, hash }
+        Self { tag, hash, form }
     }
 
     /// The key with these parts, as a store reads it back.
     #[must_use]
     pub const fn from_parts(tag: SlotTag, hash: [u8; 32]) -> Self {
-        Self { tag, hash }
+        let form = KeyForm::Hashed;
+        Self { tag, hash, form }
+    }
+
+    /// The plain key with these parts, as a store that keeps ids reads it back.
+    #[must_use]
+    pub const fn from_plain_parts(tag: SlotTag, secret: [u8; 32]) -> Self {
+        let (hash, form) = (secret, KeyForm::Plain);
+        Self { tag, hash, form }
+    }
+
+    /// What of the id is in it.
+    #[must_use]
+    pub const fn form(&self) -> KeyForm {
+        self.form
     }
 
     /// Where the session lives.

@@ -15,6 +15,9 @@ use url::Url;
 /// TLS to all of them; the credentials are the servers'); after `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
+/// - `ids=hashed|plain`: `plain` shares sessions with programs that know them as `session:<id>`
+///   (docs/operate/sharing.md). Whoever can read the server can then log in as anybody. It is a layout
+///   of its own, of fields in text; it needs scripts and one server or Sentinel
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
 /// - `protocol=resp2|resp3` (resp2, which costs the client less)
@@ -47,6 +50,8 @@ pub struct Settings {
 pub(crate) enum LayoutName {
     Packed,
     Fields,
+    /// As `Fields`, in text, under ids that are not hashed.
+    Plain,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +125,29 @@ impl Settings {
         for (name, value) in url.query_pairs() {
             settings.set(&name, &value)?;
         }
+        settings.set_plain(&url)?;
         Ok(settings)
+    }
+
+    /// Plain ids are a layout of their own, with which not everything goes.
+    fn set_plain(&mut self, url: &Url) -> Result<(), Error> {
+        let has = |wanted: [&str; 2]| {
+            let mut pairs = url.query_pairs();
+            pairs.any(|(name, value)| [&*name, &*value] == wanted)
+        };
+        if !has(["ids", "plain"]) {
+            return Ok(());
+        }
+        if has(["layout", "packed"]) {
+            let fix = "with ids=plain leave it out: other programs read fields";
+            return Err(invalid("store layout", "packed", fix));
+        }
+        if !self.scripts {
+            let fix = "with ids=plain leave it out: what others write is seen by a script";
+            return Err(invalid("store scripts", "never", fix));
+        }
+        self.layout = LayoutName::Plain;
+        Ok(())
     }
 
     /// With somebody who is told what is to be worried about in the servers
@@ -139,6 +166,8 @@ impl Settings {
         match (name, value) {
             ("layout", "packed") => self.layout = LayoutName::Packed,
             ("layout", "fields") => self.layout = LayoutName::Fields,
+            ("ids", "hashed" | "plain") => {}
+            ("ids", _) => return Err(invalid("store ids", value, "write hashed or plain")),
             ("layout", _) => return Err(invalid("store layout", value, "write packed or fields")),
             ("protocol", "resp2" | "resp3") => self.resp3 = value == "resp3",
             ("protocol", _) => {
@@ -167,8 +196,7 @@ impl Settings {
                     .into();
             }
             _ => {
-                let fix =
-                    "use layout, timeout, connections, protocol, scripts, durability, ca or db";
+                let fix = "use layout, ids, timeout, connections, protocol, scripts, durability, ca or db";
                 return Err(invalid("store parameter", name, fix));
             }
         }

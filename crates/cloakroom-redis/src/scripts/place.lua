@@ -25,7 +25,7 @@ if expected ~= '' then
     return {'stale', now, epoch, read_all(KEYS[4])}
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'taken', now} end
+if taken(KEYS[1]) then return {'taken', now} end
 
 local ending, dropping = {}, {}
 if limit > 0 then

@@ -13,7 +13,6 @@ use super::{Ending, Found, Place, Placed, Steps, Tried};
 use crate::failure::{Class, Failure};
 use crate::head;
 use crate::keys::{self, EPOCH, Entry};
-use crate::layout::fields::encode_value;
 use crate::layout::{Kept, Present};
 use crate::scripts::{Script, Scripts};
 use crate::settings::LayoutName;
@@ -175,13 +174,14 @@ impl Scripted {
         condition: &Condition,
     ) -> Result<Option<Tried>, Error> {
         let mut call = Call::new([keys::session(key), EPOCH.to_owned()]);
-        call.condition(condition);
+        call.condition(self.layout, condition);
         call.arg(limits::FIELDS.to_string());
         call.arg(limits::RECORD_BYTES.to_string());
         for (name, change) in changes.iter() {
             check_size(change)?;
+            self.layout.check(name.as_str())?;
             let (word, value) = match change {
-                Change::Set(value) => ("set", encode_value(value.as_ref())),
+                Change::Set(value) => ("set", self.layout.encode_value(value.as_ref())),
                 Change::Remove => ("remove", Vec::new()),
                 Change::Increment(by) => ("increment", by.to_string().into_bytes()),
             };
@@ -220,6 +220,9 @@ impl Scripted {
 #[async_trait]
 impl Steps for Scripted {
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error> {
+        for (name, _) in &place.record.fields {
+            self.layout.check(name)?;
+        }
         let key = keys::session(place.key);
         let index = place.record.subject.as_ref().map(keys::index);
         let old = place.old.as_ref();
@@ -271,10 +274,12 @@ impl Steps for Scripted {
     ) -> Result<Tried, Error> {
         match self.layout {
             LayoutName::Packed => self.apply_packed(key, hint, changes, condition).await,
-            LayoutName::Fields => match self.apply_fields(key, changes, condition).await? {
-                Some(tried) => Ok(tried),
-                None => self.apply_sums(key, hint, changes, condition).await,
-            },
+            LayoutName::Fields | LayoutName::Plain => {
+                match self.apply_fields(key, changes, condition).await? {
+                    Some(tried) => Ok(tried),
+                    None => self.apply_sums(key, hint, changes, condition).await,
+                }
+            }
         }
     }
 
@@ -339,7 +344,7 @@ impl Call {
         self.args.push(arg.as_ref().to_vec());
     }
 
-    fn condition(&mut self, condition: &Condition) {
+    fn condition(&mut self, layout: LayoutName, condition: &Condition) {
         let (word, name, value) = match condition {
             Condition::Always => ("always", Vec::new(), Vec::new()),
             Condition::Version(version) => {
@@ -349,7 +354,7 @@ impl Call {
                 let name = name.as_str().as_bytes().to_vec();
                 match expected {
                     None => ("missing", name, Vec::new()),
-                    Some(value) => ("equal", name, encode_value(value.as_ref())),
+                    Some(value) => ("equal", name, layout.encode_value(value.as_ref())),
                 }
             }
         };

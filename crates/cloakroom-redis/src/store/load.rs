@@ -53,7 +53,13 @@ impl RedisStore {
     /// once more: reading twice does no harm.
     pub(super) async fn read(&self, key: &StoredKey) -> Result<(Present, UnixMillis), Error> {
         let read = self.read_once(key).await;
-        let retry = matches!(&read, Err(failure) if failure.class() == Class::Unreachable);
+        if let (Err(failure), Some(script)) = (&read, self.layout.introduce())
+            && failure.class() == Class::NoScript
+        {
+            self.wire.send(Lane::Main, vec![script]).await?;
+        }
+        let again = [Class::Unreachable, Class::NoScript];
+        let retry = matches!(&read, Err(failure) if again.contains(&failure.class()));
         let (present, now) = if retry {
             self.read_once(key).await?
         } else {
@@ -74,7 +80,10 @@ impl RedisStore {
         ];
         let [raw, left, epoch] = wire::exactly(self.wire.send(Lane::Main, commands).await?)?;
         let epoch = wire::bytes(epoch)?.and_then(|epoch| epoch.try_into().ok());
-        let kept = self.layout.decode(raw)?;
+        let (kept, told) = self.layout.decode_timed(raw)?;
+        if let Some(now) = told {
+            return Ok((kept.judge(epoch, now), now));
+        }
         let deadline = match &kept {
             Kept::Nothing => UnixMillis::default(),
             Kept::Record(record, _) => record.times.deadline(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cloakroom_core::Error;
+use cloakroom_core::observe::Concern;
 
 use super::RedisStore;
 use crate::failure::{Class, Failure};
@@ -12,7 +13,7 @@ use crate::revoked::Revoked;
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
 use crate::turns::Turns;
-use crate::wire::{self, Lane, RedisWire, Wire};
+use crate::wire::{self, Concerns, Lane, RedisWire, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -50,6 +51,16 @@ impl RedisStore {
                 }
             };
         redis.set_safe(safe);
+        if let Some(script) = settings.layout.introduce() {
+            let address = settings.addresses[0].to_string();
+            if !scripts {
+                let words =
+                    "ids=plain needs scripts (EVAL and EVALSHA), and the server allows none";
+                return Err(Failure::new(Class::Permission, words).at(&address).into());
+            }
+            wire.send(Lane::Main, vec![script]).await?;
+            Concerns::new(Arc::clone(&settings.observer)).tell(Concern::PlainIds, &address);
+        }
         let steps: Box<dyn Steps> = if scripts {
             Box::new(Scripted::new(Arc::clone(&wire), settings.layout))
         } else {

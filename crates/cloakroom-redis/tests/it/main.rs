@@ -14,6 +14,7 @@ mod fake;
 mod foreign;
 mod kit;
 mod outages;
+mod plain;
 mod proxy;
 mod server;
 mod trips;
