@@ -16,4 +16,6 @@ mod logs;
 mod probe;
 mod script;
 mod touches;
+#[cfg(feature = "tower-sessions-0_15")]
+mod tower_sessions;
 mod world;
