@@ -6,6 +6,7 @@ use cloakroom_core::id::{Handle, SlotTag, StoredKey};
 use cloakroom_core::record::{Label, Subject};
 use cloakroom_core::{Lifetimes, Record, UnixMillis};
 
+use crate::epoch::Epoch;
 use crate::keys;
 
 /// Bytes of a head.
@@ -16,9 +17,6 @@ const RECORD: u8 = 1;
 const MARKER: u8 = 2;
 const MARKER_BYTES: usize = 13;
 const TAG_BYTES: usize = 2;
-
-/// Which mass revocation a record is younger than: 8 bytes that are only compared.
-pub(crate) type Epoch = [u8; 8];
 
 /// Handle and version, which a compare-and-set compares.
 pub(crate) type Identity = [u8; 18];

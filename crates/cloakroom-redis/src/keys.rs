@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 const SESSION: &str = "session:";
 const SUBJECT: &str = "subject:";
-/// The key of the epoch: what `revoke_all` changes.
-pub(crate) const EPOCH: &str = "session-epoch";
+const EPOCH: &str = "session-epoch:";
+const CLOSING: &str = "session-closing:";
 const ENDED: &str = "session-ended:";
 /// What all keys of sessions look like, for SCAN. With plain ids there is no brace.
 pub(crate) const SESSIONS: &str = "session:*";
@@ -31,8 +31,9 @@ pub(crate) fn ended(session: &str) -> String {
 }
 
 /// The Redis key of the epoch of a session with this Redis key.
-pub(crate) fn epoch_of(_session: &str) -> String {
-    EPOCH.to_owned()
+pub(crate) fn epoch_of(session: &str) -> String {
+    let key = parse_session(session.as_bytes());
+    epoch(key.map(|key| key.tag()).unwrap_or_default())
 }
 
 /// The Redis key of a session that nobody has: its id is all zeros.
@@ -47,6 +48,25 @@ pub(crate) fn index(subject: &Subject) -> String {
         .chain_update(subject.as_str())
         .finalize();
     name(SUBJECT, SlotTag::of_subject(subject), &hash)
+}
+
+/// The Redis key of a tag's epoch: what `revoke_all` changes.
+pub(crate) fn epoch(tag: SlotTag) -> String {
+    let mut name = String::with_capacity(EPOCH.len() + 5);
+    push_tag(&mut name, EPOCH, tag);
+    name
+}
+
+/// The Redis key that is there while a tag is closing.
+pub(crate) fn closing(tag: SlotTag) -> String {
+    let mut name = String::with_capacity(CLOSING.len() + 5);
+    push_tag(&mut name, CLOSING, tag);
+    name
+}
+
+/// All tags.
+pub(crate) fn tags() -> impl Iterator<Item = SlotTag> {
+    (0..SlotTag::COUNT).filter_map(|number| SlotTag::new(u16::try_from(number).ok()?))
 }
 
 /// Reads the Redis key of a session back.
@@ -117,15 +137,20 @@ fn plain_name(key: &StoredKey) -> String {
     name
 }
 
-fn name(prefix: &str, tag: SlotTag, hash: &[u8]) -> String {
-    let mut name = String::with_capacity(prefix.len() + 6 + 43);
+fn push_tag(name: &mut String, prefix: &str, tag: SlotTag) {
     name.push_str(prefix);
     name.push('{');
     for shift in [8, 4, 0] {
         let digit = u32::from(tag.number() >> shift & 15);
         name.push(char::from_digit(digit, 16).unwrap_or('0'));
     }
-    name.push_str("}:");
+    name.push('}');
+}
+
+fn name(prefix: &str, tag: SlotTag, hash: &[u8]) -> String {
+    let mut name = String::with_capacity(prefix.len() + 6 + 43);
+    push_tag(&mut name, prefix, tag);
+    name.push(':');
     URL_SAFE_NO_PAD.encode_string(hash, &mut name);
     name
 }

@@ -14,8 +14,9 @@ use cloakroom_core::record::ValueRef;
 use cloakroom_core::store::Absence;
 use cloakroom_core::{Error, Record, UnixMillis};
 
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{Epoch, Marker};
+use crate::head::Marker;
 use crate::settings::LayoutName;
 use crate::wire::{Command, Reply};
 

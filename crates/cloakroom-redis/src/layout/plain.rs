@@ -8,8 +8,9 @@ use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis, limits};
 
 use super::{Kept, text};
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::head::{self, HEAD_BYTES, Marker};
 use crate::keys;
 use crate::scripts::READ_PLAIN;
 use crate::wire::{self, Command, Reply};

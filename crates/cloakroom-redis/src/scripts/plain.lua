@@ -9,15 +9,20 @@ local SLACK = 1000
 local LONGEST = 34560000000
 
 -- A session may be adopted here at any time, so there always is an epoch to adopt it into.
-local current_epoch
-
 local function epoch_of(key)
-  current_epoch = redis.call('GET', key)
-  if not current_epoch then
-    current_epoch = struct.pack('>I8', time[1] * 1000000 + time[2])
-    redis.call('SET', key, current_epoch)
+  local epoch = redis.call('GET', key)
+  if not epoch then
+    epoch = struct.pack('>I8', time[1] * 1000000 + time[2])
+    redis.call('SET', key, epoch)
   end
-  return current_epoch
+  return epoch
+end
+
+-- The epoch of a session by its key: the first two characters of the id are its tag in base64url.
+local function own_epoch(key)
+  local digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  local function digit(at) return string.find(digits, string.sub(key, at, at), 1, true) - 1 end
+  return epoch_of(string.format('session-epoch:{%03x}', digit(9) * 64 + digit(10)))
 end
 
 local function foreign(what)
@@ -66,7 +71,7 @@ local function adopt(key)
   local moment = struct.pack('>I8', time[1] * 1000000 + time[2])
   local handle = unhex(string.sub(redis.sha1hex(key .. moment), 1, 24))
   local numbers = struct.pack('>I6I6I6I6I6I6', 1, now, 0, now, 0, LONGEST)
-  return '\1' .. current_epoch .. handle .. numbers
+  return '\1' .. own_epoch(key) .. handle .. numbers
 end
 
 -- Sets when the key ends. Where activity changes nothing, somebody's shorter EXPIRE stays.

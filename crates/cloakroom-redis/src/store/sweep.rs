@@ -20,7 +20,7 @@ impl RedisStore {
         if self.layout != LayoutName::Plain {
             return Ok(());
         }
-        let sweeping = tokio::spawn(sweep(Arc::clone(&self.wire)));
+        let sweeping = tokio::spawn(sweep(self.route.nodes().wires));
         match sweeping.await {
             Ok(swept) => Ok(swept?),
             Err(_) => Err(ErrorKind::StoreUnavailable.into()),
@@ -28,7 +28,14 @@ impl RedisStore {
     }
 }
 
-async fn sweep(wire: Arc<dyn Wire>) -> Result<(), Failure> {
+async fn sweep(nodes: Vec<Arc<dyn Wire>>) -> Result<(), Failure> {
+    for node in nodes {
+        sweep_node(&*node).await?;
+    }
+    Ok(())
+}
+
+async fn sweep_node(wire: &dyn Wire) -> Result<(), Failure> {
     let mut at = 0;
     loop {
         let mut scan = wire::command("SCAN", [at]);

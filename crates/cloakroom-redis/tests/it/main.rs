@@ -8,6 +8,7 @@
 mod concerns;
 mod constellation;
 mod contract;
+mod everything;
 mod failover;
 mod failures;
 mod fake;

@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use cloakroom::Store;
-use cloakroom::core::testkit::ManualClock;
 use cloakroom::core::store::Cursor;
+use cloakroom::core::testkit::ManualClock;
 use cloakroom::tower_sessions::TowerSessionsStore;
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 use cloakroom_redis::RedisStore;
@@ -140,7 +140,10 @@ impl Site {
     }
 
     async fn send(&self, path: &str, cookie: &str) -> Response<Body> {
-        let request = Request::get(path).header("cookie", format!("id={cookie}"));
+        let mut request = Request::get(path);
+        if !cookie.is_empty() {
+            request = request.header("cookie", format!("id={cookie}"));
+        }
         let request = request.body(Body::empty()).unwrap();
         self.app.clone().oneshot(request).await.unwrap()
     }
