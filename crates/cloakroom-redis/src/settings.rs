@@ -138,6 +138,10 @@ impl Settings {
         if !has(["ids", "plain"]) {
             return Ok(());
         }
+        if url.scheme().contains("+cluster") || url.scheme().contains("+shards") {
+            let fix = "leave it out: a key without a slot tag shares no slot with its index";
+            return Err(invalid("store ids", "plain", fix));
+        }
         if has(["layout", "packed"]) {
             let fix = "with ids=plain leave it out: other programs read fields";
             return Err(invalid("store layout", "packed", fix));

@@ -124,6 +124,12 @@ fn a_server_that_does_not_say_is_used_all_the_same() {
             let ids = Ids::new();
             let created = store.create(&ids.key(None), &ids.new_session(None)).await;
             created.expect("it is used all the same");
+            // Connections that do not tell which server they lead to are no new servers.
+            for _ in 0..4 {
+                server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+                store.load(&ids.key(None)).await.expect("it answers");
+            }
+            assert_eq!(told.concerns(), concerns, "{rights:?}, once");
         }
     });
 }

@@ -5,6 +5,7 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod adopted;
 mod concerns;
 mod constellation;
 mod contract;

@@ -20,19 +20,19 @@ use crate::kit::{self, Ids};
 use crate::server::Server;
 
 /// A server, a store on it with plain ids, and the other program.
-struct Shop {
-    server: Server,
-    store: Arc<RedisStore>,
+pub(crate) struct Shop {
+    pub(crate) server: Server,
+    pub(crate) store: Arc<RedisStore>,
 }
 
 /// An id, and what both sides call it.
-struct Known {
-    key: StoredKey,
-    name: String,
+pub(crate) struct Known {
+    pub(crate) key: StoredKey,
+    pub(crate) name: String,
 }
 
 impl Shop {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let server = Server::start(&[]);
         let store = RedisStore::open(&server.url(0, "&ids=plain")).await;
         let store = Arc::new(store.expect("it opens"));
@@ -40,17 +40,17 @@ impl Shop {
     }
 
     /// The other program does something.
-    fn cli(&self, command: &str) -> String {
+    pub(crate) fn cli(&self, command: &str) -> String {
         let words: Vec<&str> = command.split(' ').collect();
         self.server.cli(&words)
     }
 
-    fn ttl(&self, name: &str) -> i64 {
+    pub(crate) fn ttl(&self, name: &str) -> i64 {
         self.cli(&format!("TTL {name}")).parse().expect("a number")
     }
 
     /// A session that was begun here.
-    async fn begin(&self, lifetimes: Lifetimes) -> Known {
+    pub(crate) async fn begin(&self, lifetimes: Lifetimes) -> Known {
         let known = known();
         let mut new = Ids::new().new_session(None);
         new.lifetimes = lifetimes;
@@ -59,34 +59,34 @@ impl Shop {
         known
     }
 
-    async fn found(&self, key: &StoredKey) -> Loaded {
+    pub(crate) async fn found(&self, key: &StoredKey) -> Loaded {
         match self.store.load(key).await.expect("it answers") {
             Lookup::Found(loaded) => loaded,
             Lookup::Absent(absence) => panic!("the session is {absence:?}"),
         }
     }
 
-    async fn absence(&self, key: &StoredKey) -> Absence {
+    pub(crate) async fn absence(&self, key: &StoredKey) -> Absence {
         match self.store.load(key).await.expect("it answers") {
             Lookup::Absent(absence) => absence,
             Lookup::Found(_) => panic!("there is a session"),
         }
     }
 
-    async fn text(&self, key: &StoredKey, field: &str) -> Option<String> {
+    pub(crate) async fn text(&self, key: &StoredKey, field: &str) -> Option<String> {
         let loaded = self.found(key).await;
         let value = loaded.record.fields.get(field)?;
         Some(String::from_utf8_lossy(value.bytes).into_owned())
     }
 
-    async fn set(&self, key: &StoredKey, field: &str, text: &str) -> Applied {
+    pub(crate) async fn set(&self, key: &StoredKey, field: &str, text: &str) -> Applied {
         let changes = kit::sets(field, text);
         let applied = self.store.apply(key, &changes, &Condition::Always).await;
         applied.expect("it answers")
     }
 }
 
-fn known() -> Known {
+pub(crate) fn known() -> Known {
     let tag = SlotTag::random(&OsEntropy).expect("there is entropy");
     let id = SessionId::generate(tag, &OsEntropy).expect("there is entropy");
     Known {
@@ -95,7 +95,7 @@ fn known() -> Known {
     }
 }
 
-fn long() -> Lifetimes {
+pub(crate) fn long() -> Lifetimes {
     kit::lifetimes(1800, 28_800)
 }
 
@@ -306,119 +306,6 @@ fn an_expire_by_hand_shortens_and_never_lengthens() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(shop.absence(&key).await, Absence::Unknown);
-    });
-}
-
-/// A hash that another program began is a session, and lives as that program says.
-#[test]
-fn a_session_begun_by_hand_is_adopted() {
-    kit::run(async {
-        let shop = Shop::open().await;
-        let Known { key, name } = known();
-        shop.cli(&format!("HSET {name} user carol visits 3"));
-        shop.cli(&format!("EXPIRE {name} 600"));
-        let first = shop.found(&key).await.record;
-        assert_eq!(first.fields.len(), 2);
-        assert_eq!(first.subject, None, "nobody signed in here");
-        let again = shop.found(&key).await.record;
-        assert_eq!((again.handle, again.version), (first.handle, first.version));
-        shop.set(&key, "ours", "1").await;
-        assert!(
-            (590..=600).contains(&shop.ttl(&name)),
-            "our activity does not prolong it"
-        );
-        shop.cli(&format!("EXPIRE {name} 6000"));
-        shop.set(&key, "ours", "2").await;
-        assert!((5990..=6000).contains(&shop.ttl(&name)), "theirs does");
-
-        let user = kit::subject("carol");
-        let tag = SlotTag::of_subject(&user);
-        let moved = StoredKey::from_plain_parts(tag, *known().key.hash());
-        let rotated = shop
-            .store
-            .rotate(&key, &moved, &kit::login(&user, None))
-            .await;
-        assert!(matches!(rotated.expect("it answers"), Rotated::Done(_)));
-        assert_eq!(shop.text(&moved, "visits").await.as_deref(), Some("3"));
-        let listed = shop.store.of_subject(&user).await.expect("it answers");
-        assert_eq!(listed.len(), 1);
-        assert_eq!(listed[0].handle, first.handle);
-        assert!(
-            listed[0].remaining <= Duration::from_secs(1800),
-            "as the login says"
-        );
-        assert_eq!(
-            shop.store
-                .revoke_subject(&user, None)
-                .await
-                .expect("it answers"),
-            1
-        );
-        assert_eq!(shop.absence(&moved).await, Absence::Ended);
-    });
-}
-
-/// The first write to a session that another program began needs no read before it.
-#[test]
-fn a_session_begun_by_hand_is_adopted_by_a_write() {
-    kit::run(async {
-        let shop = Shop::open().await;
-        let Known { key, name } = known();
-        shop.cli(&format!("HSET {name} user carol"));
-        shop.cli(&format!("EXPIRE {name} 600"));
-        let applied = shop.set(&key, "ours", "1").await;
-        assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
-        assert_eq!(shop.text(&key, "user").await.as_deref(), Some("\"carol\""));
-        let rotation = Rotation::default();
-        let Known { key, name } = known();
-        shop.cli(&format!("HSET {name} user dave"));
-        shop.cli(&format!("EXPIRE {name} 600"));
-        let new = StoredKey::from_plain_parts(key.tag(), *known().key.hash());
-        let rotated = shop.store.rotate(&key, &new, &rotation).await;
-        assert!(matches!(rotated.expect("it answers"), Rotated::Done(_)));
-        let names = shop.server.cli(&["--scan", "--pattern", "session:*"]);
-        let ttls: Vec<i64> = names.lines().map(|name| shop.ttl(name)).collect();
-        assert_eq!(ttls.len(), 2, "{names}");
-        assert!(
-            ttls.iter().all(|left| (590..=600).contains(left)),
-            "{ttls:?}"
-        );
-    });
-}
-
-#[test]
-fn what_is_no_session_is_left_alone() {
-    kit::run(async {
-        let shop = Shop::open().await;
-        let contents = [
-            "HSET NAME user carol",
-            "SET NAME text",
-            "SADD NAME member",
-            "HSET NAME user carol _cloakroom 00",
-        ];
-        for command in contents {
-            let Known { key, name } = known();
-            shop.cli(&command.replace("NAME", &name));
-            let dump = shop.cli(&format!("DUMP {name}"));
-            let outcomes = [
-                shop.store.load(&key).await.map(drop),
-                shop.store.destroy(&key).await.map(drop),
-                shop.store.touch(&[key]).await.map(drop),
-                shop.store
-                    .apply(&key, &kit::sets("a", "1"), &Condition::Always)
-                    .await
-                    .map(drop),
-            ];
-            for outcome in outcomes {
-                let error = outcome.expect_err(command);
-                assert_eq!(
-                    failure(&error).class(),
-                    Class::Foreign,
-                    "{command}: {error:?}"
-                );
-            }
-            assert_eq!(shop.cli(&format!("DUMP {name}")), dump, "{command}");
-        }
     });
 }
 

@@ -206,10 +206,9 @@ async fn redis() {
     for key in server.cli(&["--scan"]).lines() {
         let value = server.cli(&["--no-raw", "GET", key]);
         for shown in [key, &value] {
-            assert!(
-                !shown.contains(&cookie) && !shown.contains(&bytes),
-                "{shown}"
-            );
+            // In base64 its last two characters depend on what follows.
+            let shows = shown.contains(&cookie[..20]) || shown.contains(&bytes);
+            assert!(!shows, "{shown}");
         }
     }
 }
@@ -285,7 +284,8 @@ async fn ids_are_never_adopted(site: &Site) {
 
 async fn parallel_changes_are_kept(site: &Site) {
     for round in 0..10 {
-        let cookie = site.cookie("/set/user/ada", "").await;
+        let cookie = site.cookie("/set/left/0", "").await;
+        site.cookie("/set/right/0", &cookie).await;
         let [left, right] = ["left", "right"].map(|key| {
             let (site, cookie) = (site.clone(), cookie.clone());
             tokio::spawn(async move { site.cookie(&format!("/together/{key}"), &cookie).await })
