@@ -48,6 +48,8 @@
 //! | `tower-0_5` | with axum | [`SessionLayer`] for any `tower::Service` that speaks `http` 1.x |
 //! | `actix-web-4` | no | the `actix` module: middleware, extractor, error responses |
 //! | `embedded` | yes | the `embedded` module: a store that needs nothing installed |
+//! | `redis` | no | the `redis` module: the store on Redis and Valkey |
+//! | `tower-sessions-0_15` | no | the `tower_sessions` module: our stores for applications that use tower-sessions |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -76,6 +78,8 @@ pub mod actix;
 mod axum;
 #[cfg(feature = "tower-0_5")]
 pub mod tower;
+#[cfg(feature = "tower-sessions-0_15")]
+pub mod tower_sessions;
 
 pub use cloakroom_core as core;
 pub use cloakroom_core::session::LoginOptions;

@@ -94,7 +94,7 @@ impl Sessions {
     fn with_ticket(&self, ticket: Ticket) -> Session {
         Session(Arc::new(Shared {
             config: self.clone(),
-            state: State::new(ticket).into(),
+            state: State::new(ticket, self.0.store.key_form()).into(),
             gate: async_lock::Mutex::new(()),
         }))
     }

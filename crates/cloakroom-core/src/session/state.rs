@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::Outcome;
 use crate::error::{Error, ErrorKind};
-use crate::id::{PresentedId, SessionId, StoredKey};
+use crate::id::{KeyForm, PresentedId, SessionId, StoredKey};
 use crate::record::{Change, Changes, FieldName, Record, Value, ValueRef};
 use crate::store::Absence;
 
 /// The state of one request's session.
 #[derive(Debug)]
 pub(super) struct State {
+    /// What the store wants to know of an id.
+    form: KeyForm,
     pub(super) ticket: Ticket,
     /// Fields that were set or removed and are not written yet. No increments.
     pub(super) overlay: Changes,
@@ -67,8 +69,9 @@ pub enum Cookie {
 }
 
 impl State {
-    pub(super) fn new(ticket: Ticket) -> Self {
+    pub(super) fn new(ticket: Ticket, form: KeyForm) -> Self {
         Self {
+            form,
             ticket,
             overlay: Changes::new(),
             rotate: false,
@@ -83,7 +86,7 @@ impl State {
     /// The key to act on, if there may be a session.
     pub(super) fn key(&self) -> Option<StoredKey> {
         match &self.ticket {
-            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Presented(id) => Some(id.key_as(self.form)),
             Ticket::Live(key, _) | Ticket::Stale(key) => Some(*key),
             Ticket::None | Ticket::Gone(_) => None,
         }
@@ -99,7 +102,7 @@ impl State {
     /// The key to ask the store about before anything can be read.
     pub(super) fn unread(&self) -> Option<StoredKey> {
         match &self.ticket {
-            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Presented(id) => Some(id.key_as(self.form)),
             Ticket::Stale(key) => Some(*key),
             Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => None,
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cloakroom_core::Error;
+use cloakroom_core::observe::Concern;
 
 use super::RedisStore;
 use crate::epoch;
@@ -45,6 +46,18 @@ impl RedisStore {
                 }
             };
         shared.set_safe(safe);
+        if let Some(script) = settings.layout.introduce() {
+            let address = settings.addresses[0].to_string();
+            if !scripts {
+                let words =
+                    "ids=plain needs scripts (EVAL and EVALSHA), and the server allows none";
+                return Err(Failure::new(Class::Permission, words).at(&address).into());
+            }
+            for node in route.nodes().wires {
+                node.send(Lane::Main, vec![script.clone()]).await?;
+            }
+            shared.concerns.tell(Concern::PlainIds, &address);
+        }
         let steps: Box<dyn Steps> = if scripts {
             Box::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {

@@ -2,6 +2,7 @@
 //! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers). A [`Wire`] goes
 //! to one node; which node has a session is [`crate::route`]'s to say.
 
+mod concerns;
 mod exclusive;
 mod lane;
 mod open;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 
 use crate::failure::Failure;
 
+pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
 pub(crate) use shared::Shared;

@@ -1,8 +1,10 @@
 //! What all nodes of one store share: a session may move between them, and so does what was seen and
 //! ended of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Concerns;
 use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::settings::Settings;
@@ -12,6 +14,7 @@ use crate::settings::Settings;
 pub(crate) struct Shared {
     pub(crate) revoked: Revoked,
     pub(crate) recent: Recent,
+    pub(crate) concerns: Concerns,
     /// Whether replicas must confirm what must not be lost.
     safe: AtomicBool,
 }
@@ -21,6 +24,7 @@ impl Shared {
         Self {
             revoked: Revoked::new(settings.layout),
             recent: Recent::default(),
+            concerns: Concerns::new(Arc::clone(&settings.observer)),
             safe: AtomicBool::new(false),
         }
     }

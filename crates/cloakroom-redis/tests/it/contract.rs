@@ -17,6 +17,7 @@ const RIGHTS: &str = "~session:* ~subject:* ~session-epoch:* ~session-closing:* 
     +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
     +sadd +srem +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
 const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
+const PLAIN: &str = "+eval +evalsha +zcard +zscore +zrangebyscore ~session-ended:*";
 const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
 
 #[test]
@@ -28,6 +29,21 @@ fn packed() {
 fn fields() {
     check(&Server::start(&[]), |server, number| {
         server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn plain_ids() {
+    check(&Server::start(&[]), |server, number| {
+        server.url(number, "&ids=plain")
+    });
+}
+
+#[test]
+fn plain_ids_with_no_more_rights_than_it_needs() {
+    check(&with_rights(PLAIN), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&ids=plain")
     });
 }
 

@@ -5,6 +5,8 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod adopted;
+mod concerns;
 mod constellation;
 mod contract;
 mod everything;
@@ -14,7 +16,9 @@ mod fake;
 mod foreign;
 mod kit;
 mod outages;
+mod plain;
 mod proxy;
 mod server;
 mod trips;
+mod troubles;
 mod upkeep;
