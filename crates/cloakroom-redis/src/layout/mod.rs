@@ -4,7 +4,7 @@
 pub(crate) mod fields;
 #[cfg(test)]
 mod fixtures;
-mod packed;
+pub(crate) mod packed;
 
 use cloakroom_core::expiry::{Verdict, decide};
 use cloakroom_core::id::StoredKey;

@@ -5,6 +5,7 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod compared;
 mod constellation;
 mod contract;
 mod everything;
