@@ -1,7 +1,11 @@
 //! A primary, two replicas and three sentinels of a test's own.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::history::History;
 use crate::server::Server;
 
 /// They are stopped when it is dropped.
@@ -66,6 +70,14 @@ impl Constellation {
         });
     }
 
+    /// Tells the history when a sentinel announces a new primary, until the ears are dropped.
+    pub(crate) fn listen(&self, history: &Arc<History>) -> Vec<Ear> {
+        let sentinels = self.sentinels.iter();
+        sentinels
+            .map(|sentinel| Ear::open(sentinel.port, Arc::clone(history)))
+            .collect()
+    }
+
     fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
         for _ in 0..600 {
             if is_there() {
@@ -74,5 +86,32 @@ impl Constellation {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("{what} did not come within 30 s");
+    }
+}
+
+/// Listens to one sentinel.
+pub(crate) struct Ear(TcpStream);
+
+impl Ear {
+    fn open(port: u16, history: Arc<History>) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the sentinel answers");
+        stream
+            .write_all(b"SUBSCRIBE +switch-master\r\n")
+            .expect("the sentinel listens");
+        let lines = BufReader::new(stream.try_clone().expect("a socket can be shared")).lines();
+        std::thread::spawn(move || {
+            let mut lines = lines.map_while(Result::ok);
+            if lines.any(|line| line.starts_with("shop ")) {
+                history.announced();
+            }
+        });
+        Self(stream)
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        // It may be gone already, with its sentinel.
+        drop(self.0.shutdown(Shutdown::Both));
     }
 }

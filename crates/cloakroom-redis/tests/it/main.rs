@@ -7,13 +7,16 @@
 
 mod constellation;
 mod contract;
+mod durability;
 mod failover;
 mod failures;
 mod fake;
 mod foreign;
+mod history;
 mod kit;
 mod outages;
 mod proxy;
 mod server;
 mod trips;
 mod upkeep;
+mod visitors;
