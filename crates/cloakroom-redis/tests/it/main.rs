@@ -8,6 +8,7 @@
 mod constellation;
 mod contract;
 mod durability;
+mod everything;
 mod failover;
 mod failures;
 mod fake;
