@@ -12,7 +12,7 @@ use crate::route::{Batch, Route, Single};
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
 use crate::turns::Turns;
-use crate::wire::{self, Lane, RedisWire, Shared, Wire};
+use crate::wire::{self, Durability, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -33,18 +33,20 @@ impl RedisStore {
         let redis = RedisWire::new(settings, Arc::clone(&shared))?;
         let route: Arc<dyn Route> = Arc::new(Single(Arc::new(redis)));
         let probing = probe(&*route, settings);
-        let Abilities { scripts, safe } =
-            match tokio::time::timeout(settings.timeout, probing).await {
-                Ok(Ok(abilities)) => abilities,
-                Ok(Err(failure)) if failure.class() != Class::Timeout => {
-                    return Err(failure.at(&settings.addresses[0].to_string()).into());
-                }
-                Ok(Err(_)) | Err(_) => {
-                    let silent = Failure::new(Class::Unreachable, "no answer in time");
-                    return Err(silent.at(&settings.addresses[0].to_string()).into());
-                }
-            };
-        shared.set_safe(safe);
+        let Abilities {
+            scripts,
+            durability,
+        } = match tokio::time::timeout(settings.timeout, probing).await {
+            Ok(Ok(abilities)) => abilities,
+            Ok(Err(failure)) if failure.class() != Class::Timeout => {
+                return Err(failure.at(&settings.addresses[0].to_string()).into());
+            }
+            Ok(Err(_)) | Err(_) => {
+                let silent = Failure::new(Class::Unreachable, "no answer in time");
+                return Err(silent.at(&settings.addresses[0].to_string()).into());
+            }
+        };
+        shared.set_durability(durability);
         let steps: Box<dyn Steps> = if scripts {
             Box::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
@@ -64,14 +66,14 @@ impl RedisStore {
 /// What the servers can do for us.
 struct Abilities {
     scripts: bool,
-    safe: bool,
+    durability: Durability,
 }
 
 /// Scripts are used where all nodes allow them, and replicas must confirm where any node has some.
 async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Failure> {
     let mut all = Abilities {
         scripts: true,
-        safe: false,
+        durability: Durability::Alone,
     };
     // A read of keys of ours: rights, and a cluster that is not whole, show here already.
     let batch = |tag| Batch {
@@ -85,7 +87,7 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
     for node in route.nodes().wires {
         let node = probe_node(&*node, settings).await?;
         all.scripts &= node.scripts;
-        all.safe |= node.safe;
+        all.durability = all.durability.max(node.durability);
     }
     if settings.scripts && !all.scripts {
         tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
@@ -94,14 +96,16 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
 }
 
 async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
-    let safe = match settings.safe {
-        Some(safe) => safe,
-        None => settings.master.is_some() || has_replicas(node).await?,
+    let replicated = settings.master.is_some() || has_replicas(node).await?;
+    let durability = match (settings.safe, replicated) {
+        (Some(true), _) | (None, true) => Durability::All,
+        (Some(false), true) => Durability::Ends,
+        (Some(false) | None, false) => Durability::Alone,
     };
     if !settings.scripts {
         return Ok(Abilities {
             scripts: false,
-            safe,
+            durability,
         });
     }
     let mut script = wire::command("EVAL", ["return 1"]);
@@ -111,7 +115,10 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
         Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => false,
         Err(failure) => return Err(failure),
     };
-    Ok(Abilities { scripts, safe })
+    Ok(Abilities {
+        scripts,
+        durability,
+    })
 }
 
 async fn has_replicas(wire: &dyn Wire) -> Result<bool, Failure> {

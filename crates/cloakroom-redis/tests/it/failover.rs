@@ -6,27 +6,23 @@ use std::time::Duration;
 
 use cloakroom_redis::RedisStore;
 
-use crate::constellation::Constellation;
+use crate::constellation::{Constellation, Ear};
 use crate::history::{History, Report};
+use crate::mesh::{Mesh, Side};
 use crate::visitors::Load;
 
 /// The longest that one call may take.
 const TIMEOUT: Duration = Duration::from_millis(500);
-const CLIENTS: usize = 4;
 
 #[test]
 fn a_killed_primary() {
-    safe(&run("kill", "", |constellation| {
-        constellation.servers[0].kill()
-    }));
+    safe(&run("kill", "", kill));
 }
 
 #[test]
 fn a_killed_primary_when_fast() {
     let way = "&durability=fast&layout=fields";
-    fast(&run("kill", way, |constellation| {
-        constellation.servers[0].kill()
-    }));
+    fast(&run("kill", way, kill));
 }
 
 #[test]
@@ -51,6 +47,22 @@ fn a_hung_primary_when_fast() {
     fast(&run("hang", "&durability=fast", hang));
 }
 
+/// The primary, a sentinel and half of the clients are cut off. They still reach each other, so the old
+/// primary goes on; the others get a new one. Then the network heals.
+#[test]
+fn a_cut_off_primary() {
+    safe(&run_cut(""));
+}
+
+#[test]
+fn a_cut_off_primary_when_fast() {
+    fast(&run_cut("&durability=fast"));
+}
+
+fn kill(constellation: &mut Constellation) {
+    constellation.servers[0].kill();
+}
+
 fn by_command(constellation: &mut Constellation) {
     constellation.sentinels[0].cli(&["SENTINEL", "FAILOVER", "shop"]);
 }
@@ -62,6 +74,7 @@ fn hang(constellation: &mut Constellation) {
 }
 
 const HANG: Duration = Duration::from_secs(20);
+const CUT: Duration = Duration::from_secs(10);
 
 fn safe(report: &Report) {
     assert_eq!(report.creates_lost, 0, "{report}");
@@ -82,29 +95,69 @@ fn fast(report: &Report) {
 fn run(fault: &str, parameters: &str, trouble: impl FnOnce(&mut Constellation)) -> Report {
     let mut constellation = Constellation::start();
     let before = constellation.primary();
-    let url = constellation.url(0, &format!("timeout={}{parameters}", TIMEOUT.as_millis()));
-    let history = Arc::new(History::new(TIMEOUT));
-    let ears = constellation.listen(&history);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    let load = runtime.block_on(async {
-        let mut stores = Vec::new();
-        for _ in 0..CLIENTS {
-            stores.push(Arc::new(RedisStore::open(&url).await.expect("it opens")));
-        }
-        Load::start(&history, &stores)
-    });
-    std::thread::sleep(Duration::from_secs(1));
+    let url = constellation.url(0, &timeout(parameters));
+    let run = Run::start(&constellation, &[&url, &url, &url, &url]);
     trouble(&mut constellation);
     constellation.wait_for_another(before);
-    std::thread::sleep(Duration::from_secs(3));
-    runtime.block_on(load.revoke_all(1));
-    std::thread::sleep(Duration::from_millis(500));
-    let report = runtime.block_on(load.finish());
-    drop(ears);
-    eprintln!("{fault} {parameters}: {report}");
-    report
+    run.end(fault, parameters)
+}
+
+fn run_cut(parameters: &str) -> Report {
+    let mesh = Mesh::new();
+    let (constellation, doors) = Constellation::across(&mesh);
+    let [left, right] = [Side::Left, Side::Right].map(|side| doors.url(side, &timeout(parameters)));
+    let run = Run::start(&constellation, &[&left, &right, &left, &right]);
+    mesh.cut();
+    std::thread::sleep(CUT);
+    mesh.heal();
+    constellation.wait("the old primary as a replica", || {
+        constellation.servers[0].cli(&["ROLE"]).starts_with("slave")
+    });
+    run.end("cut", parameters)
+}
+
+fn timeout(parameters: &str) -> String {
+    format!("timeout={}{parameters}", TIMEOUT.as_millis())
+}
+
+/// Clients at work.
+struct Run {
+    runtime: tokio::runtime::Runtime,
+    load: Load,
+    ears: Vec<Ear>,
+}
+
+impl Run {
+    fn start(constellation: &Constellation, urls: &[&str]) -> Self {
+        let history = Arc::new(History::new(TIMEOUT));
+        let ears = constellation.listen(&history);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let load = runtime.block_on(async {
+            let mut stores = Vec::new();
+            for url in urls {
+                stores.push(Arc::new(RedisStore::open(url).await.expect("it opens")));
+            }
+            Load::start(&history, &stores)
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(runtime.block_on(load.revoke_all(1)), "nothing is wrong yet");
+        std::thread::sleep(Duration::from_millis(700));
+        Self {
+            runtime,
+            load,
+            ears,
+        }
+    }
+
+    fn end(self, fault: &str, parameters: &str) -> Report {
+        std::thread::sleep(Duration::from_secs(3));
+        let report = self.runtime.block_on(self.load.finish());
+        drop(self.ears);
+        eprintln!("{fault} {parameters}: {report}");
+        report
+    }
 }

@@ -15,6 +15,7 @@ mod fake;
 mod foreign;
 mod history;
 mod kit;
+mod mesh;
 mod outages;
 mod proxy;
 mod server;

@@ -1,7 +1,7 @@
 //! Visitors who sign in, write, read each other's sessions and sign out while servers fail, and write
 //! down what they were told (`history.rs`). Each client is a store of its own, as each machine has one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ use crate::kit::{self, Ids};
 const VISITORS: usize = 3;
 /// Between two visits of one visitor, so that tests leave each other some of the machine.
 const PAUSE: Duration = Duration::from_millis(3);
+
+/// Sessions of a visitor who leaves later: some are begun before a fault and left in the middle of it.
+const LATER: usize = 30;
 
 /// Visitors at all clients, until told to stop.
 pub(crate) struct Load {
@@ -130,13 +133,14 @@ struct Visitor {
 
 impl Visitor {
     async fn visit(self, stop: Arc<AtomicBool>) {
+        let mut later = VecDeque::new();
         for round in 0_usize.. {
             if stop.load(Ordering::SeqCst) {
                 return;
             }
             let way = match round % 6 {
                 0 | 1 => self.stay().await,
-                2 => self.leave().await,
+                2 => self.leave(round, &mut later).await,
                 3 => self.sign_in(round).await,
                 4 => self.change_id().await,
                 _ => self.leave_everywhere(round).await,
@@ -191,8 +195,13 @@ impl Visitor {
         self.write(key, 2).await
     }
 
-    async fn leave(&self) -> Option<()> {
-        let key = self.create(None).await?;
+    async fn leave(&self, round: usize, later: &mut VecDeque<StoredKey>) -> Option<()> {
+        later.push_back(self.create(None).await?);
+        let key = match round % 4 {
+            0 => later.pop_back()?,
+            _ if later.len() > LATER => later.pop_front()?,
+            _ => return Some(()),
+        };
         self.history.ending(key);
         // `false` comes where a failover lost the session: nobody was told that it ended.
         if self.call(self.store.destroy(&key)).await? {
