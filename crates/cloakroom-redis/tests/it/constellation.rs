@@ -30,9 +30,12 @@ impl Constellation {
         started
     }
 
-    /// On a network that can be cut: the primary and a sentinel on the left, the others on the right.
-    pub(crate) fn across(mesh: &Mesh) -> (Self, Doors) {
-        let sides = [Side::Left, Side::Right, Side::Right];
+    /// On a network that can be cut: these servers and a sentinel on the left, the others on the right.
+    pub(crate) fn across(mesh: &Mesh, left: &[usize]) -> (Self, Doors) {
+        let sides = [0, 1, 2].map(|number| match left.contains(&number) {
+            true => Side::Left,
+            false => Side::Right,
+        });
         let doors = sides.map(|side| mesh.door(side, None));
         let servers = [0, 1, 2].map(|number| {
             let (port, primary) = (doors[number].port, doors[0].port);
@@ -53,7 +56,7 @@ impl Constellation {
             server
         });
         let [mut left, mut right] = [Vec::new(), Vec::new()];
-        let sentinels = sides.map(|side| {
+        let sentinels = [Side::Left, Side::Right, Side::Right].map(|side| {
             let [from_left, from_right] =
                 [Side::Left, Side::Right].map(|from| mesh.door(side, Some(from)));
             let more = format!(

@@ -3,7 +3,6 @@
 //! It knows nothing of servers, so every topology is judged alike. `visitors.rs` makes the calls.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use cloakroom_core::StoredKey;
@@ -28,6 +27,9 @@ struct Seen {
     /// When ends of all sessions were asked for, and acknowledged.
     all: Vec<(Instant, Option<Instant>)>,
     announced: Option<Instant>,
+    /// Clients that are cut off, so that no announcement reaches them, and until when.
+    cut_off: Vec<usize>,
+    healed: Option<Instant>,
     last: HashMap<usize, Instant>,
     gaps: HashMap<usize, Duration>,
     undone: HashSet<StoredKey>,
@@ -73,7 +75,8 @@ pub(crate) struct Report {
     pub(crate) late: usize,
     /// The most by which a call outlived its deadline.
     pub(crate) worst_overshoot: Duration,
-    /// From the announcement of a new primary to the first success: the slowest client.
+    /// From the announcement of a new primary, or from the end of a cut, to the first success of the
+    /// slowest client.
     pub(crate) worst_gap: Duration,
     /// The longest that a client was without any success.
     pub(crate) longest_outage: Duration,
@@ -101,14 +104,28 @@ impl History {
         }
         let last = seen.last.insert(client, now).unwrap_or(now);
         seen.report.longest_outage = seen.report.longest_outage.max(now - last);
-        if let Some(announced) = seen.announced.filter(|announced| *announced <= began) {
-            seen.gaps.entry(client).or_insert(now - announced);
+        let told = match seen.cut_off.contains(&client) {
+            true => seen.healed,
+            false => seen.announced,
+        };
+        if let Some(told) = told.filter(|told| *told <= began) {
+            seen.gaps.entry(client).or_insert(now - told);
         }
     }
 
     /// A new primary was announced; the first announcement counts.
     pub(crate) fn announced(&self) {
         self.seen.lock().announced.get_or_insert(Instant::now());
+    }
+
+    /// From now on these clients hear no announcement.
+    pub(crate) fn cut_off(&self, clients: &[usize]) {
+        self.seen.lock().cut_off = clients.to_vec();
+    }
+
+    /// They do again.
+    pub(crate) fn healed(&self) {
+        self.seen.lock().healed = Some(Instant::now());
     }
 
     /// A session was created, or got this key.
@@ -232,6 +249,51 @@ impl History {
     }
 }
 
+impl Report {
+    /// Another run of the same.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.creates, other.creates),
+            (&mut self.creates_lost, other.creates_lost),
+            (&mut self.creates_missed, other.creates_missed),
+            (&mut self.revocations, other.revocations),
+            (&mut self.revocations_undone, other.revocations_undone),
+            (&mut self.superseded_undone, other.superseded_undone),
+            (&mut self.writes, other.writes),
+            (&mut self.writes_lost, other.writes_lost),
+            (&mut self.reads, other.reads),
+            (&mut self.refused, other.refused),
+            (&mut self.late, other.late),
+        ] {
+            *sum += more;
+        }
+        for (worst, other) in [
+            (&mut self.worst_overshoot, other.worst_overshoot),
+            (&mut self.worst_gap, other.worst_gap),
+            (&mut self.longest_outage, other.longest_outage),
+        ] {
+            *worst = other.max(*worst);
+        }
+    }
+
+    /// Its row of the table in docs/operate/failover.md.
+    pub(crate) fn row(&self, mode: &str, fault: &str) -> String {
+        let ms = |time: Duration| format!("{} ms", time.as_millis());
+        let cells = [
+            mode.to_owned(),
+            fault.to_owned(),
+            format!("{} of {}", self.creates_lost, self.creates),
+            format!("{} of {}", self.revocations_undone, self.revocations),
+            self.superseded_undone.to_string(),
+            format!("{} of {}", self.writes_lost, self.writes),
+            ms(self.longest_outage),
+            ms(self.worst_gap),
+            format!("{} ({})", ms(self.worst_overshoot), self.late),
+        ];
+        format!("| {} |", cells.join(" | "))
+    }
+}
+
 impl Life {
     fn must_be_there(&self, all: &[(Instant, Option<Instant>)]) -> bool {
         // Who was being created while all were ended may be on either side.
@@ -239,31 +301,6 @@ impl Life {
             && all
                 .iter()
                 .all(|(_, end)| end.is_some_and(|end| end < self.created))
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} of {} creates lost ({} missed by a read) | {} of {} revocations undone, {} replaced \
-             ids back | {} of {} writes lost | {} reads, {} refused | gap {:?}, outage {:?} | {} late, \
-             worst {:?}",
-            self.creates_lost,
-            self.creates,
-            self.creates_missed,
-            self.revocations_undone,
-            self.revocations,
-            self.superseded_undone,
-            self.writes_lost,
-            self.writes,
-            self.reads,
-            self.refused,
-            self.worst_gap,
-            self.longest_outage,
-            self.late,
-            self.worst_overshoot,
-        )
     }
 }
 

@@ -18,6 +18,7 @@ mod kit;
 mod mesh;
 mod outages;
 mod proxy;
+mod sentinel;
 mod server;
 mod trips;
 mod upkeep;
