@@ -53,7 +53,7 @@ impl Script {
         Self {
             text,
             hash,
-            lane: Lane::Main,
+            lane: Lane::Write,
         }
     }
 

@@ -86,7 +86,7 @@ impl Transactions {
             commands.extend(writes);
             commands.push(wire::command::<&str>("EXEC", []));
             let done = match lane {
-                Lane::Main | Lane::Bulk => connection.send(commands).await?,
+                Lane::Main | Lane::Write | Lane::Bulk => connection.send(commands).await?,
                 Lane::Safe | Lane::Final => connection.send_safe(lane, commands).await?,
             };
             let done = done.into_iter().next_back();

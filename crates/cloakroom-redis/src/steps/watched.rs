@@ -241,7 +241,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(key.tag(), &watched, &reads, Lane::Main, decide)
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
             .await
     }
 
@@ -327,7 +327,7 @@ impl Steps for Watched {
             let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
             all.push(
                 self.transactions
-                    .run(key.tag(), &watched, &reads, Lane::Main, decide)
+                    .run(key.tag(), &watched, &reads, Lane::Write, decide)
                     .await?,
             );
         }

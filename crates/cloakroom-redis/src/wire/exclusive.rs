@@ -100,9 +100,9 @@ impl RedisExclusive {
         let Open { connection, number } = &mut self.open;
         let trust = self.opener.trust();
         let sent = async {
-            trust.confirm(*number).await?;
+            trust.confirm_write(*number).await?;
             let answer = transmit(connection, commands).await;
-            trust.confirm(*number).await?;
+            trust.confirm_write(*number).await?;
             answer.map_err(|error| Failure::of(&error))
         };
         match tokio::time::timeout(self.opener.timeout(), sent).await {

@@ -59,10 +59,14 @@ impl RedisWire {
     }
 
     /// Sends commands on a shared connection; gives what was answered, errors among it.
-    async fn exchange(&self, slot: &Slot, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+    async fn exchange(
+        &self,
+        lane: Lane,
+        slot: &Slot,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure> {
         let (generation, mut open) = slot.connection(&self.opener).await?;
-        let trust = self.opener.trust();
-        trust.confirm(open.number).await?;
+        self.confirm(lane, open.number).await?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let sent = transmit(&mut open.connection, commands);
         let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
@@ -70,7 +74,7 @@ impl RedisWire {
         };
         waiting.answered();
         // Asked again: it may have hung, or lost its place, while it was waited for.
-        trust.confirm(open.number).await?;
+        self.confirm(lane, open.number).await?;
         answer.map_err(|error| {
             let failure = Failure::of(&error);
             if error.code().is_none() && failure.class() != Class::Timeout {
@@ -79,6 +83,15 @@ impl RedisWire {
             }
             failure
         })
+    }
+
+    async fn confirm(&self, lane: Lane, number: u64) -> Result<(), Failure> {
+        match lane {
+            Lane::Main | Lane::Bulk => self.opener.trust().confirm(number).await,
+            Lane::Write | Lane::Safe | Lane::Final => {
+                self.opener.trust().confirm_write(number).await
+            }
+        }
     }
 
     /// As [`RedisWire::exchange`], on a connection of its own, with the word of the replicas.
@@ -114,7 +127,10 @@ impl RedisWire {
 impl Wire for RedisWire {
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
         let answer = match self.slot(lane) {
-            Some(slot) => self.exchange(slot, commands).await.and_then(without_errors),
+            Some(slot) => self
+                .exchange(lane, slot, commands)
+                .await
+                .and_then(without_errors),
             None => match self.exchange_safe(lane, commands).await {
                 Ok((replies, confirmed)) => {
                     without_errors(replies).and_then(|replies| confirmed.map(|()| replies))
@@ -136,7 +152,7 @@ impl Wire for RedisWire {
             return Ok(vec![self.send(lane, all).await]);
         }
         let mut replies = match self.slot(lane) {
-            Some(slot) => self.exchange(slot, all).await?,
+            Some(slot) => self.exchange(lane, slot, all).await?,
             None => {
                 let (replies, confirmed) = self.exchange_safe(lane, all).await?;
                 confirmed?;
@@ -162,7 +178,7 @@ impl RedisWire {
     fn slot(&self, lane: Lane) -> Option<&Slot> {
         match lane {
             lane if self.opener.shared().confirms(lane) => None,
-            Lane::Main | Lane::Safe | Lane::Final => {
+            Lane::Main | Lane::Write | Lane::Safe | Lane::Final => {
                 let next = self.next.fetch_add(1, Ordering::Relaxed);
                 Some(&self.slots.main[next % self.slots.main.len()])
             }

@@ -22,8 +22,10 @@ pub(crate) use shared::{Durability, Shared};
 /// Which connections a batch goes over, so that what is slow never stands before what is urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Requests of visitors.
+    /// What visitors read.
     Main,
+    /// What visitors change; the primary alone acknowledges it.
+    Write,
     /// Scans and numbers.
     Bulk,
     /// What must not be lost: where replicas confirm, it is answered when all that keep up have it.

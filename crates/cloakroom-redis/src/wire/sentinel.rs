@@ -26,8 +26,12 @@ const CALM: Duration = Duration::from_millis(500);
 const ALERT: Duration = Duration::from_millis(50);
 /// How soon a sentinel that went away is listened to again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
-/// What is worth asking for at once: a new primary is there, or known.
-const EVENTS: [&str; 2] = ["+promoted-slave", "+switch-master"];
+/// What is worth asking for at once: a replica will be made primary, is it, is known to be it.
+const EVENTS: [&str; 3] = [
+    "+failover-state-send-slaveof-noone",
+    "+promoted-slave",
+    "+switch-master",
+];
 /// A replica that has not answered a sentinel for this long is not promoted by it.
 const SILENT_MS: u64 = 5_000;
 

@@ -48,7 +48,7 @@ impl Shared {
     /// Whether replicas must confirm what goes over this lane.
     pub(super) fn confirms(&self, lane: Lane) -> bool {
         match lane {
-            Lane::Main | Lane::Bulk => false,
+            Lane::Main | Lane::Write | Lane::Bulk => false,
             Lane::Safe => self.durability() == Durability::All,
             Lane::Final => self.durability() >= Durability::Ends,
         }

@@ -7,7 +7,7 @@
 //! given before are over a [`LEASE`] later. Until then nothing is called ended for good ([`Trust::settled`]).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -40,7 +40,8 @@ pub(super) struct Word {
 pub(super) struct Trust {
     words: Mutex<Words>,
     view: watch::Sender<View>,
-    /// Copies of the view's number and end for the hot path; the end in ms since `origin`.
+    /// Copies of the view for the hot path; its end in ms since `origin`.
+    failing_over: AtomicBool,
     number: AtomicU64,
     until: AtomicU64,
     replicas: AtomicU64,
@@ -89,6 +90,7 @@ impl Trust {
         Self {
             words: Mutex::new(vec![None; sentinels]),
             view: watch::channel(view).0,
+            failing_over: AtomicBool::new(false),
             number: AtomicU64::new(0),
             until: AtomicU64::new(if sentinels == 0 { u64::MAX } else { 0 }),
             replicas: AtomicU64::new(0),
@@ -115,6 +117,7 @@ impl Trust {
         let heard: Vec<&Word> = words.iter().flatten().flatten().collect();
         let verdict = judge(all, &heard);
         let failing_over = heard.iter().any(|word| word.failing_over);
+        self.failing_over.store(failing_over, Ordering::Release);
         let failure = failure(&words);
         self.view.send_modify(|view| {
             view.failing_over = failing_over;
@@ -172,6 +175,15 @@ impl Trust {
         }
     }
 
+    /// As [`Trust::confirm`], for what primary `number` was told to write. While a failover runs it
+    /// takes writes that its successor will not have.
+    pub(super) async fn confirm_write(&self, number: u64) -> Result<(), Failure> {
+        if self.failing_over.load(Ordering::Acquire) {
+            return Err(under_way());
+        }
+        self.confirm(number).await
+    }
+
     /// The primary and its number. While a failover runs there is none: the old one still takes
     /// writes then, and they will be lost.
     pub(super) async fn primary(&self) -> Result<(u64, Address), Failure> {
@@ -183,7 +195,7 @@ impl Trust {
         let gone = |_| Failure::new(Class::Unreachable, "nobody asks the sentinels any more");
         let view = view.map_err(gone)?;
         if view.failing_over {
-            return Err(Failure::new(Class::Down, "a failover is under way"));
+            return Err(under_way());
         }
         match (&view.primary, &view.failure) {
             (Some((primary, _)), _) if Instant::now() < view.until => {
@@ -204,7 +216,7 @@ impl Trust {
     pub(super) async fn changed(&self, number: u64) {
         let mut view = self.view.subscribe();
         if view.wait_for(|view| view.number != number).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -213,6 +225,10 @@ impl Trust {
         let view = self.view.borrow();
         view.failing_over || Instant::now() + LEASE / 2 > view.until
     }
+}
+
+fn under_way() -> Failure {
+    Failure::new(Class::Down, "a failover is under way")
 }
 
 /// What a majority of `all` sentinels says, if they agree.
@@ -332,6 +348,55 @@ mod tests {
         );
         assert_eq!(wanted(&[&up, &down, &down]), 1);
         assert_eq!(wanted(&[&down, &down]), 1);
+    }
+
+    /// Others may have been told of the old primary up to the moment in which a majority knew the new
+    /// one, and believe it for a lease.
+    #[tokio::test]
+    async fn an_end_waits_for_who_believes_an_older_primary() {
+        let trust = Trust::new(3);
+        let now = Instant::now();
+        for sentinel in 0..2 {
+            trust.hear(sentinel, Ok(word(2, 1, now)));
+        }
+        assert!(trust.settled().now_or_never().is_none(), "it is new");
+        let long_ago = now.checked_sub(LEASE * 2).expect("the machine is up");
+        for sentinel in 0..2 {
+            let since = long_ago;
+            trust.hear(
+                sentinel,
+                Ok(Word {
+                    since,
+                    ..word(3, 2, now)
+                }),
+            );
+        }
+        assert!(trust.settled().now_or_never().is_some(), "all know it");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_while_a_failover_runs() {
+        let trust = Trust::new(1);
+        let failing_over = true;
+        trust.hear(
+            0,
+            Ok(Word {
+                failing_over,
+                ..word(1, 0, Instant::now())
+            }),
+        );
+        let number = trust.number();
+        trust.confirm(number).await.expect("what it says is true");
+        trust
+            .confirm_write(number)
+            .await
+            .expect_err("it will be lost");
+        trust.primary().await.expect_err("nor does anybody begin");
+        trust.hear(0, Ok(word(1, 0, Instant::now())));
+        trust
+            .confirm_write(number)
+            .await
+            .expect("it was called off");
     }
 
     #[tokio::test]
