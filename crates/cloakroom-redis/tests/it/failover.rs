@@ -111,7 +111,7 @@ fn repeat(mode: &str, fault: &str, run: impl Fn() -> Report) -> Report {
     for _ in 0..rounds {
         report.add(&run());
     }
-    println!("{}", report.row(mode, fault));
+    eprintln!("{}", report.row(mode, fault));
     assert_eq!(report.revocations_undone, 0, "{report:?}");
     assert!(
         report.creates > 200 && report.revocations > 50,
