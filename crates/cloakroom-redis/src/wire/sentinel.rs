@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -43,6 +44,7 @@ pub(super) struct Sentinels {
     master: String,
     tls: bool,
     patience: Duration,
+    warned: Arc<AtomicBool>,
 }
 
 impl Sentinels {
@@ -53,6 +55,7 @@ impl Sentinels {
             master: master.to_owned(),
             tls: matches!(settings.addresses[0], Address::Tcp { tls: true, .. }),
             patience: PATIENCE.min(settings.timeout / 2),
+            warned: Arc::default(),
         }
     }
 
@@ -147,6 +150,14 @@ impl Sentinels {
             let name = format!("{}:{}", replica.get("ip"), replica.get("port"));
             Ok((name, can_be_promoted(&replica)))
         });
+        let (known, named) = (master.number("num-other-sentinels") + 1, self.nodes.len());
+        if known > named as u64 && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                known,
+                named,
+                "name all sentinels in the URL: a majority of those named decides who is primary"
+            );
+        }
         let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
         replicas.retain(|(name, _)| *name != own);
         Ok(Word {

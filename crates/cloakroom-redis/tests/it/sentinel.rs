@@ -104,6 +104,36 @@ fn hung_replicas_are_excused_by_the_sentinels() {
     });
 }
 
+/// Without a majority of the sentinels nobody knows whether the primary is one still, so it is not
+/// believed; with it, one that hangs does not matter.
+#[test]
+fn most_sentinels_must_answer() {
+    let constellation = Constellation::start();
+    let [hung, back, _] = &constellation.sentinels[..] else {
+        panic!("there are three sentinels");
+    };
+    kit::run(async {
+        let url = constellation.url(0, "timeout=500");
+        let store = RedisStore::open(&url).await.expect("it opens");
+        let key = Ids::new().key(None);
+        store.load(&key).await.expect("all are well");
+        hung.signal("STOP");
+        back.signal("STOP");
+        let error = loop {
+            match store.load(&key).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(failure(&error).class(), Class::Down, "{error:?}");
+        let text = failure(&error).to_string();
+        assert!(text.contains("1 of 3 sentinels"), "{text}");
+        assert!(error.is_retryable());
+        back.signal("CONT");
+        eventually(async || store.load(&key).await.map(drop)).await;
+    });
+}
+
 async fn eventually(mut attempt: impl AsyncFnMut() -> Result<(), Error>) {
     let mut last = None;
     for _ in 0..600 {
