@@ -142,7 +142,7 @@ const TABLE: &[Row] = &[
         Class::Credentials,
         &["NOAUTH", "WRONGPASS"],
         false,
-        "put the right user and password into the URL",
+        "put the right user and password into the URL; sentinels have sentinel-user and sentinel-password",
     ),
     (
         Class::Protected,

@@ -12,7 +12,8 @@ use url::Url;
 ///
 /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
 /// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
-/// TLS to all of them; the credentials are the servers'); after `?`, joined by `&`:
+/// TLS to all of them; the credentials are the servers'). Name all sentinels: only what more than half
+/// of them say is believed. After `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
 /// - `ids=hashed|plain`: `plain` shares sessions with programs that know them as `session:<id>`
@@ -25,6 +26,7 @@ use url::Url;
 ///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
 ///   revocations before they are acknowledged (safe where there are replicas)
+/// - `sentinel-user=NAME`, `sentinel-password=TEXT`: the sentinels' credentials (none)
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -33,6 +35,8 @@ pub struct Settings {
     pub(crate) master: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Password>,
+    pub(crate) sentinel_user: Option<String>,
+    pub(crate) sentinel_password: Option<Password>,
     pub(crate) database: i64,
     pub(crate) layout: LayoutName,
     pub(crate) timeout: Duration,
@@ -107,6 +111,8 @@ impl Settings {
             master,
             user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
             password: url.password().map(|password| Password(decoded(password))),
+            sentinel_user: None,
+            sentinel_password: None,
             database: database(&url, path.next().unwrap_or_default())?,
             layout: LayoutName::Packed,
             timeout: TIMEOUT,
@@ -193,6 +199,14 @@ impl Settings {
             ("durability", _) => {
                 return Err(invalid("store durability", value, "write safe or fast"));
             }
+            ("sentinel-user" | "sentinel-password", _) if self.master.is_none() => {
+                let fix = "leave it out, or write redis+sentinel://";
+                return Err(invalid("store parameter", name, fix));
+            }
+            ("sentinel-user", user) => self.sentinel_user = Some(user.to_owned()),
+            ("sentinel-password", text) => {
+                self.sentinel_password = Some(Password(text.to_owned()));
+            }
             ("ca", path) => self.ca = Some(path.into()),
             ("db", _) => {
                 let number = value.parse::<u16>();
@@ -201,7 +215,8 @@ impl Settings {
                     .into();
             }
             _ => {
-                let fix = "use layout, ids, timeout, connections, protocol, scripts, durability, ca or db";
+                let fix = "use layout, ids, timeout, connections, protocol, scripts, durability, \
+                           sentinel-user, sentinel-password, ca or db";
                 return Err(invalid("store parameter", name, fix));
             }
         }

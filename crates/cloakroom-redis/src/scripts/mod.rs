@@ -43,9 +43,9 @@ impl Scripts {
             LayoutName::Plain => (PLAIN, include_str!("apply_fields.lua")),
         };
         Self {
-            place: Script::new(functions, include_str!("place.lua")).safe(),
+            place: Script::new(functions, include_str!("place.lua")).over(Lane::Safe),
             apply: Script::new(functions, apply),
-            end: Script::new(functions, include_str!("end.lua")).safe(),
+            end: Script::new(functions, include_str!("end.lua")).over(Lane::Final),
             touch: Script::new(functions, include_str!("touch.lua")),
         }
     }
@@ -64,16 +64,13 @@ impl Script {
         Self {
             text,
             hash,
-            lane: Lane::Main,
+            lane: Lane::Write,
         }
     }
 
     /// What it does must not be lost.
-    fn safe(self) -> Self {
-        Self {
-            lane: Lane::Safe,
-            ..self
-        }
+    fn over(self, lane: Lane) -> Self {
+        Self { lane, ..self }
     }
 
     pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Command {

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::route::Route;
 use crate::turns::Turns;
-use crate::wire::{self, Command, Reply};
+use crate::wire::{self, Command, Lane, Reply};
 
 /// Tries before a transaction reports that others are always faster. Writers of this process take
 /// turns, so only other processes can be.
@@ -57,7 +57,7 @@ impl Transactions {
         tag: SlotTag,
         watched: &[String],
         reads: &[Command],
-        safe: bool,
+        lane: Lane,
         mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
     ) -> Result<T, Error> {
         let _turn = self.turns.wait(&watched[0]).await;
@@ -85,10 +85,9 @@ impl Transactions {
             let mut commands = vec![wire::command::<&str>("MULTI", [])];
             commands.extend(writes);
             commands.push(wire::command::<&str>("EXEC", []));
-            let done = if safe {
-                connection.send_safe(commands).await?
-            } else {
-                connection.send(commands).await?
+            let done = match lane {
+                Lane::Main | Lane::Write | Lane::Bulk => connection.send(commands).await?,
+                Lane::Safe | Lane::Final => connection.send_safe(lane, commands).await?,
             };
             let done = done.into_iter().next_back();
             connection.release();

@@ -19,7 +19,7 @@ use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::route::Route;
 use crate::settings::LayoutName;
-use crate::wire::{self, Command, Reply};
+use crate::wire::{self, Command, Lane, Reply};
 
 /// Entries of an index that one step looks at for clean-up.
 const TIDY: usize = 16;
@@ -206,7 +206,9 @@ impl Steps for Watched {
         }
         let decide = |moment: &mut Moment| self.decide_place(place, moment);
         let transactions = &self.transactions;
-        transactions.run(tag, &watched, &reads, true, decide).await
+        transactions
+            .run(tag, &watched, &reads, Lane::Safe, decide)
+            .await
     }
 
     async fn apply(
@@ -239,7 +241,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(key.tag(), &watched, &reads, false, decide)
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
             .await
     }
 
@@ -302,7 +304,9 @@ impl Steps for Watched {
             Ok((writes, Some(found)))
         };
         let transactions = &self.transactions;
-        transactions.run(tag, &watched, &reads, true, decide).await
+        transactions
+            .run(tag, &watched, &reads, Lane::Final, decide)
+            .await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
@@ -323,7 +327,7 @@ impl Steps for Watched {
             let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
             all.push(
                 self.transactions
-                    .run(key.tag(), &watched, &reads, false, decide)
+                    .run(key.tag(), &watched, &reads, Lane::Write, decide)
                     .await?,
             );
         }

@@ -109,6 +109,7 @@ impl RedisStore {
         handle: &Handle,
     ) -> Result<bool, Error> {
         let index = keys::index(subject);
+        self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let entries = self.entries(subject).await?;
             let endings: Vec<_> = entries
@@ -119,14 +120,14 @@ impl RedisStore {
             if endings.is_empty() {
                 return Ok(false);
             }
-            self.shared
-                .revoked
-                .note(endings.iter().map(|ending| ending.key));
+            let keys = endings.iter().map(|ending| ending.key).collect();
+            let attempt = self.shared.revoked.ending(keys);
             let found = self
                 .steps
                 .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
                 .await?
                 .unwrap_or_default();
+            attempt.done();
             if found.contains(&Found::Alive) {
                 return Ok(true);
             }
@@ -144,6 +145,7 @@ impl RedisStore {
     ) -> Result<usize, Error> {
         let index = keys::index(subject);
         let mut ended = 0;
+        self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let mut entries = self.entries(subject).await?;
             let all = entries.len();
@@ -155,15 +157,16 @@ impl RedisStore {
             entries.truncate(STEP);
             let endings: Vec<_> = entries.iter().map(ending).collect();
             let besides = (!rest).then(|| all - entries.len());
-            self.shared
-                .revoked
-                .note(entries.iter().map(|entry| entry.key));
+            let keys = entries.iter().map(|entry| entry.key).collect();
+            let attempt = self.shared.revoked.ending(keys);
             for entry in &entries {
                 self.shared.recent.forget(&entry.key);
             }
             let tag = SlotTag::of_subject(subject);
             let found = self.steps.end(tag, Some(&index), &endings, besides);
-            let Some(found) = found.await? else {
+            let found = found.await?;
+            attempt.done();
+            let Some(found) = found else {
                 continue;
             };
             ended += found.iter().filter(|found| **found == Found::Alive).count();
@@ -172,6 +175,19 @@ impl RedisStore {
             }
         }
         Err(ErrorKind::Conflict.into())
+    }
+}
+
+impl RedisStore {
+    /// Ends sessions of a tag for good whose end was asked for before and not acknowledged. What is
+    /// found after that is the truth: who tries again is not told that nothing is there, by a server
+    /// that will be forgotten.
+    pub(super) async fn settle_doubts(&self, tag: SlotTag) -> Result<(), Error> {
+        if let Some((attempt, commands)) = self.shared.revoked.doubts(tag) {
+            self.route.send(tag, Lane::Final, commands).await?;
+            attempt.done();
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::route::{Batch, Route, Single};
 use crate::settings::{LayoutName, Settings};
 use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
 use crate::turns::Turns;
-use crate::wire::{self, Lane, RedisWire, Shared, Wire};
+use crate::wire::{self, Durability, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -37,7 +37,7 @@ impl RedisStore {
         let Abilities {
             scripts,
             swaps,
-            safe,
+            durability,
         } = match tokio::time::timeout(settings.timeout, probing).await {
             Ok(Ok(abilities)) => abilities,
             Ok(Err(failure)) if failure.class() != Class::Timeout => {
@@ -48,7 +48,7 @@ impl RedisStore {
                 return Err(silent.at(&settings.addresses[0].to_string()).into());
             }
         };
-        shared.set_safe(safe);
+        shared.set_durability(durability);
         if let Some(script) = settings.layout.introduce() {
             let address = settings.addresses[0].to_string();
             if !scripts {
@@ -85,7 +85,7 @@ struct Abilities {
     scripts: bool,
     /// Whether sessions can be saved by `SET .. IFEQ`.
     swaps: bool,
-    safe: bool,
+    durability: Durability,
 }
 
 /// Scripts are used where all nodes allow them, and replicas must confirm where any node has some.
@@ -93,7 +93,7 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
     let mut all = Abilities {
         scripts: true,
         swaps: false,
-        safe: false,
+        durability: Durability::Alone,
     };
     // A read of keys of ours: rights, and a cluster that is not whole, show here already.
     let batch = |tag| Batch {
@@ -107,7 +107,7 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
     for node in route.nodes().wires {
         let node = probe_node(&*node, settings).await?;
         all.scripts &= node.scripts;
-        all.safe |= node.safe;
+        all.durability = all.durability.max(node.durability);
     }
     all.swaps = settings.layout == LayoutName::Packed && probe_compare_and_set(route).await?;
     if !all.scripts {
@@ -118,15 +118,17 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
 }
 
 async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
-    let safe = match settings.safe {
-        Some(safe) => safe,
-        None => settings.master.is_some() || has_replicas(node).await?,
+    let replicated = settings.master.is_some() || has_replicas(node).await?;
+    let durability = match (settings.safe, replicated) {
+        (Some(true), _) | (None, true) => Durability::All,
+        (Some(false), true) => Durability::Ends,
+        (Some(false) | None, false) => Durability::Alone,
     };
     if !settings.scripts {
         return Ok(Abilities {
             scripts: false,
             swaps: false,
-            safe,
+            durability,
         });
     }
     let mut script = wire::command("EVAL", ["return 1"]);
@@ -139,7 +141,7 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
     Ok(Abilities {
         scripts,
         swaps: false,
-        safe,
+        durability,
     })
 }
 

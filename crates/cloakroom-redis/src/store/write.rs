@@ -128,7 +128,15 @@ impl RedisStore {
                 // The id from before a login may not come back, even if the login itself gets lost.
                 self.shared.revoked.note([at]);
             }
-            match self.rotate_from(&at, &before, new, rotation).await {
+            let placed = self.rotate_from(&at, &before, new, rotation).await;
+            let refused = match &placed {
+                Ok((placed, _)) => !matches!(placed, Placed::Done(_)),
+                Err(error) => !error.is_retryable(),
+            };
+            if rotation.login.is_some() && refused {
+                self.shared.revoked.forget(&at);
+            }
+            match placed {
                 Ok((Placed::Done(_), record)) => {
                     self.shared.recent.forget(&at);
                     self.shared.recent.put(new, record.clone());
@@ -240,6 +248,7 @@ impl RedisStore {
 
     pub(super) async fn destroy_one(&self, key: &StoredKey) -> Result<bool, Error> {
         let mut at = *key;
+        self.settle_doubts(at.tag()).await?;
         for _ in 0..TRIES {
             // The subject is needed to take the session out of its index. A hint may be old in
             // everything but that: a session keeps its subject under one key.
@@ -251,7 +260,7 @@ impl RedisStore {
                 },
             };
             self.shared.recent.forget(&at);
-            self.shared.revoked.note([at]);
+            let attempt = self.shared.revoked.ending(vec![at]);
             let index = record.subject.as_ref().map(keys::index);
             let ending = Ending {
                 key: at,
@@ -264,6 +273,7 @@ impl RedisStore {
                 .steps
                 .end(at.tag(), index.as_deref(), &[ending], None)
                 .await?;
+            attempt.done();
             match found.as_deref() {
                 Some([Found::Moved(target)]) => at = *target,
                 Some([Found::Alive]) => return Ok(true),

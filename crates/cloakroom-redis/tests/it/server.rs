@@ -92,17 +92,21 @@ impl Server {
 
     /// Starts a sentinel that watches this server as `shop`.
     pub(crate) fn sentinel(&self) -> Self {
+        Self::sentinel_of(self.port, "")
+    }
+
+    /// Starts a sentinel that watches whoever is behind `primary`, with these lines besides.
+    pub(crate) fn sentinel_of(primary: u16, more: &str) -> Self {
         let (directory, port) = (new_directory(), free_port());
         let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {} 2\n\
+            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {primary} 2\n\
              sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 6000\n\
-             sentinel parallel-syncs shop 2\n",
-            self.port
+             sentinel parallel-syncs shop 2\n{more}"
         );
         std::fs::write(directory.join("sentinel.conf"), text).expect("the directory is ours");
-        let child = spawn(self.brand, &directory, &["sentinel.conf", "--sentinel"]);
+        let child = spawn(Brand::Redis, &directory, &["sentinel.conf", "--sentinel"]);
         let server = Self {
-            brand: self.brand,
+            brand: Brand::Redis,
             child,
             port,
             tls_port: None,
