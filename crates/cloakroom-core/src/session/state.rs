@@ -42,7 +42,8 @@ pub(super) enum Ticket {
     Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
     Live(StoredKey, Box<Record>),
-    /// A session that this request has written to; what it holds now is for the store to say.
+    /// A session that this request has written to, or that another one has found; what it holds now
+    /// is for the store to say.
     Stale(StoredKey),
     /// An id was presented that leads nowhere.
     Gone(Absence),
@@ -68,13 +69,10 @@ pub enum Cookie {
 }
 
 impl State {
-    pub(super) fn new(presented: Option<PresentedId>, form: KeyForm) -> Self {
+    pub(super) fn new(ticket: Ticket, form: KeyForm) -> Self {
         Self {
             form,
-            ticket: match presented {
-                Some(id) => Ticket::Presented(id),
-                None => Ticket::None,
-            },
+            ticket,
             overlay: Changes::new(),
             rotate: false,
             cookie: Cookie::Keep,

@@ -18,4 +18,5 @@ mod script;
 mod touches;
 #[cfg(feature = "tower-sessions-0_15")]
 mod tower_sessions;
+mod watch;
 mod world;
