@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::constellation::Constellation;
-use crate::server::Server;
+use crate::server::{Brand, Server};
 
 /// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
 const RIGHTS: &str = "~session:* ~subject:* ~session-epoch:* ~session-closing:* -@all +select +get +set +exists +pttl \
@@ -126,6 +126,58 @@ fn fields_behind_sentinel_without_scripting() {
     let constellation = Constellation::start();
     let url = |number| constellation.url(number, "timeout=30000&scripts=never&layout=fields");
     check_urls((0..CASES.len()).map(url).collect());
+}
+
+#[test]
+fn packed_on_valkey() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| server.url(number, ""));
+}
+
+#[test]
+fn fields_on_valkey() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn packed_on_valkey_without_scripting() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never")
+    });
+}
+
+#[test]
+fn fields_on_valkey_without_scripting() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never&layout=fields")
+    });
+}
+
+#[test]
+fn packed_on_the_newest_redis() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| server.url(number, ""));
+}
+
+#[test]
+fn packed_on_the_newest_redis_without_scripting() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never")
+    });
+}
+
+#[test]
+fn fields_on_the_newest_redis() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&layout=fields")
+    });
 }
 
 /// A server whose user `app` has just the rights that are documented.
