@@ -64,6 +64,14 @@ pub(crate) fn closing(tag: SlotTag) -> String {
     name
 }
 
+/// A key of that tag that nobody ever writes, to ask the server what it can.
+pub(crate) fn probe(tag: SlotTag) -> String {
+    let mut name = String::with_capacity(SESSION.len() + 5 + 6);
+    push_tag(&mut name, SESSION, tag);
+    name.push_str(":probe");
+    name
+}
+
 /// All tags.
 pub(crate) fn tags() -> impl Iterator<Item = SlotTag> {
     (0..SlotTag::COUNT).filter_map(|number| SlotTag::new(u16::try_from(number).ok()?))

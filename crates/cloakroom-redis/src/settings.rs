@@ -21,7 +21,8 @@ use url::Url;
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
 /// - `protocol=resp2|resp3` (resp2, which costs the client less)
-/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto)
+/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto); packed sessions
+///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
 ///   revocations before they are acknowledged (safe where there are replicas)
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`

@@ -4,7 +4,7 @@
 mod fields;
 #[cfg(test)]
 mod fixtures;
-mod packed;
+pub(crate) mod packed;
 mod plain;
 mod text;
 

@@ -101,6 +101,9 @@ impl RedisStore {
             // The key lost its life; the times inside the record decide alone.
             _ => self.server_time(key.tag()).await?,
         };
+        if matches!(kept, Kept::Record(..)) && now < deadline {
+            self.steps.saw(key.tag(), epoch, now);
+        }
         Ok((kept.judge(epoch, now), now))
     }
 

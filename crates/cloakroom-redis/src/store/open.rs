@@ -10,8 +10,8 @@ use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::route::{Batch, Route, Single};
-use crate::settings::Settings;
-use crate::steps::{Scripted, Steps, Watched};
+use crate::settings::{LayoutName, Settings};
+use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
 use crate::turns::Turns;
 use crate::wire::{self, Lane, RedisWire, Shared, Wire};
 
@@ -34,17 +34,20 @@ impl RedisStore {
         let redis = RedisWire::new(settings, Arc::clone(&shared))?;
         let route: Arc<dyn Route> = Arc::new(Single(Arc::new(redis)));
         let probing = probe(&*route, settings);
-        let Abilities { scripts, safe } =
-            match tokio::time::timeout(settings.timeout, probing).await {
-                Ok(Ok(abilities)) => abilities,
-                Ok(Err(failure)) if failure.class() != Class::Timeout => {
-                    return Err(failure.at(&settings.addresses[0].to_string()).into());
-                }
-                Ok(Err(_)) | Err(_) => {
-                    let silent = Failure::new(Class::Unreachable, "no answer in time");
-                    return Err(silent.at(&settings.addresses[0].to_string()).into());
-                }
-            };
+        let Abilities {
+            scripts,
+            swaps,
+            safe,
+        } = match tokio::time::timeout(settings.timeout, probing).await {
+            Ok(Ok(abilities)) => abilities,
+            Ok(Err(failure)) if failure.class() != Class::Timeout => {
+                return Err(failure.at(&settings.addresses[0].to_string()).into());
+            }
+            Ok(Err(_)) | Err(_) => {
+                let silent = Failure::new(Class::Unreachable, "no answer in time");
+                return Err(silent.at(&settings.addresses[0].to_string()).into());
+            }
+        };
         shared.set_safe(safe);
         if let Some(script) = settings.layout.introduce() {
             let address = settings.addresses[0].to_string();
@@ -58,11 +61,14 @@ impl RedisStore {
             }
             shared.concerns.tell(Concern::PlainIds, &address);
         }
-        let steps: Box<dyn Steps> = if scripts {
+        let mut steps: Box<dyn Steps> = if scripts {
             Box::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
             Box::new(Watched::new(Arc::clone(&route), settings.layout))
         };
+        if swaps {
+            steps = Box::new(Compared::new(Arc::clone(&route), steps, scripts));
+        }
         Ok(Self {
             route,
             steps,
@@ -77,6 +83,8 @@ impl RedisStore {
 /// What the servers can do for us.
 struct Abilities {
     scripts: bool,
+    /// Whether sessions can be saved by `SET .. IFEQ`.
+    swaps: bool,
     safe: bool,
 }
 
@@ -84,6 +92,7 @@ struct Abilities {
 async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Failure> {
     let mut all = Abilities {
         scripts: true,
+        swaps: false,
         safe: false,
     };
     // A read of keys of ours: rights, and a cluster that is not whole, show here already.
@@ -100,8 +109,10 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
         all.scripts &= node.scripts;
         all.safe |= node.safe;
     }
-    if settings.scripts && !all.scripts {
-        tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
+    all.swaps = settings.layout == LayoutName::Packed && probe_compare_and_set(route).await?;
+    if !all.scripts {
+        let saves = if all.swaps { "IFEQ" } else { "WATCH" };
+        tracing::info!(saves, "no scripts are used here: how sessions are saved");
     }
     Ok(all)
 }
@@ -114,6 +125,7 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
     if !settings.scripts {
         return Ok(Abilities {
             scripts: false,
+            swaps: false,
             safe,
         });
     }
@@ -124,7 +136,11 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
         Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => false,
         Err(failure) => return Err(failure),
     };
-    Ok(Abilities { scripts, safe })
+    Ok(Abilities {
+        scripts,
+        swaps: false,
+        safe,
+    })
 }
 
 async fn has_replicas(wire: &dyn Wire) -> Result<bool, Failure> {

@@ -6,6 +6,7 @@
 )]
 
 mod adopted;
+mod compared;
 mod concerns;
 mod constellation;
 mod contract;

@@ -115,7 +115,13 @@ impl Server {
 
     /// Kills the server and starts it again on what it last saved.
     pub(crate) fn kill_and_restart(&mut self) {
+        self.kill_and_restart_as(self.brand);
+    }
+
+    /// The same, but it is another program afterwards.
+    pub(crate) fn kill_and_restart_as(&mut self, brand: Brand) {
         self.kill();
+        self.brand = brand;
         let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
         self.child = spawn(self.brand, &self.directory, &settings);
         self.wait_until_it_answers();
