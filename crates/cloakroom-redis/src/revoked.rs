@@ -4,6 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom_core::id::{SlotTag, StoredKey};
@@ -26,6 +27,7 @@ const MOST: usize = 100_000;
 pub(crate) struct Revoked {
     layout: LayoutName,
     kept: Mutex<VecDeque<(Instant, What)>>,
+    count: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +77,7 @@ impl Revoked {
         Self {
             layout,
             kept: Mutex::default(),
+            count: AtomicU64::new(0),
         }
     }
 
@@ -98,6 +101,7 @@ impl Revoked {
         let now = Instant::now();
         let mut kept = self.kept.lock();
         kept.extend(all.into_iter().map(|what| (now, what)));
+        self.count.fetch_add(1, Ordering::SeqCst);
         while kept.len() > MOST
             || kept
                 .front()
@@ -105,6 +109,16 @@ impl Revoked {
         {
             kept.pop_front();
         }
+    }
+
+    /// Changes whenever something is noted.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether there is nothing to tell again.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.lock().is_empty()
     }
 
     /// The commands that end again the sessions of these tags, whatever the server knows.

@@ -15,6 +15,8 @@ pub(crate) struct Scripts {
     pub(crate) apply: Script,
     pub(crate) end: Script,
     pub(crate) touch: Script,
+    pub(crate) leave: Script,
+    pub(crate) undo: Script,
 }
 
 /// One script and its hash.
@@ -36,6 +38,8 @@ impl Scripts {
             apply: Script::new(functions, apply),
             end: Script::new(functions, include_str!("end.lua")).safe(),
             touch: Script::new(functions, include_str!("touch.lua")),
+            leave: Script::new(functions, include_str!("leave.lua")).safe(),
+            undo: Script::new(functions, include_str!("undo.lua")),
         }
     }
 }

@@ -8,11 +8,10 @@ use super::RedisStore;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
-use crate::route::{Batch, Route, Single};
+use crate::route::{Batch, Cluster, Route, Single};
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
-use crate::turns::Turns;
-use crate::wire::{self, Lane, RedisWire, Shared, Wire};
+use crate::wire::{self, Holds, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -29,13 +28,15 @@ impl RedisStore {
     /// # Errors
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::new(settings));
-        let redis = RedisWire::new(settings, Arc::clone(&shared))?;
-        let route: Arc<dyn Route> = Arc::new(Single(Arc::new(redis)));
-        let probing = probe(&*route, settings);
-        let Abilities { scripts, safe } =
-            match tokio::time::timeout(settings.timeout, probing).await {
-                Ok(Ok(abilities)) => abilities,
+        let shared = Arc::new(Shared::new(settings)?);
+        let opening = async {
+            let route = route(settings, &shared).await?;
+            let abilities = probe(&*route, settings).await?;
+            Ok::<_, Failure>((route, abilities))
+        };
+        let (route, Abilities { scripts, safe }) =
+            match tokio::time::timeout(settings.timeout, opening).await {
+                Ok(Ok(opened)) => opened,
                 Ok(Err(failure)) if failure.class() != Class::Timeout => {
                     return Err(failure.at(&settings.addresses[0].to_string()).into());
                 }
@@ -45,20 +46,31 @@ impl RedisStore {
                 }
             };
         shared.set_safe(safe);
-        let steps: Box<dyn Steps> = if scripts {
-            Box::new(Scripted::new(Arc::clone(&route), settings.layout))
+        let steps: Arc<dyn Steps> = if scripts {
+            Arc::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
-            Box::new(Watched::new(Arc::clone(&route), settings.layout))
+            Arc::new(Watched::new(Arc::clone(&route), settings.layout))
         };
         Ok(Self {
             route,
             steps,
             layout: settings.layout,
             shared,
-            turns: Turns::default(),
+            turns: Arc::default(),
+            moves: Arc::default(),
             deadline: settings.timeout,
         })
     }
+}
+
+/// The way to the servers that the settings name.
+async fn route(settings: &Settings, shared: &Arc<Shared>) -> Result<Arc<dyn Route>, Failure> {
+    if settings.cluster {
+        return Ok(Arc::new(Cluster::open(settings, shared).await?));
+    }
+    let holds = Arc::new(Holds::everything());
+    let wire = RedisWire::new(settings, &settings.addresses[0], holds, Arc::clone(shared));
+    Ok(Arc::new(Single(Arc::new(wire))))
 }
 
 /// What the servers can do for us.

@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::open::{Opener, ask, transmit, without_errors};
-use super::{Command, Exclusive, Reply, Shared};
+use super::{Answers, Command, Exclusive, Reply, Shared};
 use crate::failure::{Class, Failure};
 
 /// Transactions at the same time; more wait.
@@ -109,9 +109,13 @@ impl RedisExclusive {
     pub(super) async fn exchange_safe(
         &mut self,
         mut commands: Vec<Command>,
-    ) -> Result<(Vec<Reply>, Result<(), Failure>), Failure> {
+    ) -> Result<Answers, Failure> {
         if !self.shared.is_safe() {
-            return Ok((self.exchange(commands).await?, Ok(())));
+            let replies = self.exchange(commands).await?;
+            return Ok(Answers {
+                replies,
+                confirmed: Ok(()),
+            });
         }
         // All replicas that were there when the connection was opened, and not one of them: a failover
         // takes the one that is promoted away, and its silence is how the old primary can be told
@@ -121,20 +125,18 @@ impl RedisExclusive {
         wait.arg(self.opener.timeout().as_millis() as u64 / 2);
         commands.push(wait);
         let mut replies = self.exchange(commands).await?;
-        match replies.pop() {
-            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => {
-                Ok((replies, Ok(())))
-            }
-            Some(Reply::ServerError(error)) => Ok((replies, Err(Failure::of_server(&error)))),
+        let confirmed = match replies.pop() {
+            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(()),
+            Some(Reply::ServerError(error)) => Err(Failure::of_server(&error)),
             _ => {
                 self.spares.discard();
-                let lost = Failure::new(
+                Err(Failure::new(
                     Class::NoReplicas,
                     "not every replica confirmed the change in time; it may be lost",
-                );
-                Ok((replies, Err(lost)))
+                ))
             }
-        }
+        };
+        Ok(Answers { replies, confirmed })
     }
 }
 
@@ -145,9 +147,7 @@ impl Exclusive for RedisExclusive {
     }
 
     async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let (replies, confirmed) = self.exchange_safe(commands).await?;
-        let replies = without_errors(replies)?;
-        confirmed.map(|()| replies)
+        self.exchange_safe(commands).await?.all()
     }
 
     fn release(self: Box<Self>) {

@@ -7,17 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cloakroom_core::Error;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 
 use super::exclusive::{RedisExclusive, Spares};
-use super::open::{Opener, transmit, without_errors};
+use super::open::{Opener, transmit};
 use super::sentinel::Sentinels;
-use super::{Command, Exclusive, Lane, Reply, Shared, Wire};
+use super::{Answers, Command, Exclusive, Holds, Lane, Reply, Shared, Wire};
 use crate::failure::{Class, Failure};
-use crate::settings::Settings;
+use crate::settings::{Address, Settings};
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
@@ -43,8 +42,13 @@ struct Slots {
 
 impl RedisWire {
     /// Must be called on the runtime that the connections shall live on.
-    pub(crate) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
-        let opener = Arc::new(Opener::new(settings, shared)?);
+    pub(crate) fn new(
+        settings: &Settings,
+        address: &Address,
+        holds: Arc<Holds>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let opener = Arc::new(Opener::new(settings, address, holds, shared));
         let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),
@@ -55,103 +59,79 @@ impl RedisWire {
             let watching = watch(sentinels, Arc::clone(&slots));
             tokio::spawn(watching).abort_handle()
         });
-        Ok(Self {
+        Self {
             opener,
             slots,
             next: AtomicUsize::new(0),
             watcher,
-        })
+        }
     }
 
-    /// Sends commands on a shared connection; gives what was answered, errors among it.
-    async fn exchange(&self, slot: &Slot, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+    /// Tells a server that got these tags what was revoked of them, if anything was.
+    pub(crate) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
+        if self.opener.shared().revoked.is_empty() {
+            return Ok(());
+        }
+        self.opener.retell(tags).await
+    }
+
+    /// Sends commands on a shared connection.
+    async fn exchange_on(&self, slot: &Slot, commands: Vec<Command>) -> Result<Answers, Failure> {
         let primary = self.slots.primary.subscribe();
-        let (generation, mut connection) = slot.connection(&self.opener, primary).await?;
+        let opened = slot.connection(&self.opener, primary).await;
+        let (generation, mut connection) = opened.map_err(Failure::unsent)?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let sent = tokio::time::timeout(self.opener.timeout(), transmit(&mut connection, commands));
         let Ok(answer) = sent.await else {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
-        answer.map_err(|error| {
-            let failure = Failure::of(&error);
-            if error.code().is_none() && failure.class() != Class::Timeout {
-                slot.discard(generation);
-                self.slots.discard();
+        match answer {
+            Ok(replies) => Ok(Answers {
+                replies,
+                confirmed: Ok(()),
+            }),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                if failure.class() != Class::Timeout {
+                    slot.discard(generation);
+                    self.slots.discard();
+                }
+                Err(failure)
             }
-            failure
-        })
+        }
     }
 
-    /// As [`RedisWire::exchange`], on a connection of its own, with the word of the replicas.
-    async fn exchange_safe(
-        &self,
-        commands: Vec<Command>,
-    ) -> Result<(Vec<Reply>, Result<(), Failure>), Failure> {
-        let mut connection = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        let answer = connection.exchange_safe(commands).await;
-        match &answer {
+    /// Sends commands on a connection of their own, and asks the replicas.
+    async fn exchange_safe(&self, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let taken = RedisExclusive::take(&self.slots.spares, &self.opener).await;
+        let mut connection = taken.map_err(Failure::unsent)?;
+        let answers = connection.exchange_safe(commands).await;
+        match &answers {
             Err(failure) if matches!(failure.class(), Class::Unreachable | Class::Timeout) => {}
             _ => Box::new(connection).release(),
         }
-        answer
-    }
-
-    /// Lets go of a server that is primary no more.
-    fn checked(&self, answer: Result<Vec<Reply>, Failure>) -> Result<Vec<Reply>, Failure> {
-        if let Err(failure) = &answer
-            && failure.class() == Class::ReadOnly
-        {
-            self.slots.discard();
-        }
-        answer
+        answers
     }
 }
 
 #[async_trait]
 impl Wire for RedisWire {
-    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let answer = match self.slot(lane) {
-            Some(slot) => self.exchange(slot, commands).await.and_then(without_errors),
-            None => match self.exchange_safe(commands).await {
-                Ok((replies, confirmed)) => {
-                    without_errors(replies).and_then(|replies| confirmed.map(|()| replies))
-                }
-                Err(failure) => Err(failure),
-            },
+    async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let answers = match self.slot(lane) {
+            Some(slot) => self.exchange_on(slot, commands).await?,
+            None => self.exchange_safe(commands).await?,
         };
-        self.checked(answer)
-    }
-
-    async fn send_each(
-        &self,
-        lane: Lane,
-        batches: Vec<Vec<Command>>,
-    ) -> Result<Vec<Result<Vec<Reply>, Failure>>, Failure> {
-        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
-        let all: Vec<Command> = batches.into_iter().flatten().collect();
-        if let [_] = *all {
-            return Ok(vec![self.send(lane, all).await]);
+        let is_no_primary = |reply: &Reply| matches!(reply, Reply::ServerError(error) if error.code() == "READONLY");
+        if answers.replies.iter().any(is_no_primary) {
+            self.slots.discard();
         }
-        let mut replies = match self.slot(lane) {
-            Some(slot) => self.exchange(slot, all).await?,
-            None => {
-                let (replies, confirmed) = self.exchange_safe(all).await?;
-                confirmed?;
-                replies
-            }
-        }
-        .into_iter();
-        let answers = sizes.into_iter().map(|size| {
-            let own = replies.by_ref().take(size).collect();
-            self.checked(without_errors(own))
-        });
-        Ok(answers.collect())
+        Ok(answers)
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
-        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        Ok(Box::new(opened))
+        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await;
+        Ok(Box::new(opened.map_err(Failure::unsent)?))
     }
 }
 

@@ -11,12 +11,12 @@ use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisConnectionInfo, TlsCertificates,
+    RedisConnectionInfo, ServerError, TlsCertificates,
 };
 
-use super::retell::retell;
+use super::retell::{Elsewhere, retell};
 use super::sentinel::Sentinels;
-use super::{Command, Reply, Shared, array, bytes, command};
+use super::{Command, Holds, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings, invalid};
 
@@ -26,8 +26,9 @@ const PEER_GONE: Duration = Duration::from_secs(10);
 /// How to open a connection.
 pub(super) struct Opener {
     settings: Settings,
-    ca: Option<Vec<u8>>,
+    address: Address,
     pub(super) sentinels: Option<Sentinels>,
+    holds: Arc<Holds>,
     shared: Arc<Shared>,
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
@@ -35,38 +36,25 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
-        let ca = match &settings.ca {
-            None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|_| {
-                invalid(
-                    "store ca",
-                    &path.display().to_string(),
-                    "name a readable PEM file",
-                )
-            })?),
-        };
+    pub(super) fn new(
+        settings: &Settings,
+        address: &Address,
+        holds: Arc<Holds>,
+        shared: Arc<Shared>,
+    ) -> Self {
         let sentinels = settings
             .master
             .as_ref()
             .map(|master| Sentinels::new(settings, master));
-        let opener = Self {
+        Self {
             settings: settings.clone(),
-            ca,
+            address: address.clone(),
             sentinels,
+            holds,
             shared,
             met: Mutex::new(None),
             retelling: tokio::sync::Mutex::default(),
-        };
-        let wrong = |_| {
-            invalid(
-                "store ca",
-                "(its contents)",
-                "name a PEM file with a CA in it",
-            )
-        };
-        opener.client(&settings.addresses[0]).map_err(wrong)?;
-        Ok(opener)
+        }
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -83,14 +71,14 @@ impl Opener {
             Ok(opened) => opened,
             Err(_) => {
                 let late = Failure::new(Class::Timeout, "no connection in time");
-                Err(late.at(&self.settings.addresses[0].to_string()))
+                Err(late.at(&self.address.to_string()))
             }
         }
     }
 
     async fn open_now(&self) -> Result<MultiplexedConnection, Failure> {
         let address = match &self.sentinels {
-            None => self.settings.addresses[0].clone(),
+            None => self.address.clone(),
             Some(sentinels) => sentinels.primary().await?,
         };
         let opened = self.open_at(&address).await;
@@ -121,7 +109,15 @@ impl Opener {
             }
         }
         let run = match ask(connection, command("INFO", ["server"])).await {
-            Ok(info) => run_of(&bytes(info)?.unwrap_or_default()),
+            Ok(info) => {
+                let info = bytes(info)?.unwrap_or_default();
+                let cluster = line_of(&info, b"redis_mode:") == Some(b"cluster");
+                if cluster && !self.settings.cluster {
+                    let words = "a node of a cluster was opened by itself";
+                    return Err(Failure::new(Class::CrossSlot, words));
+                }
+                line_of(&info, b"run_id:").map(<[u8]>::to_vec)
+            }
             // Without the right to ask, every connection is a server that was not met before.
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
@@ -130,45 +126,80 @@ impl Opener {
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
-        retell(connection, &self.shared.revoked, &|_| true).await?;
+        self.shared.turn_over();
+        let holds = |tag| self.holds.has(tag);
+        retell(connection, &self.shared.revoked, &holds, Elsewhere::IsFine).await?;
         self.shared.recent.clear();
         *self.met.lock() = run;
         Ok(())
     }
 
+    /// Tells a server that got these tags what was revoked of them.
+    pub(super) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
+        let telling = async {
+            let mut connection = self.open_now().await?;
+            let is_one = |tag| tags.has(tag);
+            let revoked = &self.shared.revoked;
+            retell(&mut connection, revoked, &is_one, Elsewhere::IsWrong).await
+        };
+        match tokio::time::timeout(self.settings.timeout, telling).await {
+            Ok(told) => told,
+            Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
+        }
+    }
+
     fn client(&self, address: &Address) -> redis::RedisResult<Client> {
-        let settings = &self.settings;
-        let mut redis = RedisConnectionInfo::default()
-            .set_db(settings.database)
-            .set_lib_name("cloakroom", env!("CARGO_PKG_VERSION"));
-        if settings.resp3 {
-            redis = redis.set_protocol(ProtocolVersion::RESP3);
-        }
-        if let Some(user) = &settings.user {
-            redis = redis.set_username(user);
-        }
-        if let Some(password) = &settings.password {
-            redis = redis.set_password(&password.0);
-        }
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(TcpKeepalive::new().with_time(PEER_GONE));
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(PEER_GONE);
-        let info = connection_addr(address)
-            .into_connection_info()?
-            .set_redis_settings(redis)
-            .set_tcp_settings(tcp);
-        match &self.ca {
-            None => Client::open(info),
-            Some(ca) => Client::build_with_tls(
-                info,
-                TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(ca.clone()),
-                },
-            ),
-        }
+        client(&self.settings, address, self.shared.ca.as_deref())
+    }
+}
+
+/// The CA that the settings name.
+pub(super) fn certificates(settings: &Settings) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = &settings.ca else {
+        return Ok(None);
+    };
+    let read = std::fs::read(path).map_err(|_| {
+        let path = path.display().to_string();
+        invalid("store ca", &path, "name a readable PEM file")
+    })?;
+    client(settings, &settings.addresses[0], Some(&read)).map_err(|_| {
+        let fix = "name a PEM file with a CA in it";
+        invalid("store ca", "(its contents)", fix)
+    })?;
+    Ok(Some(read))
+}
+
+fn client(settings: &Settings, address: &Address, ca: Option<&[u8]>) -> redis::RedisResult<Client> {
+    let mut redis = RedisConnectionInfo::default()
+        .set_db(settings.database)
+        .set_lib_name("cloakroom", env!("CARGO_PKG_VERSION"));
+    if settings.resp3 {
+        redis = redis.set_protocol(ProtocolVersion::RESP3);
+    }
+    if let Some(user) = &settings.user {
+        redis = redis.set_username(user);
+    }
+    if let Some(password) = &settings.password {
+        redis = redis.set_password(&password.0);
+    }
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(PEER_GONE));
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(PEER_GONE);
+    let info = connection_addr(address)
+        .into_connection_info()?
+        .set_redis_settings(redis)
+        .set_tcp_settings(tcp);
+    match ca {
+        None => Client::open(info),
+        Some(ca) => Client::build_with_tls(
+            info,
+            TlsCertificates {
+                client_tls: None,
+                root_cert: Some(ca.to_vec()),
+            },
+        ),
     }
 }
 
@@ -199,7 +230,11 @@ pub(super) async fn transmit(
     commands: Vec<Command>,
 ) -> Result<Vec<Reply>, redis::RedisError> {
     if let [command] = &*commands {
-        return Ok(vec![connection.send_packed_command(command).await?]);
+        let reply = match connection.send_packed_command(command).await {
+            Ok(reply) => reply,
+            Err(error) => Reply::ServerError(ServerError::try_from(error)?),
+        };
+        return Ok(vec![reply]);
     }
     let count = commands.len();
     let mut pipeline = Pipeline::with_capacity(count);
@@ -211,16 +246,16 @@ pub(super) async fn transmit(
 
 /// The first server error in `replies`, as what it is.
 pub(super) fn without_errors(replies: Vec<Reply>) -> Result<Vec<Reply>, Failure> {
-    fn error(reply: &Reply) -> Option<&redis::ServerError> {
-        match reply {
-            Reply::ServerError(error) => Some(error),
-            Reply::Array(items) => items.iter().find_map(error),
-            _ => None,
-        }
-    }
-    match replies.iter().find_map(error) {
-        Some(error) => Err(Failure::of_server(error)),
-        None => Ok(replies),
+    replies.iter().try_for_each(check)?;
+    Ok(replies)
+}
+
+/// Whether a reply is an error, or one of those inside it is.
+pub(super) fn check(reply: &Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::ServerError(error) => Err(Failure::of_server(error)),
+        Reply::Array(items) => items.iter().try_for_each(check),
+        _ => Ok(()),
     }
 }
 
@@ -235,9 +270,10 @@ pub(super) async fn ask(
     Ok(reply)
 }
 
-/// The id of a server's run, which changes when it restarts.
-fn run_of(info: &[u8]) -> Option<Vec<u8>> {
+/// The value of a line of INFO.
+fn line_of<'a>(info: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut lines = info.split(|byte| *byte == b'\n');
-    let run = lines.find_map(|line| line.strip_prefix(b"run_id:"))?;
-    Some(run.trim_ascii().to_vec())
+    lines
+        .find_map(|line| line.strip_prefix(name))
+        .map(<[u8]>::trim_ascii)
 }

@@ -5,6 +5,8 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod cluster;
+mod cluster_failover;
 mod constellation;
 mod contract;
 mod everything;
