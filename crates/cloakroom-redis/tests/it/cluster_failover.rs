@@ -107,6 +107,18 @@ fn a_failover_by_command() {
     }
 }
 
+/// The primary hangs without closing anything, and comes back when another is primary.
+#[test]
+fn a_hung_primary() {
+    let all = run("", |cluster| {
+        cluster.nodes[0].signal("STOP");
+        cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
+        std::thread::sleep(Duration::from_secs(2));
+        cluster.nodes[0].signal("CONT");
+    });
+    assert_eq!((all.lost, all.undone, all.gone), (0, 0, 0));
+}
+
 /// A slot on its way from its owner to another primary.
 struct Moving<'a> {
     from: &'a Server,
