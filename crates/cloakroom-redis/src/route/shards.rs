@@ -10,6 +10,7 @@ use cloakroom_core::UnixMillis;
 use cloakroom_core::id::SlotTag;
 
 use super::ring::Ring;
+use super::single::send_each;
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
 use crate::settings::Moving;
@@ -65,29 +66,28 @@ impl Shards {
         batches: Vec<Batch>,
         to: impl Fn(SlotTag) -> Option<u16> + Send,
     ) -> Vec<Result<Vec<Reply>, Failure>> {
-        let mut shares: Vec<(Vec<usize>, Vec<Vec<Command>>)> = Vec::new();
+        let mut shares: Vec<(Vec<usize>, Vec<Batch>)> = Vec::new();
         shares.resize_with(self.nodes.len(), Default::default);
         let mut all: Vec<_> = batches.iter().map(|_| Ok(Vec::new())).collect();
         for (place, batch) in batches.into_iter().enumerate() {
             if let Some(number) = to(batch.tag) {
                 let share = &mut shares[usize::from(number)];
                 share.0.push(place);
-                share.1.push(batch.commands);
+                share.1.push(batch);
             }
         }
         let asked = self
             .nodes
             .iter()
             .zip(shares)
-            .map(|(node, (places, commands))| async move {
+            .map(|(node, (places, batches))| async move {
                 let answers = match places.is_empty() {
-                    true => Ok(Vec::new()),
-                    false => node.send_each(lane, commands).await,
+                    true => Vec::new(),
+                    false => send_each(&**node, lane, batches).await,
                 };
                 (places, answers)
             });
         for (places, answers) in futures_util::future::join_all(asked).await {
-            let answers = answers.unwrap_or_else(|failure| vec![Err(failure); places.len()]);
             for (place, answer) in places.into_iter().zip(answers) {
                 all[place] = answer;
             }
@@ -130,8 +130,19 @@ impl Route for Shards {
         self.spread(lane, batches, |tag| self.other(tag)).await
     }
 
-    async fn exclusive(&self, tag: SlotTag) -> Result<Box<dyn Exclusive>, Failure> {
-        self.node(self.owner(tag)).exclusive().await
+    async fn exclusive(
+        &self,
+        tag: SlotTag,
+        refused: Option<Failure>,
+    ) -> Result<Box<dyn Exclusive>, Failure> {
+        match refused {
+            Some(failure) => Err(failure),
+            None => self.node(self.owner(tag)).exclusive().await,
+        }
+    }
+
+    fn is_one_node(&self) -> bool {
+        self.nodes.len() == 1
     }
 
     /// Two tags of one node could share a step today, and be apart in the middle of it once sessions

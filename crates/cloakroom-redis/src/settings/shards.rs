@@ -56,6 +56,10 @@ impl Shards {
                 _ => common.push(parameter),
             }
         }
+        if common.contains(&"ids=plain") {
+            let fix = "leave it out: a key without a slot tag has no shard";
+            return Err(invalid("store ids", "plain", fix));
+        }
         let (credentials, list) = match list.rsplit_once('@') {
             Some((credentials, list)) => (format!("{credentials}@"), list),
             None => (String::new(), list),
@@ -225,6 +229,7 @@ mod tests {
                 "begins",
             ),
             ("a|b?layout=round", "packed or fields"),
+            ("a|b?ids=plain", "no shard"),
         ];
         for (text, said) in cases {
             let error = fails(text);

@@ -11,12 +11,11 @@ use cloakroom_core::record::{Change, Changes, Condition, Value};
 use cloakroom_core::{Error, ErrorKind, Record};
 
 use super::call::{Answer, Call};
-use super::{Ending, Found, Place, Placed, Steps, Tried};
+use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
 use crate::keys::{self, Entry};
-use crate::layout::fields::encode_value;
 use crate::layout::{Kept, Present};
 use crate::route::{Batch, Route};
 use crate::scripts::{Script, Scripts};
@@ -204,13 +203,14 @@ impl Scripted {
     ) -> Result<Option<Tried>, Error> {
         let tag = key.tag();
         let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
-        call.condition(condition);
+        call.condition(self.layout, condition);
         call.arg(limits::FIELDS.to_string());
         call.arg(limits::RECORD_BYTES.to_string());
         for (name, change) in changes.iter() {
             check_size(change)?;
+            self.layout.check(name.as_str())?;
             let (word, value) = match change {
-                Change::Set(value) => ("set", encode_value(value.as_ref())),
+                Change::Set(value) => ("set", self.layout.encode_value(value.as_ref())),
                 Change::Remove => ("remove", Vec::new()),
                 Change::Increment(by) => ("increment", by.to_string().into_bytes()),
             };
@@ -249,6 +249,9 @@ impl Scripted {
 #[async_trait]
 impl Steps for Scripted {
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error> {
+        for (name, _) in &place.record.fields {
+            self.layout.check(name)?;
+        }
         let key = keys::session(place.key);
         let index = place.record.subject.as_ref().map(keys::index);
         let old = place.old.as_ref();
@@ -280,8 +283,7 @@ impl Steps for Scripted {
             Some(old) => head::identity(old.record).to_vec(),
         });
         call.arg(if place.login { "1" } else { "" });
-        let grace = old.and_then(|old| old.grace);
-        call.arg(grace.map_or_else(|| "-1".to_owned(), |grace| grace.to_string()));
+        call.arg(old.map_or_else(|| "-1".to_owned(), grace));
         call.arg(head::encode_target(place.key));
         call.arg(place.limit.to_string());
         let entry = |handle, key: &StoredKey| Entry { handle, key: *key }.encode().to_vec();
@@ -305,6 +307,41 @@ impl Steps for Scripted {
         })
     }
 
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
+        let (tag, key) = (old.key.tag(), keys::session(old.key));
+        let (index, entry) = match old.entry() {
+            Some((index, entry)) => (index, entry.encode().to_vec()),
+            None => (key.clone(), Vec::new()),
+        };
+        let mut call = Call::new(tag, [key, keys::epoch(tag), index]);
+        call.arg(head::identity(old.record));
+        call.arg(grace(old));
+        call.arg(head::encode_target(new));
+        call.arg(entry);
+        let answer = self.run(&self.scripts.leave, call).await?;
+        Ok(match &*answer.word {
+            "ok" => Left::Done,
+            _ => Left::Stale(self.present(answer)?),
+        })
+    }
+
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error> {
+        let name = keys::session(key);
+        let handle = record.handle;
+        let (index, entry) = match &record.subject {
+            Some(subject) => {
+                let entry = Entry { handle, key: *key };
+                (keys::index(subject), entry.encode().to_vec())
+            }
+            None => (name.clone(), Vec::new()),
+        };
+        let mut call = Call::new(key.tag(), [name, index]);
+        call.arg(head::identity(record));
+        call.arg(entry);
+        self.run(&self.scripts.undo, call).await?;
+        Ok(())
+    }
+
     async fn apply(
         &self,
         key: &StoredKey,
@@ -314,10 +351,12 @@ impl Steps for Scripted {
     ) -> Result<Tried, Error> {
         match self.layout {
             LayoutName::Packed => self.apply_packed(key, hint, changes, condition).await,
-            LayoutName::Fields => match self.apply_fields(key, changes, condition).await? {
-                Some(tried) => Ok(tried),
-                None => self.apply_sums(key, hint, changes, condition).await,
-            },
+            LayoutName::Fields | LayoutName::Plain => {
+                match self.apply_fields(key, changes, condition).await? {
+                    Some(tried) => Ok(tried),
+                    None => self.apply_sums(key, hint, changes, condition).await,
+                }
+            }
         }
     }
 
@@ -362,6 +401,12 @@ impl Steps for Scripted {
         }
         Ok(all)
     }
+}
+
+/// The grace of a move as scripts take it.
+fn grace(old: &Old<'_>) -> String {
+    old.grace
+        .map_or_else(|| "-1".to_owned(), |grace| grace.to_string())
 }
 
 /// The limit of one value, which the server does not know.

@@ -257,7 +257,7 @@ impl Carrier {
         noted: Option<Epoch>,
     ) -> Result<bool, Error> {
         let (tag, name) = (key.tag(), keys::session(key));
-        let mut connection = self.route.exclusive(tag).await?;
+        let mut connection = self.route.exclusive(tag, None).await?;
         let mut watch = wire::command("WATCH", [&name]);
         watch.arg(keys::epoch(tag)).arg(keys::closing(tag));
         let commands = vec![
@@ -355,7 +355,7 @@ pub(super) fn unless_left(at: &StoredKey, target: &StoredKey) -> Result<(), Fail
     Ok(())
 }
 
-fn entry(key: &StoredKey, record: &Record) -> [u8; 44] {
+fn entry(key: &StoredKey, record: &Record) -> Vec<u8> {
     let entry = Entry {
         handle: record.handle,
         key: *key,
@@ -387,7 +387,7 @@ async fn write(
     mut commands: Vec<Command>,
 ) -> Result<bool, Error> {
     commands.push(wire::command::<&str>("EXEC", []));
-    let replies = connection.send_safe(commands).await?;
+    let replies = connection.send_safe(Lane::Safe, commands).await?;
     connection.release();
     Ok(!matches!(replies.last(), None | Some(Reply::Nil)))
 }

@@ -3,16 +3,19 @@
 mod carry;
 mod list;
 mod load;
+mod moves;
 mod open;
 mod revoke_all;
+mod rotate;
 mod scan;
+mod sweep;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloakroom_core::id::{Handle, StoredKey};
+use cloakroom_core::id::{Handle, KeyForm, SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
 use cloakroom_core::store::{Absence, Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Record};
@@ -23,6 +26,7 @@ use crate::settings::LayoutName;
 use crate::steps::Steps;
 use crate::turns::Turns;
 use crate::wire::Shared;
+use moves::Moves;
 
 /// Sessions in Redis or Valkey.
 ///
@@ -30,14 +34,54 @@ use crate::wire::Shared;
 #[derive(Debug)]
 pub struct RedisStore {
     route: Arc<dyn Route>,
-    steps: Box<dyn Steps>,
+    steps: Arc<dyn Steps>,
     layout: LayoutName,
     shared: Arc<Shared>,
-    turns: Turns,
+    turns: Arc<Turns>,
+    moves: Arc<Moves>,
     deadline: Duration,
 }
 
 impl RedisStore {
+    /// The same store, for a task that may outlive its caller.
+    fn another(&self) -> Self {
+        Self {
+            route: Arc::clone(&self.route),
+            steps: Arc::clone(&self.steps),
+            layout: self.layout,
+            shared: Arc::clone(&self.shared),
+            turns: Arc::clone(&self.turns),
+            moves: Arc::clone(&self.moves),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Runs an operation on a session that is not moving, within the deadline.
+    async fn at_rest<T>(
+        &self,
+        key: &StoredKey,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.within(async {
+            self.moves.of(key).await;
+            operation.await
+        })
+        .await
+    }
+
+    /// Runs an operation on the sessions of a subject, none of which is moving, within the deadline.
+    async fn all_at_rest<T>(
+        &self,
+        subject: &Subject,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.within(async {
+            self.moves.in_tag(SlotTag::of_subject(subject)).await;
+            operation.await
+        })
+        .await
+    }
+
     /// Runs an operation within the deadline.
     async fn within<T>(
         &self,
@@ -52,6 +96,13 @@ impl RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
+    fn key_form(&self) -> KeyForm {
+        match self.layout {
+            LayoutName::Packed | LayoutName::Fields => KeyForm::Hashed,
+            LayoutName::Plain => KeyForm::Plain,
+        }
+    }
+
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
         let create = || self.create_one(key, new);
         match &new.subject {
@@ -62,7 +113,7 @@ impl Store for RedisStore {
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
         let missed = |lookup: &Lookup| matches!(lookup, Lookup::Absent(Absence::Unknown));
-        self.within(self.following(key, || self.load_one(key), missed))
+        self.at_rest(key, self.following(key, || self.load_one(key), missed))
             .await
     }
 
@@ -78,7 +129,7 @@ impl Store for RedisStore {
     ) -> Result<Applied, Error> {
         let apply = || self.apply_one(key, changes, condition);
         let missed = |applied: &Applied| matches!(applied, Applied::Absent(Absence::Unknown));
-        self.within(self.following(key, apply, missed)).await
+        self.at_rest(key, self.following(key, apply, missed)).await
     }
 
     async fn rotate(
@@ -87,33 +138,37 @@ impl Store for RedisStore {
         new: &StoredKey,
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
-        let rotate = || self.rotate_one(old, new, rotation);
+        if self.route.is_one_node() {
+            return self.within(self.rotate_one(old, new, rotation)).await;
+        }
+        let rotate = || self.rotate_apart(old, new, rotation);
         let missed = |rotated: &Rotated| matches!(rotated, Rotated::Absent(Absence::Unknown));
         let follow = || self.following(old, rotate, missed);
         match &rotation.login {
             // Their number may be limited, so all must be where they are counted.
             Some(login) => {
-                self.within(self.following_all(&login.subject, follow))
-                    .await
+                let follow = self.following_all(&login.subject, follow);
+                self.at_rest(old, follow).await
             }
-            None => self.within(follow()).await,
+            None => self.at_rest(old, follow()).await,
         }
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
         let destroy = || self.destroy_one(key);
         let missed = |found: &bool| !found;
-        self.within(self.following(key, destroy, missed)).await
-    }
-
-    async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
-        self.within(self.following_all(subject, || self.list(subject)))
+        self.at_rest(key, self.following(key, destroy, missed))
             .await
     }
 
+    async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
+        let list = self.following_all(subject, || self.list(subject));
+        self.all_at_rest(subject, list).await
+    }
+
     async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
-        let revoke = || self.revoke_one(subject, handle);
-        self.within(self.following_all(subject, revoke)).await
+        let revoke = self.following_all(subject, || self.revoke_one(subject, handle));
+        self.all_at_rest(subject, revoke).await
     }
 
     async fn revoke_subject(
@@ -121,12 +176,13 @@ impl Store for RedisStore {
         subject: &Subject,
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
-        let revoke = || self.revoke_many(subject, except);
-        self.within(self.following_all(subject, revoke)).await
+        let revoke = self.following_all(subject, || self.revoke_many(subject, except));
+        self.all_at_rest(subject, revoke).await
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {
-        self.revoke_everything().await
+        self.revoke_everything().await?;
+        self.sweep().await
     }
 
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {

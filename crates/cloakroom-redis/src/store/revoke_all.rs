@@ -77,8 +77,8 @@ impl RedisStore {
             };
             let batches = waiting.iter().map(batch).collect();
             let answers = match elsewhere {
-                false => self.route.send_each(Lane::Safe, batches).await,
-                true => self.route.send_each_elsewhere(Lane::Safe, batches).await,
+                false => self.route.send_each(Lane::Final, batches).await,
+                true => self.route.send_each_elsewhere(Lane::Final, batches).await,
             };
             let mut left = Vec::new();
             for (tag, answer) in waiting.into_iter().zip(answers) {

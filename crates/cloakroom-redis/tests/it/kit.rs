@@ -67,12 +67,11 @@ pub(crate) fn login(subject: &Subject, max_sessions: Option<MaxSessions>) -> Rot
     }
 }
 
-/// A plain rotation, without a grace.
-pub(crate) fn rotation() -> Rotation {
+pub(crate) fn rotation(grace: Duration) -> Rotation {
     Rotation {
         changes: Changes::new(),
         login: None,
-        grace: Duration::ZERO,
+        grace,
     }
 }
 

@@ -102,7 +102,7 @@ fn sessions_follow_their_tags() {
                             &cloakroom_core::OsEntropy,
                         );
                         let new = new.expect("there is entropy").key();
-                        let plan = kit::rotation();
+                        let plan = kit::rotation(Duration::ZERO);
                         let rotated = after.rotate(key, &new, &plan).await.expect("no error");
                         assert!(matches!(rotated, Rotated::Done(_)), "{way}: {rotated:?}");
                         assert_eq!(text(&after, &new, "number").await, Some(value), "{way}");
