@@ -73,16 +73,17 @@ impl RedisWire {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
-        // Asked again: it may have hung, or lost its place, while it was waited for.
-        self.confirm(lane, open.number).await?;
-        answer.map_err(|error| {
+        let answer = answer.map_err(|error| {
             let failure = Failure::of(&error);
             if error.code().is_none() && failure.class() != Class::Timeout {
                 slot.discard(generation);
                 self.slots.discard();
             }
             failure
-        })
+        })?;
+        // Asked again: it may have hung, or lost its place, while it was waited for.
+        self.confirm(lane, open.number).await?;
+        Ok(answer)
     }
 
     async fn confirm(&self, lane: Lane, number: u64) -> Result<(), Failure> {
