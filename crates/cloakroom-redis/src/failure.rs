@@ -22,7 +22,7 @@ pub enum Class {
     Timeout,
     /// `OOM`: the memory limit is reached, and the policy lets nothing go.
     Full,
-    /// `READONLY`: a replica was asked to write.
+    /// `READONLY`: a replica was asked to write. `UNBLOCKED`: the server became one meanwhile.
     ReadOnly,
     /// `LOADING`: the server reads its data from disk.
     Loading,
@@ -34,10 +34,16 @@ pub enum Class {
     Moving,
     /// `NOREPLICAS`: too few replicas for a write.
     NoReplicas,
-    /// `BUSY`: somebody's script blocks the server.
+    /// `BUSY`: somebody's script blocks the server. `UNKILLABLE`: it has written something.
     Busy,
+    /// `EXECABORT`: the server refused a part of a transaction, and did nothing of it.
+    Aborted,
+    /// The server has as many clients as it may (`maxclients`).
+    TooManyClients,
     /// `NOAUTH`, `WRONGPASS`, or a failed `AUTH`.
     Credentials,
+    /// `DENIED`: protected mode, in which a server without a password talks to its own machine alone.
+    Protected,
     /// The server's TLS certificate is not trusted, or not for this host.
     Untrusted,
     /// `NOPERM`: the user may not run a command or see a key.
@@ -54,7 +60,8 @@ pub enum Class {
     Protocol,
 }
 
-/// A class; how the server's errors of it begin; whether trying again may help; what to do.
+/// A class; how the server's errors of it begin (their first word, or more of them); whether trying
+/// again may help; what to do.
 type Row = (Class, &'static [&'static str], bool, &'static str);
 
 const TABLE: &[Row] = &[
@@ -78,7 +85,7 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::ReadOnly,
-        &["READONLY"],
+        &["READONLY", "UNBLOCKED"],
         true,
         "a failover is under way, or the URL names a replica: give it the primary",
     ),
@@ -114,15 +121,34 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Busy,
-        &["BUSY"],
+        &["BUSY", "UNKILLABLE"],
         true,
-        "a script blocks the server: SCRIPT KILL ends it",
+        "a script blocks the server: SCRIPT KILL ends it, unless it has written; then only waiting, \
+         or SHUTDOWN NOSAVE",
+    ),
+    (
+        Class::Aborted,
+        &["EXECABORT"],
+        true,
+        "nothing was written; the server's log or ACL LOG says what it refused",
+    ),
+    (
+        Class::TooManyClients,
+        &["ERR max number of clients"],
+        true,
+        "raise maxclients, or lower ?connections= of the processes that use the server",
     ),
     (
         Class::Credentials,
         &["NOAUTH", "WRONGPASS"],
         false,
         "put the right user and password into the URL; sentinels have sentinel-user and sentinel-password",
+    ),
+    (
+        Class::Protected,
+        &["DENIED"],
+        false,
+        "give the server a password (requirepass, or an ACL user) and put it into the URL",
     ),
     (
         Class::Untrusted,
@@ -132,7 +158,11 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Permission,
-        &["NOPERM"],
+        &[
+            "NOPERM",
+            "ERR The user executing the script can't",
+            "ERR ACL failure in script",
+        ],
         false,
         "give the user the commands and keys that docs/formats/redis-keys.md lists",
     ),
@@ -140,7 +170,7 @@ const TABLE: &[Row] = &[
         Class::Foreign,
         &["WRONGTYPE", "FOREIGN"],
         false,
-        "another program writes under our prefix: give each its own database",
+        "another program writes under our prefix: give each its own database, or share with ids=plain",
     ),
     (
         Class::CrossSlot,
@@ -162,7 +192,7 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Protocol,
-        &[],
+        &["NOPROTO"],
         false,
         "check that this is Redis 6.2 or Valkey 7.2, or newer",
     ),
@@ -186,16 +216,21 @@ impl Class {
         row.expect("every class has its row")
     }
 
-    /// The class of a server's error by its first word. Errors inside a script carry the word of
-    /// the command that failed.
+    /// The class of a server's error by how it begins. Errors inside a script or a transaction carry
+    /// the word of the command that failed further on.
     fn of_code(code: &str, detail: &str) -> Self {
-        let of = |fits: &dyn Fn(&&str) -> bool| {
+        let text = format!("{code} {detail}");
+        let begins = |word: &&str| *word == code || word.contains(' ') && text.starts_with(*word);
+        let inside = code == "EXECABORT" || code == "ERR" && detail.contains("script");
+        let mut words = detail.split(|char: char| !char.is_ascii_uppercase());
+        let class_of = |fits: &dyn Fn(&&str) -> bool| {
             let row = TABLE.iter().find(|row| row.1.iter().any(fits));
             row.map(|row| row.0)
         };
-        let script = code == "ERR" && detail.contains("script");
-        of(&|word| *word == code)
-            .or_else(|| of(&|word| script && detail.contains(*word)))
+        inside
+            .then(|| words.find_map(|found| class_of(&|word| *word == found)))
+            .flatten()
+            .or_else(|| class_of(&begins))
             .unwrap_or(Self::Protocol)
     }
 }

@@ -1,12 +1,22 @@
 //! The scripts: files beside this one, each with a header that says name, keys, arguments, result and
 //! cost. A script is the prelude, the layout's functions, and its own text.
 
+use std::sync::LazyLock;
+
 use crate::settings::LayoutName;
 use crate::wire::{self, Command, Lane};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 const PACKED: &str = include_str!("packed.lua");
 const FIELDS: &str = include_str!("fields.lua");
+const PLAIN: &str = include_str!("plain.lua");
+
+/// Reads a session in the plain layout, which takes what other programs did into account.
+pub(crate) static READ_PLAIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(PLAIN, include_str!("read_plain.lua")));
+/// Deletes a session of the plain layout that a mass revocation ended.
+pub(crate) static SWEEP_PLAIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(PLAIN, include_str!("sweep_plain.lua")));
 
 /// All scripts of one layout.
 #[derive(Debug)]
@@ -30,6 +40,7 @@ impl Scripts {
         let (functions, apply) = match layout {
             LayoutName::Packed => (PACKED, include_str!("apply_packed.lua")),
             LayoutName::Fields => (FIELDS, include_str!("apply_fields.lua")),
+            LayoutName::Plain => (PLAIN, include_str!("apply_fields.lua")),
         };
         Self {
             place: Script::new(functions, include_str!("place.lua")).over(Lane::Safe),

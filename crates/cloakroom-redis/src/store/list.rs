@@ -15,7 +15,7 @@ use crate::wire::{self, Lane};
 /// Tries while others change the index.
 const TRIES: usize = 64;
 /// Sessions that one step ends. More are ended in several steps: one may not hold the server long.
-const STEP: usize = 500;
+pub(super) const STEP: usize = 500;
 /// Entries of gone sessions that a listing forgets.
 const TIDY: usize = 64;
 
@@ -25,7 +25,8 @@ type Listed = (Vec<(Entry, Box<Record>)>, Vec<Entry>);
 impl RedisStore {
     pub(super) async fn list(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
         let (alive, gone, now) = self.listed_at(subject).await?;
-        self.forget_entries(subject, &gone).await?;
+        self.forget_entries(subject, &gone[..gone.len().min(TIDY)])
+            .await?;
         Ok(alive.iter().map(|(_, record)| record.info(now)).collect())
     }
 
@@ -85,12 +86,16 @@ impl RedisStore {
 
     /// Forgets entries of sessions that are gone: a session that is gone never comes back under the
     /// same key and handle, so nothing has to be checked again.
-    async fn forget_entries(&self, subject: &Subject, gone: &[Entry]) -> Result<(), Error> {
+    pub(super) async fn forget_entries(
+        &self,
+        subject: &Subject,
+        gone: &[Entry],
+    ) -> Result<(), Error> {
         if gone.is_empty() {
             return Ok(());
         }
         let mut remove = wire::command("ZREM", [keys::index(subject)]);
-        for entry in gone.iter().take(TIDY) {
+        for entry in gone {
             remove.arg(&entry.encode()[..]);
         }
         let tag = SlotTag::of_subject(subject);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use cloakroom_core::Error;
+use cloakroom_core::observe::Concern;
 
 use super::RedisStore;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::route::{Batch, Route, Single};
-use crate::settings::Settings;
-use crate::steps::{Scripted, Steps, Watched};
+use crate::settings::{LayoutName, Settings};
+use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
 use crate::turns::Turns;
 use crate::wire::{self, Durability, Lane, RedisWire, Shared, Wire};
 
@@ -35,6 +36,7 @@ impl RedisStore {
         let probing = probe(&*route, settings);
         let Abilities {
             scripts,
+            swaps,
             durability,
         } = match tokio::time::timeout(settings.timeout, probing).await {
             Ok(Ok(abilities)) => abilities,
@@ -47,11 +49,26 @@ impl RedisStore {
             }
         };
         shared.set_durability(durability);
-        let steps: Box<dyn Steps> = if scripts {
+        if let Some(script) = settings.layout.introduce() {
+            let address = settings.addresses[0].to_string();
+            if !scripts {
+                let words =
+                    "ids=plain needs scripts (EVAL and EVALSHA), and the server allows none";
+                return Err(Failure::new(Class::Permission, words).at(&address).into());
+            }
+            for node in route.nodes().wires {
+                node.send(Lane::Main, vec![script.clone()]).await?;
+            }
+            shared.concerns.tell(Concern::PlainIds, &address);
+        }
+        let mut steps: Box<dyn Steps> = if scripts {
             Box::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
             Box::new(Watched::new(Arc::clone(&route), settings.layout))
         };
+        if swaps {
+            steps = Box::new(Compared::new(Arc::clone(&route), steps, scripts));
+        }
         Ok(Self {
             route,
             steps,
@@ -66,6 +83,8 @@ impl RedisStore {
 /// What the servers can do for us.
 struct Abilities {
     scripts: bool,
+    /// Whether sessions can be saved by `SET .. IFEQ`.
+    swaps: bool,
     durability: Durability,
 }
 
@@ -73,6 +92,7 @@ struct Abilities {
 async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Failure> {
     let mut all = Abilities {
         scripts: true,
+        swaps: false,
         durability: Durability::Alone,
     };
     // A read of keys of ours: rights, and a cluster that is not whole, show here already.
@@ -89,8 +109,10 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
         all.scripts &= node.scripts;
         all.durability = all.durability.max(node.durability);
     }
-    if settings.scripts && !all.scripts {
-        tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
+    all.swaps = settings.layout == LayoutName::Packed && probe_compare_and_set(route).await?;
+    if !all.scripts {
+        let saves = if all.swaps { "IFEQ" } else { "WATCH" };
+        tracing::info!(saves, "no scripts are used here: how sessions are saved");
     }
     Ok(all)
 }
@@ -105,6 +127,7 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
     if !settings.scripts {
         return Ok(Abilities {
             scripts: false,
+            swaps: false,
             durability,
         });
     }
@@ -117,6 +140,7 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
     };
     Ok(Abilities {
         scripts,
+        swaps: false,
         durability,
     })
 }

@@ -13,6 +13,7 @@ use cloakroom_core::store::{Absence, Applied, Rotated};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::list::STEP;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, Old, Place, Placed, Tried, at_time};
@@ -228,7 +229,12 @@ impl RedisStore {
         most: MaxSessions,
         own: Option<StoredKey>,
     ) -> Result<Vec<Entry>, Error> {
-        let (mut alive, mut candidates) = self.listed(subject).await?;
+        let (mut alive, gone) = self.listed(subject).await?;
+        // What is gone leaves the index here, so that the step to come has keys of live sessions alone.
+        for batch in gone.chunks(STEP) {
+            self.forget_entries(subject, batch).await?;
+        }
+        let mut candidates = Vec::new();
         alive.retain(|(entry, _)| Some(entry.key) != own);
         if most.on_excess == OnExcess::Refuse {
             if alive.len() + 1 > most.limit.max(1) {

@@ -3,6 +3,7 @@
 //! to one node; which node has a session is [`crate::route`]'s to say.
 
 mod client;
+mod concerns;
 mod exclusive;
 mod lane;
 mod open;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 
 use crate::failure::Failure;
 
+pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
 pub(crate) use shared::{Durability, Shared};

@@ -101,12 +101,16 @@ impl Opener {
         let client = client.map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
-        self.meet(&mut connection).await?;
+        self.meet(&mut connection, &address.to_string()).await?;
         Ok(connection)
     }
 
     /// Finds out who answers, and tells a server that was not met before what was revoked.
-    async fn meet(&self, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    async fn meet(
+        &self,
+        connection: &mut MultiplexedConnection,
+        address: &str,
+    ) -> Result<(), Failure> {
         if self.sentinels.is_some() {
             let role = ask(connection, command::<&str>("ROLE", [])).await?;
             let role = array(role)?.into_iter().next().unwrap_or_default();
@@ -123,13 +127,16 @@ impl Opener {
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
         };
-        let _one_tells = self.retelling.lock().await;
+        let one_tells = self.retelling.lock().await;
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
         retell(connection, &self.shared.revoked, &|_| true).await?;
         self.shared.recent.clear();
-        *self.met.lock() = run;
+        self.met.lock().clone_from(&run);
+        drop(one_tells);
+        let concerns = &self.shared.concerns;
+        concerns.look(connection, run.as_deref(), address).await;
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! What all nodes of one store share: a session may move between them, and so does what was seen and
 //! ended of it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use super::Concerns;
 use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::settings::Settings;
@@ -13,6 +14,7 @@ use crate::wire::Lane;
 pub(crate) struct Shared {
     pub(crate) revoked: Revoked,
     pub(crate) recent: Recent,
+    pub(crate) concerns: Concerns,
     durability: OnceLock<Durability>,
 }
 
@@ -32,6 +34,7 @@ impl Shared {
         Self {
             revoked: Revoked::new(settings.layout),
             recent: Recent::default(),
+            concerns: Concerns::new(Arc::clone(&settings.observer)),
             durability: OnceLock::new(),
         }
     }

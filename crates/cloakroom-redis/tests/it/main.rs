@@ -5,6 +5,9 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod adopted;
+mod compared;
+mod concerns;
 mod constellation;
 mod contract;
 mod durability;
@@ -17,9 +20,11 @@ mod history;
 mod kit;
 mod mesh;
 mod outages;
+mod plain;
 mod proxy;
 mod sentinel;
 mod server;
 mod trips;
+mod troubles;
 mod upkeep;
 mod visitors;
