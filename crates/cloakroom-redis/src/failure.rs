@@ -10,6 +10,17 @@ use cloakroom_core::{Error, ErrorKind};
 pub struct Failure {
     class: Class,
     detail: String,
+    redirect: Option<Box<Redirect>>,
+    unsent: bool,
+}
+
+/// Where a server of a cluster says that a slot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Redirect {
+    /// There now: `MOVED`.
+    Moved(String),
+    /// There, as far as this key is concerned: `ASK`.
+    Ask(String),
 }
 
 /// Classes of failures.
@@ -52,6 +63,8 @@ pub enum Class {
     Foreign,
     /// The sentinels know no master of this name.
     UnknownMaster,
+    /// The server is no part of a cluster and was opened as one.
+    NoCluster,
     /// `CROSSSLOT`: this server is part of a cluster and was opened as a single one.
     CrossSlot,
     /// `NOSCRIPT`: the script must be sent again. Never leaves this crate.
@@ -185,6 +198,12 @@ const TABLE: &[Row] = &[
         "correct the name after the hosts: SENTINEL MASTERS lists them",
     ),
     (
+        Class::NoCluster,
+        &[],
+        false,
+        "the server is on its own: use redis://, or redis+sentinel:// where sentinels watch it",
+    ),
+    (
         Class::NoScript,
         &["NOSCRIPT"],
         true,
@@ -227,6 +246,9 @@ impl Class {
             let row = TABLE.iter().find(|row| row.1.iter().any(fits));
             row.map(|row| row.0)
         };
+        if code == "ERR" && detail.contains("cluster support disabled") {
+            return Self::NoCluster;
+        }
         inside
             .then(|| words.find_map(|found| class_of(&|word| *word == found)))
             .flatten()
@@ -240,6 +262,8 @@ impl Failure {
         Self {
             class,
             detail: detail.into(),
+            redirect: None,
+            unsent: false,
         }
     }
 
@@ -255,8 +279,40 @@ impl Failure {
 
     /// What a server's error inside a reply is.
     pub(crate) fn of_server(error: &redis::ServerError) -> Self {
-        let class = Class::of_code(error.code(), error.details().unwrap_or_default());
-        Self::new(class, format!("the server answered {}", error.code()))
+        let detail = error.details().unwrap_or_default();
+        Self::of_answer(error.code(), detail)
+    }
+
+    fn of_answer(code: &str, detail: &str) -> Self {
+        let class = Class::of_code(code, detail);
+        let mut failure = Self::new(class, format!("the server answered {code}"));
+        let there = || detail.split(' ').nth(1).unwrap_or_default().to_owned();
+        failure.redirect = match code {
+            "MOVED" => Some(Box::new(Redirect::Moved(there()))),
+            "ASK" => Some(Box::new(Redirect::Ask(there()))),
+            _ => None,
+        };
+        failure
+    }
+
+    /// The same failure, if it came before anything was sent.
+    pub(crate) fn unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// Where to ask instead.
+    pub(crate) fn redirect(&self) -> Option<&Redirect> {
+        self.redirect.as_deref()
+    }
+
+    /// Whether nothing was done, and another server, or the same in a moment, may do it.
+    pub(crate) fn was_refused(&self) -> bool {
+        match self.class {
+            Class::Moving | Class::Down | Class::Loading | Class::ReadOnly => true,
+            Class::Unreachable => self.unsent,
+            _ => false,
+        }
     }
 
     /// The same failure, naming the server.
@@ -283,8 +339,7 @@ impl Failure {
             return Self::new(Class::Timeout, "no answer in time");
         }
         if let Some(code) = error.code() {
-            let class = Class::of_code(code, error.detail().unwrap_or_default());
-            return Self::new(class, format!("the server answered {code}"));
+            return Self::of_answer(code, error.detail().unwrap_or_default());
         }
         match error.kind() {
             redis::ErrorKind::AuthenticationFailed => {

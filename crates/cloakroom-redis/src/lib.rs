@@ -6,9 +6,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Everything is chosen by the URL ([`Settings`]): one server, or whoever is primary by Sentinel.
-//! Expiry is decided by the server's clock, every change is one atomic step on the server, and every
-//! operation has a deadline. Cluster and sharding are not there yet.
+//! Everything is chosen by the URL ([`Settings`]): one server, whoever is primary by Sentinel, or a
+//! cluster. Expiry is decided by the server's clock, every change is one atomic step on the server,
+//! and every operation has a deadline. Sharding over independent servers is not there yet.
+//!
+//! In a cluster all sessions of a subject, and the list of them, are in one slot, so everything is one
+//! atomic step there as well, but for one: a login of a visitor whose session is in another slot is
+//! two. It loses no write and leaves no two sessions that somebody can reach; a process that dies
+//! between the steps leaves a session in the subject's list that nobody has the id of.
+//! While a slot is being moved to another node, operations that need several of its keys wait until
+//! these are together again, within their deadline.
 //!
 //! # What is acknowledged, and what it means
 //!
@@ -20,7 +27,8 @@
 //! the sentinels calls it the primary, and no process finds a session whose end was acknowledged.
 //!
 //! This process also remembers for ten minutes what it revoked, and says it again to a server that it
-//! did not meet before (a promoted replica, a restart on older data) before it asks that server
+//! did not meet before (a promoted replica, a restart on older data, a new owner of a
+//! slot) before it asks that server
 //! anything. A process that ends takes its memory along.
 //!
 //! `docs/operate/failover.md` has all of it, with what is left and with figures.

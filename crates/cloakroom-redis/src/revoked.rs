@@ -4,6 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom_core::id::{SlotTag, StoredKey};
@@ -28,6 +29,7 @@ const DOUBTS: usize = 500;
 pub(crate) struct Revoked {
     layout: LayoutName,
     kept: Mutex<VecDeque<(Instant, What)>>,
+    count: AtomicU64,
     /// Ends that were asked for and not acknowledged: they may be done or not, or done where they
     /// will be lost.
     doubtful: Mutex<HashSet<StoredKey>>,
@@ -108,6 +110,7 @@ impl Revoked {
             layout,
             kept: Mutex::default(),
             doubtful: Mutex::default(),
+            count: AtomicU64::new(0),
         }
     }
 
@@ -117,16 +120,6 @@ impl Revoked {
         Attempt {
             revoked: self,
             keys,
-        }
-    }
-
-    /// Forgets a session that is alive after all: what would have ended it was refused.
-    pub(crate) fn forget(&self, key: &StoredKey) {
-        let mut kept = self.kept.lock();
-        let is_it =
-            |(_, what): &(Instant, What)| matches!(what, What::Session(kept) if kept == key);
-        if let Some(place) = kept.iter().rposition(is_it) {
-            kept.remove(place);
         }
     }
 
@@ -175,6 +168,7 @@ impl Revoked {
         let now = Instant::now();
         let mut kept = self.kept.lock();
         kept.extend(all.into_iter().map(|what| (now, what)));
+        self.count.fetch_add(1, Ordering::SeqCst);
         while kept.len() > MOST
             || kept
                 .front()
@@ -182,6 +176,19 @@ impl Revoked {
         {
             kept.pop_front();
         }
+    }
+
+    /// Changes whenever something is noted.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether anything was revoked of these tags.
+    pub(crate) fn concerns(&self, holds: &dyn Fn(SlotTag) -> bool) -> bool {
+        self.kept.lock().iter().any(|(_, what)| match what {
+            What::Session(key) => holds(key.tag()),
+            What::Everything(_) => true,
+        })
     }
 
     /// The commands that end again the sessions of these tags, whatever the server knows.

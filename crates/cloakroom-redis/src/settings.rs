@@ -13,7 +13,8 @@ use url::Url;
 /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
 /// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
 /// TLS to all of them; the credentials are the servers'). Name all sentinels: only what more than half
-/// of them say is believed. After `?`, joined by `&`:
+/// of them say is believed. `redis+cluster://[user:password@]host[:port],host[:port]`
+/// (`rediss+cluster://`; a node or two that know the others). After `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
 /// - `ids=hashed|plain`: `plain` shares sessions with programs that know them as `session:<id>`
@@ -30,8 +31,9 @@ use url::Url;
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The server; or the sentinels, if `master` is theirs.
+    /// The server; or the sentinels, if `master` is theirs; or some nodes of a cluster.
     pub(crate) addresses: Vec<Address>,
+    pub(crate) cluster: bool,
     pub(crate) master: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Password>,
@@ -59,7 +61,7 @@ pub(crate) enum LayoutName {
     Plain,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Address {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
@@ -80,6 +82,29 @@ impl std::fmt::Display for Address {
             Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
         }
+    }
+}
+
+impl Address {
+    /// Another server of the same kind. Without a host it is on the same one.
+    pub(crate) fn beside(&self, other: &str, port: u16) -> Self {
+        match self {
+            Self::Tcp { host, tls, .. } => Self::Tcp {
+                host: match other {
+                    "" | "?" => host.clone(),
+                    other => other.to_owned(),
+                },
+                port,
+                tls: *tls,
+            },
+            Self::Unix(path) => Self::Unix(path.clone()),
+        }
+    }
+
+    /// As [`Address::beside`], from `host:port`.
+    pub(crate) fn there(&self, text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        Some(self.beside(host, port.parse().ok()?))
     }
 }
 
@@ -108,6 +133,7 @@ impl Settings {
         }
         let mut settings = Self {
             addresses: vec![address(&url)?],
+            cluster: url.scheme().ends_with("+cluster"),
             master,
             user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
             password: url.password().map(|password| Password(decoded(password))),
@@ -236,27 +262,35 @@ fn address(url: &Url) -> Result<Address, Error> {
             port: url.port().unwrap_or(SENTINEL_PORT),
             tls: scheme.starts_with("rediss"),
         }),
+        scheme @ ("redis+cluster" | "rediss+cluster") => Ok(Address::Tcp {
+            host: host(url)?,
+            port: url.port().unwrap_or(PORT),
+            tls: scheme.starts_with("rediss"),
+        }),
         "unix" | "redis+unix" if url.path().len() > 1 => {
             Ok(Address::Unix(decoded(url.path()).into()))
         }
         scheme => Err(invalid(
             "store scheme",
             scheme,
-            "use redis://, rediss://, unix:/path or redis+sentinel://",
+            "use redis://, rediss://, unix:/path, redis+sentinel:// or redis+cluster://",
         )),
     }
 }
 
 /// The URL with its first host alone, and the other hosts: URLs know only one.
 fn first_host(text: &str) -> (String, Vec<String>) {
-    let Some((scheme, rest)) = text.split_once("+sentinel://") else {
+    let several = text.split_once("://");
+    let several =
+        several.filter(|(scheme, _)| scheme.contains("+sentinel") || scheme.contains("+cluster"));
+    let Some((scheme, rest)) = several else {
         return (text.to_owned(), Vec::new());
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     let mut hosts = authority.split(',');
     let first = hosts.next().unwrap_or_default();
-    let text = format!("{scheme}+sentinel://{first}{tail}");
+    let text = format!("{scheme}://{first}{tail}");
     (text, hosts.map(str::to_owned).collect())
 }
 
@@ -274,7 +308,11 @@ fn database(url: &Url, after_master: &str) -> Result<i64, Error> {
         _ => url.path().trim_matches('/'),
     };
     match text {
-        "" => Ok(0),
+        "" | "0" => Ok(0),
+        text if url.scheme().ends_with("+cluster") => {
+            let fix = "leave it out: a cluster has one database";
+            Err(invalid("store database", text, fix))
+        }
         text => match text.parse::<u16>() {
             Ok(number) => Ok(number.into()),
             Err(_) => Err(invalid("store database", text, "write a number, 0 upwards")),

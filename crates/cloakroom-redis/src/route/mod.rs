@@ -2,6 +2,7 @@
 //! its keys, and the route picks the node that has them. All keys of one step share a tag, unless the
 //! route says that two tags may share a step. What concerns the whole store goes over all nodes.
 
+mod cluster;
 mod single;
 
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use cloakroom_core::id::SlotTag;
 use crate::failure::Failure;
 use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
 
+pub(crate) use cluster::Cluster;
 pub(crate) use single::Single;
 
 /// Commands whose keys all have one tag.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    #[expect(dead_code, reason = "one node has all tags")]
     pub(crate) tag: SlotTag,
     pub(crate) commands: Vec<Command>,
 }
@@ -37,11 +38,19 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
     /// batch, in their order.
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>>;
 
-    /// A connection that nobody else uses, for a transaction on keys of one tag.
-    async fn exclusive(&self, tag: SlotTag) -> Result<Box<dyn Exclusive>, Failure>;
+    /// A connection that nobody else uses, for a transaction on keys of one tag. If such a
+    /// transaction was refused ([`Failure::was_refused`]), one to where it may succeed, or its failure.
+    async fn exclusive(
+        &self,
+        tag: SlotTag,
+        refused: Option<Failure>,
+    ) -> Result<Box<dyn Exclusive>, Failure>;
 
     /// Whether one step may take keys of both tags.
     fn is_one_step(&self, one: SlotTag, other: SlotTag) -> bool;
+
+    /// Whether all steps go to one node, so that any two tags may share a step.
+    fn is_one_node(&self) -> bool;
 
     /// All nodes that have sessions.
     fn nodes(&self) -> Nodes;

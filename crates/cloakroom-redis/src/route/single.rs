@@ -7,7 +7,7 @@ use cloakroom_core::id::SlotTag;
 
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
-use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
+use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Wire};
 
 /// The route to one node.
 #[derive(Debug)]
@@ -25,19 +25,38 @@ impl Route for Single {
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {
-        let count = batches.len();
-        let commands = batches.into_iter().map(|batch| batch.commands).collect();
-        match self.0.send_each(lane, commands).await {
-            Ok(answers) => answers,
-            Err(failure) => vec![Err(failure); count],
+        let sizes: Vec<usize> = batches.iter().map(|batch| batch.commands.len()).collect();
+        let commands = batches.into_iter().flat_map(|batch| batch.commands);
+        match self.0.exchange(lane, commands.collect()).await {
+            Ok(Answers { replies, confirmed }) => {
+                let mut replies = replies.into_iter();
+                let mut take = |_| Answers::take(&mut replies, &confirmed);
+                let answers = sizes.into_iter().map(|size| {
+                    let own: Vec<_> = (0..size).map(&mut take).collect();
+                    own.into_iter().collect()
+                });
+                answers.collect()
+            }
+            Err(failure) => vec![Err(failure); sizes.len()],
         }
     }
 
-    async fn exclusive(&self, _: SlotTag) -> Result<Box<dyn Exclusive>, Failure> {
-        self.0.exclusive().await
+    async fn exclusive(
+        &self,
+        _: SlotTag,
+        refused: Option<Failure>,
+    ) -> Result<Box<dyn Exclusive>, Failure> {
+        match refused {
+            Some(failure) => Err(failure),
+            None => self.0.exclusive().await,
+        }
     }
 
     fn is_one_step(&self, _: SlotTag, _: SlotTag) -> bool {
+        true
+    }
+
+    fn is_one_node(&self) -> bool {
         true
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Scripts {
     pub(crate) apply: Script,
     pub(crate) end: Script,
     pub(crate) touch: Script,
+    pub(crate) leave: Script,
+    pub(crate) undo: Script,
 }
 
 /// One script and its hash.
@@ -47,6 +49,8 @@ impl Scripts {
             apply: Script::new(functions, apply),
             end: Script::new(functions, include_str!("end.lua")).over(Lane::Final),
             touch: Script::new(functions, include_str!("touch.lua")),
+            leave: Script::new(functions, include_str!("leave.lua")).over(Lane::Safe),
+            undo: Script::new(functions, include_str!("undo.lua")),
         }
     }
 }

@@ -32,7 +32,7 @@ use cloakroom_core::store::Absence;
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::swap::{Swap, Swapped, Swaps, is_wrong};
-use super::{Ending, Found, Place, Placed, Steps, Tried};
+use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::layout::{Present, packed};
@@ -45,13 +45,13 @@ const ROUNDS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Compared {
     swaps: Swaps,
-    below: Box<dyn Steps>,
+    below: Arc<dyn Steps>,
     /// Whether the steps below touch any number of sessions in one trip.
     touches_below: bool,
 }
 
 impl Compared {
-    pub(crate) fn new(route: Arc<dyn Route>, below: Box<dyn Steps>, touches_below: bool) -> Self {
+    pub(crate) fn new(route: Arc<dyn Route>, below: Arc<dyn Steps>, touches_below: bool) -> Self {
         Self {
             swaps: Swaps::new(route),
             below,
@@ -176,6 +176,14 @@ impl Compared {
 impl Steps for Compared {
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error> {
         self.below.place(place).await
+    }
+
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
+        self.below.leave(new, old).await
+    }
+
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error> {
+        self.below.undo(key, record).await
     }
 
     async fn apply(

@@ -16,7 +16,7 @@ use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use crate::epoch::Epoch;
-use crate::keys::Entry;
+use crate::keys::{self, Entry};
 use crate::layout::Present;
 
 pub(crate) use compared::Compared;
@@ -30,6 +30,13 @@ pub(crate) use watched::{Watched, at_time};
 pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
     /// Writes a new session, in place of an old one or not.
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error>;
+
+    /// Ends a session that [`Steps::place`] has copied to another node, if it is what was copied. It
+    /// may be repeated.
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error>;
+
+    /// Takes a session back that [`Steps::place`] has placed and nobody was told of.
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error>;
 
     /// Changes fields of a session. `hint` is what was seen of it last.
     async fn apply(
@@ -84,7 +91,7 @@ impl Place<'_> {
 }
 
 /// A session that moves.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Old<'a> {
     pub(crate) key: &'a StoredKey,
     /// What it was when the new record was made of it.
@@ -93,6 +100,18 @@ pub(crate) struct Old<'a> {
     pub(crate) grace: Option<u64>,
     /// Whether it is where no step can reach both; it is then ended by another step.
     pub(crate) elsewhere: bool,
+}
+
+impl Old<'_> {
+    /// Its entry in the index of its subject, if it has one.
+    pub(crate) fn entry(&self) -> Option<(String, Entry)> {
+        let subject = self.record.subject.as_ref()?;
+        let entry = Entry {
+            handle: self.record.handle,
+            key: *self.key,
+        };
+        Some((keys::index(subject), entry))
+    }
 }
 
 /// What [`Steps::place`] did.
@@ -109,6 +128,15 @@ pub(crate) enum Placed {
     Closing,
     /// The subject has too many sessions, and the candidates do not make room.
     Crowded,
+}
+
+/// What [`Steps::leave`] did.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// It is done.
+    Done,
+    /// The old session is not what it was; this is what there is.
+    Stale(Present),
 }
 
 /// What [`Steps::apply`] did.

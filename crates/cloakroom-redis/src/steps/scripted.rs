@@ -11,7 +11,7 @@ use cloakroom_core::record::{Change, Changes, Condition, Value};
 use cloakroom_core::{Error, ErrorKind, Record};
 
 use super::call::{Answer, Call};
-use super::{Ending, Found, Place, Placed, Steps, Tried};
+use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
@@ -283,8 +283,7 @@ impl Steps for Scripted {
             Some(old) => head::identity(old.record).to_vec(),
         });
         call.arg(if place.login { "1" } else { "" });
-        let grace = old.and_then(|old| old.grace);
-        call.arg(grace.map_or_else(|| "-1".to_owned(), |grace| grace.to_string()));
+        call.arg(old.map_or_else(|| "-1".to_owned(), grace));
         call.arg(head::encode_target(place.key));
         call.arg(place.limit.to_string());
         let entry = |handle, key: &StoredKey| Entry { handle, key: *key }.encode().to_vec();
@@ -306,6 +305,41 @@ impl Steps for Scripted {
             "closing" => Placed::Closing,
             _ => Placed::Stale(self.present(answer)?),
         })
+    }
+
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
+        let (tag, key) = (old.key.tag(), keys::session(old.key));
+        let (index, entry) = match old.entry() {
+            Some((index, entry)) => (index, entry.encode().to_vec()),
+            None => (key.clone(), Vec::new()),
+        };
+        let mut call = Call::new(tag, [key, keys::epoch(tag), index]);
+        call.arg(head::identity(old.record));
+        call.arg(grace(old));
+        call.arg(head::encode_target(new));
+        call.arg(entry);
+        let answer = self.run(&self.scripts.leave, call).await?;
+        Ok(match &*answer.word {
+            "ok" => Left::Done,
+            _ => Left::Stale(self.present(answer)?),
+        })
+    }
+
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error> {
+        let name = keys::session(key);
+        let handle = record.handle;
+        let (index, entry) = match &record.subject {
+            Some(subject) => {
+                let entry = Entry { handle, key: *key };
+                (keys::index(subject), entry.encode().to_vec())
+            }
+            None => (name.clone(), Vec::new()),
+        };
+        let mut call = Call::new(key.tag(), [name, index]);
+        call.arg(head::identity(record));
+        call.arg(entry);
+        self.run(&self.scripts.undo, call).await?;
+        Ok(())
     }
 
     async fn apply(
@@ -367,6 +401,12 @@ impl Steps for Scripted {
         }
         Ok(all)
     }
+}
+
+/// The grace of a move as scripts take it.
+fn grace(old: &Old<'_>) -> String {
+    old.grace
+        .map_or_else(|| "-1".to_owned(), |grace| grace.to_string())
 }
 
 /// The limit of one value, which the server does not know.

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::route::Route;
 use crate::turns::Turns;
-use crate::wire::{self, Command, Lane, Reply};
+use crate::wire::{self, Command, Exclusive, Lane, Reply};
 
 /// Tries before a transaction reports that others are always faster. Writers of this process take
 /// turns, so only other processes can be.
@@ -61,8 +61,9 @@ impl Transactions {
         mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
     ) -> Result<T, Error> {
         let _turn = self.turns.wait(&watched[0]).await;
+        let mut refused = None;
         for attempt in 0..TRIES {
-            let mut connection = self.route.exclusive(tag).await?;
+            let mut connection = self.route.exclusive(tag, refused.take()).await?;
             let mut commands = vec![
                 wire::command("WATCH", watched),
                 wire::command::<&str>("TIME", []),
@@ -70,7 +71,13 @@ impl Transactions {
             ];
             commands[0].arg(keys::epoch(tag));
             commands.extend(reads.iter().cloned());
-            let replies = connection.send(commands).await?;
+            let replies = match connection.send(commands).await {
+                Err(failure) if failure.was_refused() => {
+                    refused = Some(failure);
+                    continue;
+                }
+                replies => replies?,
+            };
             let mut moment = moment(replies)?;
             let (writes, answer) = match decide(&mut moment) {
                 Ok((writes, answer)) if !writes.is_empty() => (writes, answer),
@@ -82,14 +89,13 @@ impl Transactions {
                     return decided.map(|(_, answer)| answer);
                 }
             };
-            let mut commands = vec![wire::command::<&str>("MULTI", [])];
-            commands.extend(writes);
-            commands.push(wire::command::<&str>("EXEC", []));
-            let done = match lane {
-                Lane::Main | Lane::Write | Lane::Bulk => connection.send(commands).await?,
-                Lane::Safe | Lane::Final => connection.send_safe(lane, commands).await?,
+            let done = match commit(&mut *connection, writes, lane).await {
+                Err(failure) if failure.was_refused() => {
+                    refused = Some(failure);
+                    continue;
+                }
+                done => done?,
             };
-            let done = done.into_iter().next_back();
             connection.release();
             match done {
                 Some(Reply::Nil) | None => {
@@ -100,6 +106,22 @@ impl Transactions {
         }
         Err(ErrorKind::Conflict.into())
     }
+}
+
+/// Writes, unless something that was watched has changed; gives what EXEC answered.
+async fn commit(
+    connection: &mut dyn Exclusive,
+    writes: Vec<Command>,
+    lane: Lane,
+) -> Result<Option<Reply>, Failure> {
+    let mut commands = vec![wire::command::<&str>("MULTI", [])];
+    commands.extend(writes);
+    commands.push(wire::command::<&str>("EXEC", []));
+    let done = match lane {
+        Lane::Main | Lane::Write | Lane::Bulk => connection.send(commands).await?,
+        Lane::Safe | Lane::Final => connection.send_safe(lane, commands).await?,
+    };
+    Ok(done.into_iter().next_back())
 }
 
 fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {

@@ -11,12 +11,12 @@ use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::transaction::{Decision, Moment, Transactions};
-use super::{Ending, Found, Old, Place, Placed, Steps, Tried};
+use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch;
 use crate::failure::Failure;
 use crate::head::{self, Marker};
 use crate::keys::{self, Entry};
-use crate::layout::Present;
+use crate::layout::{Kept, Present};
 use crate::route::Route;
 use crate::settings::LayoutName;
 use crate::wire::{self, Command, Lane, Reply};
@@ -97,7 +97,7 @@ impl Watched {
             }
         }
         if let Some(old) = here {
-            writes.extend(self.leave(place.key, old, at.now));
+            writes.extend(self.left(place.key, old, at.now));
         }
         let record = at_time(place, at.now);
         writes.extend(self.layout.write(&keys::session(place.key), &record, epoch));
@@ -105,7 +105,7 @@ impl Watched {
     }
 
     /// Leaves a marker where the old session was, and takes it out of its subject's index.
-    fn leave(&self, new: &StoredKey, old: &Old<'_>, now: UnixMillis) -> Vec<Command> {
+    fn left(&self, new: &StoredKey, old: &Old<'_>, now: UnixMillis) -> Vec<Command> {
         let until = |grace| now.saturating_add(Duration::from_millis(grace));
         let marker = Marker {
             forgotten_at: now.saturating_add(limits::TOMBSTONE),
@@ -113,12 +113,8 @@ impl Watched {
             forward: Some((*new, old.grace.map_or(UnixMillis::default(), until))),
         };
         let mut writes = self.layout.end(&keys::session(old.key), &marker);
-        if let Some(subject) = &old.record.subject {
-            let entry = Entry {
-                handle: old.record.handle,
-                key: *old.key,
-            };
-            writes.push(drop_entry(&keys::index(subject), &entry.encode()));
+        if let Some((index, entry)) = old.entry() {
+            writes.push(drop_entry(&index, &entry.encode()));
         }
         writes
     }
@@ -208,6 +204,53 @@ impl Steps for Watched {
         let transactions = &self.transactions;
         transactions
             .run(tag, &watched, &reads, Lane::Safe, decide)
+            .await
+    }
+
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
+        let name = keys::session(old.key);
+        let decide = |at: &mut Moment| {
+            let kept = self.layout.decode(at.next()?)?;
+            // It was done already, and the answer got lost.
+            let is_done = matches!(&kept, Kept::Ended(Marker { forward: Some((target, _)), .. })
+                if target == new);
+            if is_done {
+                return Ok((Vec::new(), Left::Done));
+            }
+            match kept.judge(at.epoch, at.now) {
+                Present::Alive(record) if head::identity(&record) == head::identity(old.record) => {
+                    Ok((self.left(new, old, at.now), Left::Done))
+                }
+                present => Ok((Vec::new(), Left::Stale(present))),
+            }
+        };
+        let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
+        let transactions = &self.transactions;
+        transactions
+            .run(old.key.tag(), &watched, &reads, Lane::Safe, decide)
+            .await
+    }
+
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error> {
+        let name = keys::session(key);
+        let decide = |at: &mut Moment| {
+            let mut writes = Vec::new();
+            let kept = self.layout.decode(at.next()?)?;
+            if matches!(&kept, Kept::Record(kept, _) if head::identity(kept) == head::identity(record))
+            {
+                writes.push(wire::command("DEL", [&name]));
+                if let Some(subject) = &record.subject {
+                    let (handle, key) = (record.handle, *key);
+                    let entry = Entry { handle, key };
+                    writes.push(drop_entry(&keys::index(subject), &entry.encode()));
+                }
+            }
+            Ok((writes, ()))
+        };
+        let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
+        let transactions = &self.transactions;
+        transactions
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
             .await
     }
 

@@ -2,8 +2,10 @@
 
 mod list;
 mod load;
+mod moves;
 mod open;
 mod revoke_all;
+mod rotate;
 mod scan;
 mod sweep;
 mod write;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloakroom_core::id::{Handle, KeyForm, StoredKey};
+use cloakroom_core::id::{Handle, KeyForm, SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Record};
@@ -23,6 +25,7 @@ use crate::settings::LayoutName;
 use crate::steps::Steps;
 use crate::turns::Turns;
 use crate::wire::Shared;
+use moves::Moves;
 
 /// Sessions in Redis or Valkey.
 ///
@@ -30,14 +33,54 @@ use crate::wire::Shared;
 #[derive(Debug)]
 pub struct RedisStore {
     route: Arc<dyn Route>,
-    steps: Box<dyn Steps>,
+    steps: Arc<dyn Steps>,
     layout: LayoutName,
     shared: Arc<Shared>,
-    turns: Turns,
+    turns: Arc<Turns>,
+    moves: Arc<Moves>,
     deadline: Duration,
 }
 
 impl RedisStore {
+    /// The same store, for a task that may outlive its caller.
+    fn another(&self) -> Self {
+        Self {
+            route: Arc::clone(&self.route),
+            steps: Arc::clone(&self.steps),
+            layout: self.layout,
+            shared: Arc::clone(&self.shared),
+            turns: Arc::clone(&self.turns),
+            moves: Arc::clone(&self.moves),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Runs an operation on a session that is not moving, within the deadline.
+    async fn at_rest<T>(
+        &self,
+        key: &StoredKey,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.within(async {
+            self.moves.of(key).await;
+            operation.await
+        })
+        .await
+    }
+
+    /// Runs an operation on the sessions of a subject, none of which is moving, within the deadline.
+    async fn all_at_rest<T>(
+        &self,
+        subject: &Subject,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.within(async {
+            self.moves.in_tag(SlotTag::of_subject(subject)).await;
+            operation.await
+        })
+        .await
+    }
+
     /// Runs an operation within the deadline.
     async fn within<T>(
         &self,
@@ -64,7 +107,7 @@ impl Store for RedisStore {
     }
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        self.within(self.load_one(key)).await
+        self.at_rest(key, self.load_one(key)).await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
@@ -77,7 +120,8 @@ impl Store for RedisStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        self.within(self.apply_one(key, changes, condition)).await
+        self.at_rest(key, self.apply_one(key, changes, condition))
+            .await
     }
 
     async fn rotate(
@@ -86,19 +130,24 @@ impl Store for RedisStore {
         new: &StoredKey,
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
-        self.within(self.rotate_one(old, new, rotation)).await
+        if self.route.is_one_node() {
+            return self.within(self.rotate_one(old, new, rotation)).await;
+        }
+        self.at_rest(old, self.rotate_apart(old, new, rotation))
+            .await
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
-        self.within(self.destroy_one(key)).await
+        self.at_rest(key, self.destroy_one(key)).await
     }
 
     async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
-        self.within(self.list(subject)).await
+        self.all_at_rest(subject, self.list(subject)).await
     }
 
     async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
-        self.within(self.revoke_one(subject, handle)).await
+        self.all_at_rest(subject, self.revoke_one(subject, handle))
+            .await
     }
 
     async fn revoke_subject(
@@ -106,7 +155,8 @@ impl Store for RedisStore {
         subject: &Subject,
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
-        self.within(self.revoke_many(subject, except)).await
+        self.all_at_rest(subject, self.revoke_many(subject, except))
+            .await
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {

@@ -9,11 +9,10 @@ use super::RedisStore;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
-use crate::route::{Batch, Route, Single};
+use crate::route::{Batch, Cluster, Route, Single};
 use crate::settings::{LayoutName, Settings};
 use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
-use crate::turns::Turns;
-use crate::wire::{self, Durability, Lane, RedisWire, Shared, Wire};
+use crate::wire::{self, Durability, Holds, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -30,16 +29,14 @@ impl RedisStore {
     /// # Errors
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::new(settings));
-        let redis = RedisWire::new(settings, Arc::clone(&shared))?;
-        let route: Arc<dyn Route> = Arc::new(Single(Arc::new(redis)));
-        let probing = probe(&*route, settings);
-        let Abilities {
-            scripts,
-            swaps,
-            durability,
-        } = match tokio::time::timeout(settings.timeout, probing).await {
-            Ok(Ok(abilities)) => abilities,
+        let shared = Arc::new(Shared::new(settings)?);
+        let opening = async {
+            let route = route(settings, &shared).await?;
+            let abilities = probe(&*route, settings).await?;
+            Ok::<_, Failure>((route, abilities))
+        };
+        let (route, abilities) = match tokio::time::timeout(settings.timeout, opening).await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(failure)) if failure.class() != Class::Timeout => {
                 return Err(failure.at(&settings.addresses[0].to_string()).into());
             }
@@ -48,6 +45,11 @@ impl RedisStore {
                 return Err(silent.at(&settings.addresses[0].to_string()).into());
             }
         };
+        let Abilities {
+            scripts,
+            swaps,
+            durability,
+        } = abilities;
         shared.set_durability(durability);
         if let Some(script) = settings.layout.introduce() {
             let address = settings.addresses[0].to_string();
@@ -61,23 +63,34 @@ impl RedisStore {
             }
             shared.concerns.tell(Concern::PlainIds, &address);
         }
-        let mut steps: Box<dyn Steps> = if scripts {
-            Box::new(Scripted::new(Arc::clone(&route), settings.layout))
+        let mut steps: Arc<dyn Steps> = if scripts {
+            Arc::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
-            Box::new(Watched::new(Arc::clone(&route), settings.layout))
+            Arc::new(Watched::new(Arc::clone(&route), settings.layout))
         };
         if swaps {
-            steps = Box::new(Compared::new(Arc::clone(&route), steps, scripts));
+            steps = Arc::new(Compared::new(Arc::clone(&route), steps, scripts));
         }
         Ok(Self {
             route,
             steps,
             layout: settings.layout,
             shared,
-            turns: Turns::default(),
+            turns: Arc::default(),
+            moves: Arc::default(),
             deadline: settings.timeout,
         })
     }
+}
+
+/// The way to the servers that the settings name.
+async fn route(settings: &Settings, shared: &Arc<Shared>) -> Result<Arc<dyn Route>, Failure> {
+    if settings.cluster {
+        return Ok(Arc::new(Cluster::open(settings, shared).await?));
+    }
+    let holds = Arc::new(Holds::everything());
+    let wire = RedisWire::new(settings, &settings.addresses[0], holds, Arc::clone(shared));
+    Ok(Arc::new(Single(Arc::new(wire))))
 }
 
 /// What the servers can do for us.

@@ -21,26 +21,30 @@ pub(super) struct Clients {
     ca: Option<Vec<u8>>,
 }
 
+/// The CA that the settings name, if it is one.
+pub(super) fn certificates(settings: &Settings) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = &settings.ca else {
+        return Ok(None);
+    };
+    let read = std::fs::read(path).map_err(|_| {
+        let path = path.display().to_string();
+        invalid("store ca", &path, "name a readable PEM file")
+    })?;
+    let clients = Clients::new(settings, Some(read.clone()));
+    clients.server(&settings.addresses[0]).map_err(|_| {
+        let fix = "name a PEM file with a CA in it";
+        invalid("store ca", "(its contents)", fix)
+    })?;
+    Ok(Some(read))
+}
+
 impl Clients {
-    /// Reads the CA, and sees whether it is one.
-    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let ca = match &settings.ca {
-            None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|_| {
-                let path = path.display().to_string();
-                invalid("store ca", &path, "name a readable PEM file")
-            })?),
-        };
-        let clients = Self {
+    /// `ca` as [`certificates`] read it.
+    pub(super) fn new(settings: &Settings, ca: Option<Vec<u8>>) -> Self {
+        Self {
             settings: settings.clone(),
             ca,
-        };
-        let wrong = |_| {
-            let fix = "name a PEM file with a CA in it";
-            invalid("store ca", "(its contents)", fix)
-        };
-        clients.server(&settings.addresses[0]).map_err(wrong)?;
-        Ok(clients)
+        }
     }
 
     /// A server with sessions.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::open::{Open, Opener, ask, transmit, without_errors};
-use super::{Command, Exclusive, Lane, Reply, Shared};
+use super::{Answers, Command, Exclusive, Lane, Reply, Shared};
 use crate::failure::{Class, Failure};
 
 /// Transactions at the same time; more wait.
@@ -116,33 +116,35 @@ impl RedisExclusive {
         &mut self,
         lane: Lane,
         mut commands: Vec<Command>,
-    ) -> Result<(Vec<Reply>, Result<(), Failure>), Failure> {
+    ) -> Result<Answers, Failure> {
         // All replicas that were there when the connection was opened, or that could be promoted now;
         // not one of them: a failover takes the one that is promoted away, and its silence is how the
         // old primary can be told from the new one.
         let known = self.replicas.max(self.opener.trust().replicas());
         let wanted = known.max(self.shared.least());
         if !self.shared.confirms(lane) || wanted == 0 {
-            return Ok((self.exchange(commands).await?, Ok(())));
+            let replies = self.exchange(commands).await?;
+            return Ok(Answers {
+                replies,
+                confirmed: Ok(()),
+            });
         }
         let mut wait = super::command("WAIT", [wanted]);
         wait.arg(self.opener.timeout().as_millis() as u64 / 2);
         commands.push(wait);
         let mut replies = self.exchange(commands).await?;
-        match replies.pop() {
-            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => {
-                Ok((replies, Ok(())))
-            }
-            Some(Reply::ServerError(error)) => Ok((replies, Err(Failure::of_server(&error)))),
+        let confirmed = match replies.pop() {
+            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(()),
+            Some(Reply::ServerError(error)) => Err(Failure::of_server(&error)),
             _ => {
                 self.spares.discard();
-                let lost = Failure::new(
+                Err(Failure::new(
                     Class::NoReplicas,
                     "not every replica confirmed the change in time; it may be lost",
-                );
-                Ok((replies, Err(lost)))
+                ))
             }
-        }
+        };
+        Ok(Answers { replies, confirmed })
     }
 }
 
@@ -157,9 +159,7 @@ impl Exclusive for RedisExclusive {
         lane: Lane,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure> {
-        let (replies, confirmed) = self.exchange_safe(lane, commands).await?;
-        let replies = without_errors(replies)?;
-        confirmed?;
+        let replies = self.exchange_safe(lane, commands).await?.all()?;
         if lane == Lane::Final {
             self.opener.trust().settled().await;
         }

@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cloakroom_core::Error;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::exclusive::{RedisExclusive, Spares};
-use super::open::{Open, Opener, transmit, without_errors};
+use super::open::{Open, Opener, transmit};
 use super::trust::Trust;
-use super::{Command, Exclusive, Lane, Reply, Shared, Wire};
+use super::{Answers, Command, Exclusive, Holds, Lane, Reply, Shared, Wire};
 use crate::failure::{Class, Failure};
-use crate::settings::Settings;
+use crate::settings::{Address, Settings};
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
@@ -37,8 +36,13 @@ struct Slots {
 
 impl RedisWire {
     /// Must be called on the runtime that the connections shall live on.
-    pub(crate) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
-        let opener = Arc::new(Opener::new(settings, shared)?);
+    pub(crate) fn new(
+        settings: &Settings,
+        address: &Address,
+        holds: Arc<Holds>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let opener = Arc::new(Opener::new(settings, address, holds, shared));
         let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),
@@ -50,30 +54,41 @@ impl RedisWire {
             let following = async { tokio::join!(watching, sentinels.follow(trust)) };
             tokio::spawn(following).abort_handle()
         });
-        Ok(Self {
+        Self {
             opener,
             slots,
             next: AtomicUsize::new(0),
             watcher,
-        })
+        }
     }
 
-    /// Sends commands on a shared connection; gives what was answered, errors among it.
-    async fn exchange(
+    /// Tells a server that got these tags what was revoked of them, if anything was.
+    pub(crate) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
+        let revoked = &self.opener.shared().revoked;
+        if !revoked.concerns(&|tag| tags.has(tag)) {
+            return Ok(());
+        }
+        self.opener.retell(tags).await
+    }
+
+    /// Sends commands on a shared connection.
+    async fn exchange_on(
         &self,
         lane: Lane,
         slot: &Slot,
         commands: Vec<Command>,
-    ) -> Result<Vec<Reply>, Failure> {
-        let (generation, mut open) = slot.connection(&self.opener).await?;
-        self.confirm(lane, open.number).await?;
+    ) -> Result<Answers, Failure> {
+        let opened = slot.connection(&self.opener).await;
+        let (generation, mut open) = opened.map_err(Failure::unsent)?;
+        let confirmed = self.confirm(lane, open.number).await;
+        confirmed.map_err(Failure::unsent)?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let sent = transmit(&mut open.connection, commands);
         let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
-        let answer = answer.map_err(|error| {
+        let replies = answer.map_err(|error| {
             let failure = Failure::of(&error);
             if error.code().is_none() && failure.class() != Class::Timeout {
                 slot.discard(generation);
@@ -83,7 +98,10 @@ impl RedisWire {
         })?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(lane, open.number).await?;
-        Ok(answer)
+        Ok(Answers {
+            replies,
+            confirmed: Ok(()),
+        })
     }
 
     async fn confirm(&self, lane: Lane, number: u64) -> Result<(), Failure> {
@@ -95,82 +113,39 @@ impl RedisWire {
         }
     }
 
-    /// As [`RedisWire::exchange`], on a connection of its own, with the word of the replicas.
-    async fn exchange_safe(
-        &self,
-        lane: Lane,
-        commands: Vec<Command>,
-    ) -> Result<(Vec<Reply>, Result<(), Failure>), Failure> {
-        let mut connection = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        let answer = connection.exchange_safe(lane, commands).await;
-        match &answer {
+    /// Sends commands on a connection of their own, and asks the replicas.
+    async fn exchange_safe(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let taken = RedisExclusive::take(&self.slots.spares, &self.opener).await;
+        let mut connection = taken.map_err(Failure::unsent)?;
+        let answers = connection.exchange_safe(lane, commands).await;
+        match &answers {
             Err(failure) if matches!(failure.class(), Class::Unreachable | Class::Timeout) => {}
             _ => Box::new(connection).release(),
         }
-        if lane == Lane::Final && matches!(answer, Ok((_, Ok(())))) {
+        if lane == Lane::Final && matches!(&answers, Ok(answers) if answers.confirmed.is_ok()) {
             self.opener.trust().settled().await;
         }
-        answer
-    }
-
-    /// Lets go of a server that is primary no more.
-    fn checked(&self, answer: Result<Vec<Reply>, Failure>) -> Result<Vec<Reply>, Failure> {
-        if let Err(failure) = &answer
-            && failure.class() == Class::ReadOnly
-        {
-            self.slots.discard();
-        }
-        answer
+        answers
     }
 }
 
 #[async_trait]
 impl Wire for RedisWire {
-    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let answer = match self.slot(lane) {
-            Some(slot) => self
-                .exchange(lane, slot, commands)
-                .await
-                .and_then(without_errors),
-            None => match self.exchange_safe(lane, commands).await {
-                Ok((replies, confirmed)) => {
-                    without_errors(replies).and_then(|replies| confirmed.map(|()| replies))
-                }
-                Err(failure) => Err(failure),
-            },
+    async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let answers = match self.slot(lane) {
+            Some(slot) => self.exchange_on(lane, slot, commands).await?,
+            None => self.exchange_safe(lane, commands).await?,
         };
-        self.checked(answer)
-    }
-
-    async fn send_each(
-        &self,
-        lane: Lane,
-        batches: Vec<Vec<Command>>,
-    ) -> Result<Vec<Result<Vec<Reply>, Failure>>, Failure> {
-        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
-        let all: Vec<Command> = batches.into_iter().flatten().collect();
-        if let [_] = *all {
-            return Ok(vec![self.send(lane, all).await]);
+        let is_no_primary = |reply: &Reply| matches!(reply, Reply::ServerError(error) if error.code() == "READONLY");
+        if answers.replies.iter().any(is_no_primary) {
+            self.slots.discard();
         }
-        let mut replies = match self.slot(lane) {
-            Some(slot) => self.exchange(lane, slot, all).await?,
-            None => {
-                let (replies, confirmed) = self.exchange_safe(lane, all).await?;
-                confirmed?;
-                replies
-            }
-        }
-        .into_iter();
-        let answers = sizes.into_iter().map(|size| {
-            let own = replies.by_ref().take(size).collect();
-            self.checked(without_errors(own))
-        });
-        Ok(answers.collect())
+        Ok(answers)
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
-        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        Ok(Box::new(opened))
+        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await;
+        Ok(Box::new(opened.map_err(Failure::unsent)?))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
-pub(crate) use shared::{Durability, Shared};
+pub(crate) use shared::{Durability, Holds, Shared};
 
 /// Which connections a batch goes over, so that what is slow never stands before what is urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +41,49 @@ pub(crate) enum Lane {
 /// Sends commands to one node, gets replies. Every call has a deadline.
 #[async_trait]
 pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
-    /// Sends `commands` in one trip; as many replies, none of them an error.
-    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
-
-    /// Sends several batches in one trip; what the server answered to each of them.
-    async fn send_each(
-        &self,
-        lane: Lane,
-        batches: Vec<Vec<Command>>,
-    ) -> Result<Vec<Result<Vec<Reply>, Failure>>, Failure>;
+    /// Sends `commands` in one trip; as many replies, errors of the server among them.
+    async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure>;
 
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;
+
+    /// Sends `commands` in one trip; as many replies, none of them an error.
+    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        self.exchange(lane, commands).await?.all()
+    }
+}
+
+/// What was answered to some commands.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// A reply to each.
+    pub(crate) replies: Vec<Reply>,
+    /// Whether the replicas have what was written, where they must.
+    pub(crate) confirmed: Result<(), Failure>,
+}
+
+impl Answers {
+    /// All replies, if none is an error.
+    pub(crate) fn all(self) -> Result<Vec<Reply>, Failure> {
+        let replies = open::without_errors(self.replies)?;
+        self.confirmed.map(|()| replies)
+    }
+
+    /// Whether nothing went wrong.
+    pub(crate) fn are_clean(&self) -> bool {
+        self.confirmed.is_ok() && self.replies.iter().all(|reply| open::check(reply).is_ok())
+    }
+
+    /// The next reply, if it is no error.
+    pub(crate) fn take(
+        replies: &mut impl Iterator<Item = Reply>,
+        confirmed: &Result<(), Failure>,
+    ) -> Result<Reply, Failure> {
+        let missing = || Failure::protocol("not as many replies as commands");
+        let reply = replies.next().ok_or_else(missing)?;
+        open::check(&reply)?;
+        confirmed.clone().map(|()| reply)
+    }
 }
 
 /// A connection for a transaction. Dropped before [`Exclusive::release`], it is closed, and the
@@ -83,6 +114,12 @@ pub(crate) fn command<A: redis::ToRedisArgs>(
         command.arg(arg);
     }
     command
+}
+
+/// Whether this is a command of that name.
+pub(crate) fn is_named(command: &Command, name: &str) -> bool {
+    let first = command.args_iter().next();
+    matches!(first, Some(redis::Arg::Simple(word)) if word == name.as_bytes())
 }
 
 /// The bytes of a reply that may be missing.

@@ -4,16 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::Error;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Pipeline};
+use redis::{AsyncConnectionConfig, Pipeline, ServerError};
 
 use super::client::Clients;
-use super::retell::retell;
+use super::retell::{Elsewhere, retell};
 use super::sentinel::Sentinels;
 use super::trust::Trust;
-use super::{Command, Reply, Shared, array, bytes, command};
+use super::{Command, Holds, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
 
@@ -33,6 +32,9 @@ pub(super) struct Opener {
     clients: Clients,
     pub(super) sentinels: Option<Sentinels>,
     trust: Arc<Trust>,
+    /// Whether a node of a cluster is what is looked for.
+    cluster: bool,
+    holds: Arc<Holds>,
     shared: Arc<Shared>,
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
@@ -40,23 +42,30 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
-        let clients = Clients::new(settings)?;
+    pub(super) fn new(
+        settings: &Settings,
+        address: &Address,
+        holds: Arc<Holds>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let clients = Clients::new(settings, shared.ca.clone());
         let sentinels = settings
             .master
             .as_ref()
             .map(|master| Sentinels::new(settings, master, clients.clone()));
         let count = sentinels.as_ref().map_or(0, |_| settings.addresses.len());
-        Ok(Self {
-            address: settings.addresses[0].clone(),
+        Self {
+            address: address.clone(),
             timeout: settings.timeout,
             clients,
             sentinels,
             trust: Arc::new(Trust::new(count)),
+            cluster: settings.cluster,
+            holds,
             shared,
             met: Mutex::new(None),
             retelling: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -122,7 +131,15 @@ impl Opener {
             }
         }
         let run = match ask(connection, command("INFO", ["server"])).await {
-            Ok(info) => run_of(&bytes(info)?.unwrap_or_default()),
+            Ok(info) => {
+                let info = bytes(info)?.unwrap_or_default();
+                let cluster = line_of(&info, b"redis_mode:") == Some(b"cluster");
+                if cluster && !self.cluster {
+                    let words = "a node of a cluster was opened by itself";
+                    return Err(Failure::new(Class::CrossSlot, words));
+                }
+                line_of(&info, b"run_id:").map(<[u8]>::to_vec)
+            }
             // Without the right to ask, every connection is a server that was not met before.
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
@@ -131,13 +148,29 @@ impl Opener {
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
-        retell(connection, &self.shared.revoked, &|_| true).await?;
+        self.shared.turn_over();
+        let holds = |tag| self.holds.has(tag);
+        retell(connection, &self.shared.revoked, &holds, Elsewhere::IsFine).await?;
         self.shared.recent.clear();
         self.met.lock().clone_from(&run);
         drop(one_tells);
         let concerns = &self.shared.concerns;
         concerns.look(connection, run.as_deref(), address).await;
         Ok(())
+    }
+
+    /// Tells a server that got these tags what was revoked of them.
+    pub(super) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
+        let telling = async {
+            let mut open = self.open_now().await?;
+            let is_one = |tag| tags.has(tag);
+            let revoked = &self.shared.revoked;
+            retell(&mut open.connection, revoked, &is_one, Elsewhere::IsWrong).await
+        };
+        match tokio::time::timeout(self.timeout, telling).await {
+            Ok(told) => told,
+            Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
+        }
     }
 }
 
@@ -147,7 +180,11 @@ pub(super) async fn transmit(
     commands: Vec<Command>,
 ) -> Result<Vec<Reply>, redis::RedisError> {
     if let [command] = &*commands {
-        return Ok(vec![connection.send_packed_command(command).await?]);
+        let reply = match connection.send_packed_command(command).await {
+            Ok(reply) => reply,
+            Err(error) => Reply::ServerError(ServerError::try_from(error)?),
+        };
+        return Ok(vec![reply]);
     }
     let count = commands.len();
     let mut pipeline = Pipeline::with_capacity(count);
@@ -159,16 +196,16 @@ pub(super) async fn transmit(
 
 /// The first server error in `replies`, as what it is.
 pub(super) fn without_errors(replies: Vec<Reply>) -> Result<Vec<Reply>, Failure> {
-    fn error(reply: &Reply) -> Option<&redis::ServerError> {
-        match reply {
-            Reply::ServerError(error) => Some(error),
-            Reply::Array(items) => items.iter().find_map(error),
-            _ => None,
-        }
-    }
-    match replies.iter().find_map(error) {
-        Some(error) => Err(Failure::of_server(error)),
-        None => Ok(replies),
+    replies.iter().try_for_each(check)?;
+    Ok(replies)
+}
+
+/// Whether a reply is an error, or one of those inside it is.
+pub(super) fn check(reply: &Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::ServerError(error) => Err(Failure::of_server(error)),
+        Reply::Array(items) => items.iter().try_for_each(check),
+        _ => Ok(()),
     }
 }
 
@@ -183,9 +220,10 @@ pub(super) async fn ask(
     Ok(reply)
 }
 
-/// The id of a server's run, which changes when it restarts.
-fn run_of(info: &[u8]) -> Option<Vec<u8>> {
+/// The value of a line of INFO.
+fn line_of<'a>(info: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut lines = info.split(|byte| *byte == b'\n');
-    let run = lines.find_map(|line| line.strip_prefix(b"run_id:"))?;
-    Some(run.trim_ascii().to_vec())
+    lines
+        .find_map(|line| line.strip_prefix(name))
+        .map(<[u8]>::trim_ascii)
 }

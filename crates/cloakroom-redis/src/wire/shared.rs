@@ -1,9 +1,14 @@
 //! What all nodes of one store share: a session may move between them, and so does what was seen and
 //! ended of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use cloakroom_core::Error;
+use cloakroom_core::id::SlotTag;
+
 use super::Concerns;
+use super::client::certificates;
 use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::settings::Settings;
@@ -15,7 +20,10 @@ pub(crate) struct Shared {
     pub(crate) revoked: Revoked,
     pub(crate) recent: Recent,
     pub(crate) concerns: Concerns,
+    /// The CA to trust, as PEM.
+    pub(super) ca: Option<Vec<u8>>,
     durability: OnceLock<Durability>,
+    turnovers: AtomicU64,
 }
 
 /// What replicas must confirm before it is acknowledged.
@@ -30,13 +38,25 @@ pub(crate) enum Durability {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+        Ok(Self {
             revoked: Revoked::new(settings.layout),
             recent: Recent::default(),
             concerns: Concerns::new(Arc::clone(&settings.observer)),
+            ca: certificates(settings)?,
             durability: OnceLock::new(),
-        }
+            turnovers: AtomicU64::new(0),
+        })
+    }
+
+    /// A server was met that may know less than another.
+    pub(crate) fn turn_over(&self) {
+        self.turnovers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often that happened.
+    pub(crate) fn turnovers(&self) -> u64 {
+        self.turnovers.load(Ordering::SeqCst)
     }
 
     /// Says once, when the store is opened, what replicas must confirm.
@@ -64,5 +84,38 @@ impl Shared {
 
     pub(super) fn counts_replicas(&self) -> bool {
         self.durability() > Durability::Alone
+    }
+}
+
+/// The tags whose keys a node has.
+#[derive(Debug)]
+pub(crate) struct Holds([AtomicU64; SlotTag::COUNT / 64]);
+
+impl Holds {
+    pub(crate) fn everything() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(u64::MAX)))
+    }
+
+    pub(crate) fn nothing() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    pub(crate) fn set(&self, tag: SlotTag, has: bool) {
+        let (word, bit) = Self::place(tag);
+        if has {
+            self.0[word].fetch_or(bit, Ordering::SeqCst);
+        } else {
+            self.0[word].fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn has(&self, tag: SlotTag) -> bool {
+        let (word, bit) = Self::place(tag);
+        self.0[word].load(Ordering::SeqCst) & bit != 0
+    }
+
+    fn place(tag: SlotTag) -> (usize, u64) {
+        let number = usize::from(tag.number());
+        (number / 64, 1 << (number % 64))
     }
 }

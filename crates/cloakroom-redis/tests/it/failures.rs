@@ -289,9 +289,33 @@ fn what_is_wrong_is_told_at_the_start() {
             Class::Protocol,
         ),
         (
-            "half a cluster",
+            "a node of a cluster as a single server",
             format!("redis://127.0.0.1:{}", cluster.port),
+            Class::CrossSlot,
+        ),
+        (
+            "half a cluster",
+            format!("redis+cluster://127.0.0.1:{}", cluster.port),
             Class::Down,
+        ),
+        (
+            "a single server as a cluster",
+            format!("redis+cluster://127.0.0.1:{}", tls.port),
+            Class::NoCluster,
+        ),
+        (
+            "no node of a cluster",
+            format!(
+                "redis+cluster://127.0.0.1:{},127.0.0.1:{}",
+                free_port(),
+                free_port()
+            ),
+            Class::Unreachable,
+        ),
+        (
+            "a cluster without a password",
+            format!("redis+cluster://127.0.0.1:{}", plain.port),
+            Class::Credentials,
         ),
     ];
     kit::run(async {
@@ -336,6 +360,9 @@ fn a_wrong_url_is_an_invalid_setting() {
         ("redis://127.0.0.1?names=plain", "store parameter"),
         ("redis://127.0.0.1?durability=both", "store durability"),
         ("redis+sentinel://127.0.0.1", "store master"),
+        ("redis+cluster://127.0.0.1/1", "store database"),
+        ("redis+cluster://127.0.0.1,x:y", "store host"),
+        ("redis+shard://127.0.0.1", "store scheme"),
         ("redis+sentinel://127.0.0.1,x:y/shop", "store host"),
         ("rediss://127.0.0.1?ca=/nowhere.pem", "store ca"),
     ];

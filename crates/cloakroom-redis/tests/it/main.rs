@@ -5,7 +5,10 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod across;
 mod adopted;
+mod cluster;
+mod cluster_failover;
 mod compared;
 mod concerns;
 mod constellation;

@@ -137,6 +137,15 @@ impl Server {
         killed.expect("the server is ours");
     }
 
+    /// The port of the cluster's bus, in a cluster.
+    pub(crate) fn bus(&self) -> u16 {
+        let mut settings = self.settings.iter();
+        let bus = settings.find(|setting| *setting == "--cluster-port");
+        let port = bus.and_then(|_| settings.next());
+        port.and_then(|port| port.parse().ok())
+            .expect("it is a node")
+    }
+
     /// Its URL with these parameters.
     pub(crate) fn url(&self, database: usize, parameters: &str) -> String {
         format!(

@@ -174,20 +174,20 @@ impl TowerSessionsStore {
 #[async_trait]
 impl SessionStore for TowerSessionsStore {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
-        self.create_as(record).await.map_err(told)
+        self.create_as(record).await.map_err(|error| told(&error))
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        self.save_as(record).await.map_err(told)
+        self.save_as(record).await.map_err(|error| told(&error))
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        self.load_as(id).await.map_err(told)
+        self.load_as(id).await.map_err(|error| told(&error))
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
         let deleted = self.store.destroy(&key(id)).await;
-        deleted.map(drop).map_err(told)
+        deleted.map(drop).map_err(|error| told(&error))
     }
 }
 
@@ -250,9 +250,9 @@ fn life_value(life: Duration) -> Value {
 }
 
 /// Our error as theirs. It holds no id and no payload.
-fn told(error: Error) -> session_store::Error {
+fn told(error: &Error) -> session_store::Error {
     let mut words = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         words = format!("{words}: {cause}");
         source = cause.source();
