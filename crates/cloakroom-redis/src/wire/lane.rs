@@ -88,22 +88,20 @@ impl RedisWire {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
+        let replies = answer.map_err(|error| {
+            let failure = Failure::of(&error);
+            if error.code().is_none() && failure.class() != Class::Timeout {
+                slot.discard(generation);
+                self.slots.discard();
+            }
+            failure
+        })?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(lane, open.number).await?;
-        match answer {
-            Ok(replies) => Ok(Answers {
-                replies,
-                confirmed: Ok(()),
-            }),
-            Err(error) => {
-                let failure = Failure::of(&error);
-                if error.code().is_none() && failure.class() != Class::Timeout {
-                    slot.discard(generation);
-                    self.slots.discard();
-                }
-                Err(failure)
-            }
-        }
+        Ok(Answers {
+            replies,
+            confirmed: Ok(()),
+        })
     }
 
     async fn confirm(&self, lane: Lane, number: u64) -> Result<(), Failure> {
