@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cloakroom-example-shop", &["cloakroom"]),
+    ("cloakroom-example-microservices", &["cloakroom"]),
     ("tidy", &[]),
     ("tidy-pages", &["tidy"]),
     (
