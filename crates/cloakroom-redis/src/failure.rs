@@ -232,6 +232,15 @@ impl Failure {
         self
     }
 
+    /// The same failure of a mass revocation, of which a part may be done.
+    pub(crate) fn partly(mut self) -> Self {
+        self.detail = format!(
+            "some sessions may not be ended, revoke all again: {}",
+            self.detail
+        );
+        self
+    }
+
     /// What a client error or a server error is. The server's text is kept by its first word alone,
     /// because the rest may name keys.
     pub(crate) fn of(error: &redis::RedisError) -> Self {

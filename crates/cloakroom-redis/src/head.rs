@@ -6,6 +6,8 @@ use cloakroom_core::id::{Handle, SlotTag, StoredKey};
 use cloakroom_core::record::{Label, Subject};
 use cloakroom_core::{Lifetimes, Record, UnixMillis};
 
+use crate::epoch::Epoch;
+
 /// Bytes of a head.
 pub(crate) const HEAD_BYTES: usize = 57;
 /// The part of a head that names one state of one session: handle and version.
@@ -14,9 +16,6 @@ const RECORD: u8 = 1;
 const MARKER: u8 = 2;
 const MARKER_BYTES: usize = 13;
 const TARGET_BYTES: usize = 34;
-
-/// Which mass revocation a record is younger than: 8 bytes that are only compared.
-pub(crate) type Epoch = [u8; 8];
 
 /// Handle and version, which a compare-and-set compares.
 pub(crate) type Identity = [u8; 18];

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 const SESSION: &str = "session:";
 const SUBJECT: &str = "subject:";
-/// The key of the epoch: what `revoke_all` changes.
-pub(crate) const EPOCH: &str = "session-epoch";
+const EPOCH: &str = "session-epoch:";
+const CLOSING: &str = "session-closing:";
 /// What all keys of sessions look like, for SCAN.
 pub(crate) const SESSIONS: &str = "session:{*";
 const SUBJECT_DOMAIN: &[u8] = b"cloakroom/subject-key/1:";
@@ -27,6 +27,25 @@ pub(crate) fn index(subject: &Subject) -> String {
         .chain_update(subject.as_str())
         .finalize();
     name(SUBJECT, SlotTag::of_subject(subject), &hash)
+}
+
+/// The Redis key of a tag's epoch: what `revoke_all` changes.
+pub(crate) fn epoch(tag: SlotTag) -> String {
+    let mut name = String::with_capacity(EPOCH.len() + 5);
+    push_tag(&mut name, EPOCH, tag);
+    name
+}
+
+/// The Redis key that is there while a tag is closing.
+pub(crate) fn closing(tag: SlotTag) -> String {
+    let mut name = String::with_capacity(CLOSING.len() + 5);
+    push_tag(&mut name, CLOSING, tag);
+    name
+}
+
+/// All tags.
+pub(crate) fn tags() -> impl Iterator<Item = SlotTag> {
+    (0..SlotTag::COUNT).filter_map(|number| SlotTag::new(u16::try_from(number).ok()?))
 }
 
 /// Reads the Redis key of a session back.
@@ -63,15 +82,20 @@ impl Entry {
     }
 }
 
-fn name(prefix: &str, tag: SlotTag, hash: &[u8]) -> String {
-    let mut name = String::with_capacity(prefix.len() + 6 + 43);
+fn push_tag(name: &mut String, prefix: &str, tag: SlotTag) {
     name.push_str(prefix);
     name.push('{');
     for shift in [8, 4, 0] {
         let digit = u32::from(tag.number() >> shift & 15);
         name.push(char::from_digit(digit, 16).unwrap_or('0'));
     }
-    name.push_str("}:");
+    name.push('}');
+}
+
+fn name(prefix: &str, tag: SlotTag, hash: &[u8]) -> String {
+    let mut name = String::with_capacity(prefix.len() + 6 + 43);
+    push_tag(&mut name, prefix, tag);
+    name.push(':');
     URL_SAFE_NO_PAD.encode_string(hash, &mut name);
     name
 }

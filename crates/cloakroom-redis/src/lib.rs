@@ -22,12 +22,14 @@
 
 #![forbid(unsafe_code)]
 
+mod epoch;
 mod failure;
 mod head;
 mod keys;
 mod layout;
 mod recent;
 mod revoked;
+mod route;
 mod scripts;
 mod settings;
 mod steps;

@@ -33,6 +33,7 @@
 //! # Where to go on
 //!
 //! - [`Session`]: `get`, `set`, `update`, `increment`, `take`, `flash`, `login`, `logout`, ...
+//! - [`Session::watch`]: sessions on web sockets and other connections that outlive their request
 //! - [`SessionLayer`] for axum and tower, `actix::SessionMiddleware` for actix-web, with
 //!   the settings of [`SessionConfig`]
 //! - [`Policy`]: how long sessions live; [`CookieConfig`]: what the browser is told
@@ -67,6 +68,7 @@ mod session;
 mod spawn;
 mod touch;
 mod trace;
+mod watch;
 
 #[cfg(feature = "actix-web-4")]
 pub mod actix;
@@ -94,3 +96,4 @@ pub use error::{Error, Result};
 pub use session::Session;
 #[cfg(feature = "tower-0_5")]
 pub use tower::SessionLayer;
+pub use watch::{End, WatchedSession};

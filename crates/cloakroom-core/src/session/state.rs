@@ -40,7 +40,8 @@ pub(super) enum Ticket {
     Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
     Live(StoredKey, Box<Record>),
-    /// A session that this request has written to; what it holds now is for the store to say.
+    /// A session that this request has written to, or that another one has found; what it holds now
+    /// is for the store to say.
     Stale(StoredKey),
     /// An id was presented that leads nowhere.
     Gone(Absence),
@@ -66,12 +67,9 @@ pub enum Cookie {
 }
 
 impl State {
-    pub(super) fn new(presented: Option<PresentedId>) -> Self {
+    pub(super) fn new(ticket: Ticket) -> Self {
         Self {
-            ticket: match presented {
-                Some(id) => Ticket::Presented(id),
-                None => Ticket::None,
-            },
+            ticket,
             overlay: Changes::new(),
             rotate: false,
             cookie: Cookie::Keep,

@@ -9,8 +9,9 @@ use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject, Value, 
 use cloakroom_core::{Record, limits};
 
 use super::Kept;
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::head::{self, HEAD_BYTES, Marker};
 use crate::wire::{self, Command, Reply};
 
 const HEAD: &[u8] = b"\xffh";

@@ -10,7 +10,8 @@ use cloakroom_core::record::{Changes, Fields, Label, Subject, Value};
 use cloakroom_core::{Lifetimes, Record, UnixMillis};
 
 use super::{Kept, LayoutName};
-use crate::head::{Epoch, Marker};
+use crate::epoch::Epoch;
+use crate::head::Marker;
 use crate::wire::Reply;
 
 const EPOCH: Epoch = *b"epoch-01";

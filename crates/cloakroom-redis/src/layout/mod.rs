@@ -11,8 +11,9 @@ use cloakroom_core::id::StoredKey;
 use cloakroom_core::store::Absence;
 use cloakroom_core::{Record, UnixMillis};
 
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{Epoch, Marker};
+use crate::head::Marker;
 use crate::settings::LayoutName;
 use crate::wire::{Command, Reply};
 

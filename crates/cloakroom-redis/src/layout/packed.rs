@@ -6,8 +6,9 @@ use cloakroom_core::limits;
 use cloakroom_core::record::Fields;
 
 use super::Kept;
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::head::{self, HEAD_BYTES, Marker};
 use crate::wire::{self, Command, Reply};
 
 pub(super) fn read(key: &str) -> Command {

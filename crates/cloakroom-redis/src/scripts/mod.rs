@@ -2,7 +2,7 @@
 //! cost. A script is the prelude, the layout's functions, and its own text.
 
 use crate::settings::LayoutName;
-use crate::wire::{self, Command};
+use crate::wire::{self, Command, Lane};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 const PACKED: &str = include_str!("packed.lua");
@@ -22,8 +22,7 @@ pub(crate) struct Scripts {
 pub(crate) struct Script {
     text: String,
     hash: String,
-    /// Whether what it does must not be lost.
-    pub(crate) safe: bool,
+    pub(crate) lane: Lane,
 }
 
 impl Scripts {
@@ -54,12 +53,16 @@ impl Script {
         Self {
             text,
             hash,
-            safe: false,
+            lane: Lane::Main,
         }
     }
 
+    /// What it does must not be lost.
     fn safe(self) -> Self {
-        Self { safe: true, ..self }
+        Self {
+            lane: Lane::Safe,
+            ..self
+        }
     }
 
     pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Command {

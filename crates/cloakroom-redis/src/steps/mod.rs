@@ -2,12 +2,13 @@
 //! ([`scripted`]), or where scripting is forbidden by WATCH and MULTI ([`watched`]). Both read, decide
 //! and write in one step that no other client can come between.
 
+mod call;
 mod scripted;
 mod transaction;
 mod watched;
 
 use async_trait::async_trait;
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
@@ -16,7 +17,7 @@ use crate::layout::Present;
 
 pub(crate) use scripted::Scripted;
 pub(crate) use transaction::time;
-pub(crate) use watched::{Watched, at_time, new_epoch, set_epoch};
+pub(crate) use watched::{Watched, at_time};
 
 /// The steps.
 #[async_trait]
@@ -33,10 +34,11 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
         condition: &Condition,
     ) -> Result<Tried, Error>;
 
-    /// Ends sessions. With `besides`, only if the subject's index has at most so many entries that
+    /// Ends sessions of one tag. With `besides`, only if the subject's index has at most so many entries that
     /// are not among them; `None` then if it has more.
     async fn end(
         &self,
+        tag: SlotTag,
         index: Option<&str>,
         sessions: &[Ending],
         besides: Option<usize>,
@@ -63,6 +65,14 @@ pub(crate) struct Place<'a> {
     pub(crate) candidates: Vec<Entry>,
 }
 
+impl Place<'_> {
+    /// Whether a session moves here from another tag.
+    pub(crate) fn comes_from_another_tag(&self) -> bool {
+        let old = self.old.as_ref();
+        old.is_some_and(|old| old.key.tag() != self.key.tag())
+    }
+}
+
 /// A session that moves.
 #[derive(Debug)]
 pub(crate) struct Old<'a> {
@@ -71,6 +81,8 @@ pub(crate) struct Old<'a> {
     pub(crate) record: &'a Record,
     /// For how many ms the old key forwards.
     pub(crate) grace: Option<u64>,
+    /// Whether it is where no step can reach both; it is then ended by another step.
+    pub(crate) elsewhere: bool,
 }
 
 /// What [`Steps::place`] did.
@@ -82,6 +94,9 @@ pub(crate) enum Placed {
     Taken,
     /// The old session is not what it was; this is what there is.
     Stale(Present),
+    /// Everything is being revoked, and the session would move from a tag that may not know yet to
+    /// one that does. It is over in a moment.
+    Closing,
     /// The subject has too many sessions, and the candidates do not make room.
     Crowded,
 }

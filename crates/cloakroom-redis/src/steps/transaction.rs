@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::id::SlotTag;
 use cloakroom_core::{Error, ErrorKind, UnixMillis};
 
+use crate::epoch::{self, Epoch};
 use crate::failure::Failure;
-use crate::head::Epoch;
-use crate::keys::EPOCH;
+use crate::keys;
+use crate::route::Route;
 use crate::turns::Turns;
-use crate::wire::{self, Command, Reply, Wire};
+use crate::wire::{self, Command, Reply};
 
 /// Tries before a transaction reports that others are always faster. Writers of this process take
 /// turns, so only other processes can be.
@@ -19,7 +21,7 @@ const TRIES: u32 = 64;
 /// Runs transactions.
 #[derive(Debug)]
 pub(super) struct Transactions {
-    wire: Arc<dyn Wire>,
+    route: Arc<dyn Route>,
     turns: Turns,
 }
 
@@ -41,17 +43,18 @@ impl Moment {
 pub(super) type Decision<T> = (Vec<Command>, T);
 
 impl Transactions {
-    pub(super) fn new(wire: Arc<dyn Wire>) -> Self {
+    pub(super) fn new(route: Arc<dyn Route>) -> Self {
         Self {
-            wire,
+            route,
             turns: Turns::default(),
         }
     }
 
-    /// Reads, decides and writes as one step. `watched` begins with the key that writers of this
+    /// Reads, decides and writes as one step on keys of a tag. `watched` begins with the key that writers of this
     /// process take turns on.
     pub(super) async fn run<T>(
         &self,
+        tag: SlotTag,
         watched: &[String],
         reads: &[Command],
         safe: bool,
@@ -59,13 +62,13 @@ impl Transactions {
     ) -> Result<T, Error> {
         let _turn = self.turns.wait(&watched[0]).await;
         for attempt in 0..TRIES {
-            let mut connection = self.wire.exclusive().await?;
+            let mut connection = self.route.exclusive(tag).await?;
             let mut commands = vec![
                 wire::command("WATCH", watched),
                 wire::command::<&str>("TIME", []),
-                wire::command("GET", [EPOCH]),
+                epoch::read(tag),
             ];
-            commands[0].arg(EPOCH);
+            commands[0].arg(keys::epoch(tag));
             commands.extend(reads.iter().cloned());
             let replies = connection.send(commands).await?;
             let mut moment = moment(replies)?;
@@ -108,7 +111,7 @@ fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {
     };
     next()?;
     let now = time(next()?)?;
-    let epoch = wire::bytes(next()?)?.and_then(|epoch| epoch.try_into().ok());
+    let epoch = epoch::decode(next()?)?;
     Ok(Moment {
         now,
         epoch,

@@ -1,12 +1,13 @@
 //! The sessions of a subject: listed from the index, and each entry proved by the session itself.
 //! Entries whose sessions are gone are forgotten on the way, a bounded number at a time.
 
-use cloakroom_core::id::Handle;
+use cloakroom_core::id::{Handle, SlotTag};
 use cloakroom_core::record::{SessionInfo, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
-use crate::keys::{self, EPOCH, Entry};
+use crate::epoch;
+use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, time};
 use crate::wire::{self, Lane};
@@ -39,19 +40,17 @@ impl RedisStore {
         subject: &Subject,
     ) -> Result<(Vec<(Entry, Box<Record>)>, Vec<Entry>, UnixMillis), Error> {
         let entries = self.entries(subject).await?;
-        let mut commands = vec![
-            wire::command::<&str>("TIME", []),
-            wire::command("GET", [EPOCH]),
-        ];
+        let tag = SlotTag::of_subject(subject);
+        let mut commands = vec![wire::command::<&str>("TIME", []), epoch::read(tag)];
         commands.extend(
             entries
                 .iter()
                 .map(|entry| self.layout.read(&keys::session(&entry.key))),
         );
-        let mut replies = self.wire.send(Lane::Main, commands).await?.into_iter();
+        let replies = self.route.send(tag, Lane::Main, commands).await?;
+        let mut replies = replies.into_iter();
         let now = time(replies.next().unwrap_or_default())?;
-        let epoch = wire::bytes(replies.next().unwrap_or_default())?;
-        let epoch = epoch.and_then(|epoch| epoch.try_into().ok());
+        let epoch = epoch::decode(replies.next().unwrap_or_default())?;
         let (mut alive, mut gone) = (Vec::new(), Vec::new());
         for (entry, reply) in entries.into_iter().zip(replies) {
             match self.layout.decode(reply)?.judge(epoch, now) {
@@ -73,7 +72,8 @@ impl RedisStore {
     async fn entries(&self, subject: &Subject) -> Result<Vec<Entry>, Error> {
         let mut range = wire::command("ZRANGE", [keys::index(subject)]);
         range.arg(0).arg(-1);
-        let [reply] = wire::exactly(self.wire.send(Lane::Main, vec![range]).await?)?;
+        let tag = SlotTag::of_subject(subject);
+        let [reply] = wire::exactly(self.route.send(tag, Lane::Main, vec![range]).await?)?;
         let members = wire::array(reply)?.into_iter();
         let members = members.map(|member| Ok(wire::bytes(member)?.unwrap_or_default()));
         let members = members.collect::<Result<Vec<_>, Error>>()?;
@@ -93,7 +93,8 @@ impl RedisStore {
         for entry in gone.iter().take(TIDY) {
             remove.arg(&entry.encode()[..]);
         }
-        self.wire.send(Lane::Main, vec![remove]).await?;
+        let tag = SlotTag::of_subject(subject);
+        self.route.send(tag, Lane::Main, vec![remove]).await?;
         Ok(())
     }
 
@@ -113,10 +114,12 @@ impl RedisStore {
             if endings.is_empty() {
                 return Ok(false);
             }
-            self.revoked.note(endings.iter().map(|ending| ending.key));
+            self.shared
+                .revoked
+                .note(endings.iter().map(|ending| ending.key));
             let found = self
                 .steps
-                .end(Some(&index), &endings, None)
+                .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
                 .await?
                 .unwrap_or_default();
             if found.contains(&Found::Alive) {
@@ -147,11 +150,15 @@ impl RedisStore {
             entries.truncate(STEP);
             let endings: Vec<_> = entries.iter().map(ending).collect();
             let besides = (!rest).then(|| all - entries.len());
-            self.revoked.note(entries.iter().map(|entry| entry.key));
+            self.shared
+                .revoked
+                .note(entries.iter().map(|entry| entry.key));
             for entry in &entries {
-                self.recent.forget(&entry.key);
+                self.shared.recent.forget(&entry.key);
             }
-            let Some(found) = self.steps.end(Some(&index), &endings, besides).await? else {
+            let tag = SlotTag::of_subject(subject);
+            let found = self.steps.end(tag, Some(&index), &endings, besides);
+            let Some(found) = found.await? else {
                 continue;
             };
             ended += found.iter().filter(|found| **found == Found::Alive).count();

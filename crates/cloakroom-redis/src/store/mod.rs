@@ -3,6 +3,7 @@
 mod list;
 mod load;
 mod open;
+mod revoke_all;
 mod scan;
 mod write;
 
@@ -16,23 +17,21 @@ use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store
 use cloakroom_core::{Error, Record};
 
 use crate::failure::{Class, Failure};
-use crate::recent::Recent;
-use crate::revoked::Revoked;
+use crate::route::Route;
 use crate::settings::LayoutName;
 use crate::steps::Steps;
 use crate::turns::Turns;
-use crate::wire::Wire;
+use crate::wire::Shared;
 
 /// Sessions in Redis or Valkey.
 ///
 /// Cheap to share by `Arc`. It opens its connections on the tokio runtime that first uses them.
 #[derive(Debug)]
 pub struct RedisStore {
-    wire: Arc<dyn Wire>,
+    route: Arc<dyn Route>,
     steps: Box<dyn Steps>,
     layout: LayoutName,
-    recent: Arc<Recent>,
-    revoked: Arc<Revoked>,
+    shared: Arc<Shared>,
     turns: Turns,
     deadline: Duration,
 }
@@ -103,13 +102,7 @@ impl Store for RedisStore {
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {
-        self.within(async {
-            let set = crate::steps::set_epoch(crate::steps::new_epoch()?);
-            self.revoked.note_everything();
-            self.wire.send_safe(vec![set]).await?;
-            Ok(())
-        })
-        .await
+        self.revoke_everything().await
     }
 
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use cloakroom_core::Error;
 
 use super::RedisStore;
+use crate::epoch;
 use crate::failure::{Class, Failure};
-use crate::keys::EPOCH;
-use crate::recent::Recent;
-use crate::revoked::Revoked;
+use crate::keys;
+use crate::route::{Batch, Route, Single};
 use crate::settings::Settings;
 use crate::steps::{Scripted, Steps, Watched};
 use crate::turns::Turns;
-use crate::wire::{self, Lane, RedisWire, Wire};
+use crate::wire::{self, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -29,15 +29,10 @@ impl RedisStore {
     /// # Errors
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let revoked = Arc::new(Revoked::new(settings.layout));
-        let recent = Arc::new(Recent::default());
-        let redis = Arc::new(RedisWire::new(
-            settings,
-            Arc::clone(&revoked),
-            Arc::clone(&recent),
-        )?);
-        let wire: Arc<dyn Wire> = Arc::<RedisWire>::clone(&redis);
-        let probing = probe(&*wire, settings);
+        let shared = Arc::new(Shared::new(settings));
+        let redis = RedisWire::new(settings, Arc::clone(&shared))?;
+        let route: Arc<dyn Route> = Arc::new(Single(Arc::new(redis)));
+        let probing = probe(&*route, settings);
         let Abilities { scripts, safe } =
             match tokio::time::timeout(settings.timeout, probing).await {
                 Ok(Ok(abilities)) => abilities,
@@ -49,37 +44,59 @@ impl RedisStore {
                     return Err(silent.at(&settings.addresses[0].to_string()).into());
                 }
             };
-        redis.set_safe(safe);
+        shared.set_safe(safe);
         let steps: Box<dyn Steps> = if scripts {
-            Box::new(Scripted::new(Arc::clone(&wire), settings.layout))
+            Box::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
-            Box::new(Watched::new(Arc::clone(&wire), settings.layout))
+            Box::new(Watched::new(Arc::clone(&route), settings.layout))
         };
         Ok(Self {
-            wire,
+            route,
             steps,
             layout: settings.layout,
-            recent,
-            revoked,
+            shared,
             turns: Turns::default(),
             deadline: settings.timeout,
         })
     }
 }
 
-/// What the server can do for us.
+/// What the servers can do for us.
 struct Abilities {
     scripts: bool,
     safe: bool,
 }
 
-async fn probe(wire: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
-    // A read of a key of ours: rights, and a cluster that is not whole, show here already.
-    wire.send(Lane::Main, vec![wire::command("GET", [EPOCH])])
-        .await?;
+/// Scripts are used where all nodes allow them, and replicas must confirm where any node has some.
+async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Failure> {
+    let mut all = Abilities {
+        scripts: true,
+        safe: false,
+    };
+    // A read of keys of ours: rights, and a cluster that is not whole, show here already.
+    let batch = |tag| Batch {
+        tag,
+        commands: vec![epoch::read(tag)],
+    };
+    let first = keys::tags().take(1).map(batch).collect();
+    for answer in route.send_each(Lane::Main, first).await {
+        answer?;
+    }
+    for node in route.nodes().wires {
+        let node = probe_node(&*node, settings).await?;
+        all.scripts &= node.scripts;
+        all.safe |= node.safe;
+    }
+    if settings.scripts && !all.scripts {
+        tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
+    }
+    Ok(all)
+}
+
+async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
     let safe = match settings.safe {
         Some(safe) => safe,
-        None => settings.master.is_some() || has_replicas(wire).await?,
+        None => settings.master.is_some() || has_replicas(node).await?,
     };
     if !settings.scripts {
         return Ok(Abilities {
@@ -89,12 +106,9 @@ async fn probe(wire: &dyn Wire, settings: &Settings) -> Result<Abilities, Failur
     }
     let mut script = wire::command("EVAL", ["return 1"]);
     script.arg(0);
-    let scripts = match wire.send(Lane::Main, vec![script]).await {
+    let scripts = match node.send(Lane::Main, vec![script]).await {
         Ok(_) => true,
-        Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => {
-            tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
-            false
-        }
+        Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => false,
         Err(failure) => return Err(failure),
     };
     Ok(Abilities { scripts, safe })

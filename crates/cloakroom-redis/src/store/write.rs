@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
@@ -18,6 +19,8 @@ use crate::steps::{Ending, Found, Old, Place, Placed, Tried, at_time};
 
 /// Tries of one step before others are reported to be always faster.
 const TRIES: usize = 64;
+/// How often to see whether a mass revocation is over, for which a login waits.
+const CLOSING: Duration = Duration::from_millis(20);
 
 impl RedisStore {
     pub(super) async fn create_one(
@@ -37,7 +40,7 @@ impl RedisStore {
         };
         match self.place(place, new.max_sessions).await? {
             (Placed::Done(_), record) => {
-                self.recent.put(key, record.clone());
+                self.shared.recent.put(key, record.clone());
                 Ok(record)
             }
             _ => Err(ErrorKind::Collision.into()),
@@ -51,7 +54,7 @@ impl RedisStore {
         condition: &Condition,
     ) -> Result<Applied, Error> {
         let mut at = *key;
-        let mut hint = self.recent.get(key);
+        let mut hint = self.shared.recent.get(key);
         let mut turn = None;
         for _ in 0..TRIES {
             match self
@@ -65,8 +68,8 @@ impl RedisStore {
                     record,
                 } => {
                     match record {
-                        Some(record) => self.recent.put(&at, record),
-                        None => self.recent.forget(&at),
+                        Some(record) => self.shared.recent.put(&at, record),
+                        None => self.shared.recent.forget(&at),
                     }
                     return Ok(Applied::Done {
                         version,
@@ -79,21 +82,21 @@ impl RedisStore {
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
                 Tried::Stale(Present::Alive(record)) => {
-                    self.recent.put(&at, (*record).clone());
+                    self.shared.recent.put(&at, (*record).clone());
                     hint = Some(Arc::new(*record));
                     if turn.is_none() {
                         // Others write this session: those of this process take turns from now on.
                         turn = Some(self.turns.wait(&at).await);
-                        hint = self.recent.get(&at).or(hint);
+                        hint = self.shared.recent.get(&at).or(hint);
                     }
                 }
                 Tried::Stale(Present::Forward(target)) => {
-                    self.recent.forget(&at);
+                    self.shared.recent.forget(&at);
                     at = target;
-                    hint = self.recent.get(&at);
+                    hint = self.shared.recent.get(&at);
                 }
                 Tried::Stale(Present::Absent(absence)) => {
-                    self.recent.forget(&at);
+                    self.shared.recent.forget(&at);
                     return Ok(Applied::Absent(ended_if(at != *key, absence)));
                 }
             }
@@ -108,7 +111,7 @@ impl RedisStore {
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
         let mut at = *old;
-        let mut known = self.recent.get(old);
+        let mut known = self.shared.recent.get(old);
         for _ in 0..TRIES {
             let before = match known.take() {
                 Some(record) => record,
@@ -122,17 +125,17 @@ impl RedisStore {
             }
             if rotation.login.is_some() {
                 // The id from before a login may not come back, even if the login itself gets lost.
-                self.revoked.note([at]);
+                self.shared.revoked.note([at]);
             }
             match self.rotate_from(&at, &before, new, rotation).await {
                 Ok((Placed::Done(_), record)) => {
-                    self.recent.forget(&at);
-                    self.recent.put(new, record.clone());
+                    self.shared.recent.forget(&at);
+                    self.shared.recent.put(new, record.clone());
                     return Ok(Rotated::Done(Box::new(record)));
                 }
                 Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(Arc::new(*record)),
                 Ok((Placed::Stale(present), _)) => {
-                    self.recent.forget(&at);
+                    self.shared.recent.forget(&at);
                     match present {
                         Present::Forward(target) => at = target,
                         Present::Absent(absence) => {
@@ -143,8 +146,8 @@ impl RedisStore {
                 }
                 Ok(_) => return Err(ErrorKind::Collision.into()),
                 // It may be the fault of a record that was seen too long ago.
-                Err(error) if is_about_fields(&error) && self.recent.get(&at).is_some() => {
-                    self.recent.forget(&at);
+                Err(error) if is_about_fields(&error) && self.shared.recent.get(&at).is_some() => {
+                    self.shared.recent.forget(&at);
                 }
                 Err(error) => return Err(error),
             }
@@ -173,6 +176,7 @@ impl RedisStore {
                 grace: u64::try_from(grace)
                     .ok()
                     .filter(|_| rotation.login.is_none()),
+                elsewhere: !self.route.is_one_step(at.tag(), new.tag()),
             }),
             login: rotation.login.is_some(),
             limit: limit(most),
@@ -194,6 +198,7 @@ impl RedisStore {
                     let record = self.layout.normal(at_time(&place, now));
                     return Ok((Placed::Done(now), record));
                 }
+                Placed::Closing => tokio::time::sleep(CLOSING).await,
                 Placed::Crowded => {
                     let (Some(subject), Some(most)) = (&place.record.subject, most) else {
                         break;
@@ -232,15 +237,15 @@ impl RedisStore {
         for _ in 0..TRIES {
             // The subject is needed to take the session out of its index. A hint may be old in
             // everything but that: a session keeps its subject under one key.
-            let record = match self.recent.get(&at) {
+            let record = match self.shared.recent.get(&at) {
                 Some(record) => record,
                 None => match self.present(&mut at, *key).await? {
                     Ok(record) => Arc::new(*record),
                     Err(_) => return Ok(false),
                 },
             };
-            self.recent.forget(&at);
-            self.revoked.note([at]);
+            self.shared.recent.forget(&at);
+            self.shared.revoked.note([at]);
             let index = record.subject.as_ref().map(keys::index);
             let ending = Ending {
                 key: at,
@@ -249,7 +254,10 @@ impl RedisStore {
                     key: at,
                 }),
             };
-            let found = self.steps.end(index.as_deref(), &[ending], None).await?;
+            let found = self
+                .steps
+                .end(at.tag(), index.as_deref(), &[ending], None)
+                .await?;
             match found.as_deref() {
                 Some([Found::Moved(target)]) => at = *target,
                 Some([Found::Alive]) => return Ok(true),

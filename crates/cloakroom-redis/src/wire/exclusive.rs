@@ -2,7 +2,6 @@
 //! closed when a transaction was left half-way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -10,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::open::{Opener, ask, transmit, without_errors};
-use super::{Command, Exclusive, Reply};
+use super::{Command, Exclusive, Reply, Shared};
 use crate::failure::{Class, Failure};
 
 /// Transactions at the same time; more wait.
@@ -23,8 +22,6 @@ pub(super) struct Spares {
     /// How often they were discarded, and what waits since.
     idle: Mutex<(u64, Vec<Spare>)>,
     permits: Arc<Semaphore>,
-    /// Whether a replica must confirm what must not be lost.
-    pub(super) safe: AtomicBool,
 }
 
 impl Spares {
@@ -41,7 +38,6 @@ impl Default for Spares {
         Self {
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(MOST)),
-            safe: AtomicBool::new(false),
         }
     }
 }
@@ -56,11 +52,13 @@ pub(crate) struct RedisExclusive {
     generation: u64,
     opener: Arc<Opener>,
     spares: Arc<Spares>,
+    shared: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl RedisExclusive {
     pub(super) async fn take(spares: &Arc<Spares>, opener: &Arc<Opener>) -> Result<Self, Failure> {
+        let shared = opener.shared();
         let permits = Arc::clone(&spares.permits).acquire_owned();
         let permit = tokio::time::timeout(opener.timeout(), permits).await;
         let Ok(Ok(permit)) = permit else {
@@ -77,8 +75,7 @@ impl RedisExclusive {
             Some(spare) => spare,
             None => {
                 let mut connection = opener.open().await?;
-                let safe = spares.safe.load(Ordering::Relaxed);
-                let replicas = if safe {
+                let replicas = if shared.is_safe() {
                     replicas(&mut connection).await?
                 } else {
                     0
@@ -92,25 +89,29 @@ impl RedisExclusive {
             generation,
             opener: Arc::clone(opener),
             spares: Arc::clone(spares),
+            shared: Arc::clone(shared),
             _permit: permit,
         })
     }
 }
 
-#[async_trait]
-impl Exclusive for RedisExclusive {
-    async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+impl RedisExclusive {
+    /// Sends commands and gives what was answered, errors among it.
+    async fn exchange(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
         let sent = transmit(&mut self.connection, commands);
         match tokio::time::timeout(self.opener.timeout(), sent).await {
-            Ok(Ok(replies)) => without_errors(replies),
-            Ok(Err(error)) => Err(Failure::of(&error)),
+            Ok(answer) => answer.map_err(|error| Failure::of(&error)),
             Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
         }
     }
 
-    async fn send_safe(&mut self, mut commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        if !self.spares.safe.load(Ordering::Relaxed) {
-            return self.send(commands).await;
+    /// As [`RedisExclusive::exchange`], and whether the replicas have it, where they must.
+    pub(super) async fn exchange_safe(
+        &mut self,
+        mut commands: Vec<Command>,
+    ) -> Result<(Vec<Reply>, Result<(), Failure>), Failure> {
+        if !self.shared.is_safe() {
+            return Ok((self.exchange(commands).await?, Ok(())));
         }
         // All replicas that were there when the connection was opened, and not one of them: a failover
         // takes the one that is promoted away, and its silence is how the old primary can be told
@@ -119,17 +120,34 @@ impl Exclusive for RedisExclusive {
         let mut wait = super::command("WAIT", [wanted]);
         wait.arg(self.opener.timeout().as_millis() as u64 / 2);
         commands.push(wait);
-        let mut replies = self.send(commands).await?;
+        let mut replies = self.exchange(commands).await?;
         match replies.pop() {
-            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(replies),
+            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => {
+                Ok((replies, Ok(())))
+            }
+            Some(Reply::ServerError(error)) => Ok((replies, Err(Failure::of_server(&error)))),
             _ => {
                 self.spares.discard();
-                Err(Failure::new(
+                let lost = Failure::new(
                     Class::NoReplicas,
                     "not every replica confirmed the change in time; it may be lost",
-                ))
+                );
+                Ok((replies, Err(lost)))
             }
         }
+    }
+}
+
+#[async_trait]
+impl Exclusive for RedisExclusive {
+    async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        without_errors(self.exchange(commands).await?)
+    }
+
+    async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        let (replies, confirmed) = self.exchange_safe(commands).await?;
+        let replies = without_errors(replies)?;
+        confirmed.map(|()| replies)
     }
 
     fn release(self: Box<Self>) {

@@ -12,21 +12,19 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 
+use super::exclusive::{RedisExclusive, Spares};
 use super::open::{Opener, transmit, without_errors};
 use super::sentinel::Sentinels;
-use super::{Command, Exclusive, Lane, RedisExclusive, Reply, Wire};
+use super::{Command, Exclusive, Lane, Reply, Shared, Wire};
 use crate::failure::{Class, Failure};
-use crate::recent::Recent;
-use crate::revoked::Revoked;
 use crate::settings::Settings;
-use crate::wire::exclusive::Spares;
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
 /// How soon another sentinel is listened to when one went away.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 
-/// The wire client: redis-rs, with what it lacks.
+/// The wire client: redis-rs, with what it lacks. It goes to one node.
 pub(crate) struct RedisWire {
     opener: Arc<Opener>,
     slots: Arc<Slots>,
@@ -45,12 +43,8 @@ struct Slots {
 
 impl RedisWire {
     /// Must be called on the runtime that the connections shall live on.
-    pub(crate) fn new(
-        settings: &Settings,
-        revoked: Arc<Revoked>,
-        recent: Arc<Recent>,
-    ) -> Result<Self, Error> {
-        let opener = Arc::new(Opener::new(settings, revoked, recent)?);
+    pub(crate) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
+        let opener = Arc::new(Opener::new(settings, shared)?);
         let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),
@@ -69,26 +63,8 @@ impl RedisWire {
         })
     }
 
-    /// From now on a replica must confirm what must not be lost, or need not.
-    pub(crate) fn set_safe(&self, safe: bool) {
-        self.slots.spares.safe.store(safe, Ordering::Relaxed);
-    }
-
-    fn slot(&self, lane: Lane) -> &Slot {
-        match lane {
-            Lane::Main => {
-                let next = self.next.fetch_add(1, Ordering::Relaxed);
-                &self.slots.main[next % self.slots.main.len()]
-            }
-            Lane::Bulk => &self.slots.bulk,
-        }
-    }
-}
-
-#[async_trait]
-impl Wire for RedisWire {
-    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let slot = self.slot(lane);
+    /// Sends commands on a shared connection; gives what was answered, errors among it.
+    async fn exchange(&self, slot: &Slot, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
         let primary = self.slots.primary.subscribe();
         let (generation, mut connection) = slot.connection(&self.opener, primary).await?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
@@ -97,38 +73,99 @@ impl Wire for RedisWire {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
-        let broken = answer.as_ref().is_err_and(|error| error.code().is_none());
-        let result = match answer {
-            Ok(replies) => without_errors(replies),
-            Err(error) => Err(Failure::of(&error)),
-        };
-        if let Err(failure) = &result {
-            let class = failure.class();
-            if class == Class::ReadOnly || broken && class != Class::Timeout {
+        answer.map_err(|error| {
+            let failure = Failure::of(&error);
+            if error.code().is_none() && failure.class() != Class::Timeout {
                 slot.discard(generation);
                 self.slots.discard();
             }
-        }
-        result
+            failure
+        })
     }
 
-    async fn send_safe(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        if !self.slots.spares.safe.load(Ordering::Relaxed) {
-            return self.send(Lane::Main, commands).await;
-        }
+    /// As [`RedisWire::exchange`], on a connection of its own, with the word of the replicas.
+    async fn exchange_safe(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<(Vec<Reply>, Result<(), Failure>), Failure> {
         let mut connection = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        let replies = connection.send_safe(commands).await;
-        match &replies {
-            Err(failure) if failure.class() == Class::ReadOnly => self.slots.discard(),
+        let answer = connection.exchange_safe(commands).await;
+        match &answer {
             Err(failure) if matches!(failure.class(), Class::Unreachable | Class::Timeout) => {}
             _ => Box::new(connection).release(),
         }
-        replies
+        answer
+    }
+
+    /// Lets go of a server that is primary no more.
+    fn checked(&self, answer: Result<Vec<Reply>, Failure>) -> Result<Vec<Reply>, Failure> {
+        if let Err(failure) = &answer
+            && failure.class() == Class::ReadOnly
+        {
+            self.slots.discard();
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Wire for RedisWire {
+    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        let answer = match self.slot(lane) {
+            Some(slot) => self.exchange(slot, commands).await.and_then(without_errors),
+            None => match self.exchange_safe(commands).await {
+                Ok((replies, confirmed)) => {
+                    without_errors(replies).and_then(|replies| confirmed.map(|()| replies))
+                }
+                Err(failure) => Err(failure),
+            },
+        };
+        self.checked(answer)
+    }
+
+    async fn send_each(
+        &self,
+        lane: Lane,
+        batches: Vec<Vec<Command>>,
+    ) -> Result<Vec<Result<Vec<Reply>, Failure>>, Failure> {
+        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+        let all: Vec<Command> = batches.into_iter().flatten().collect();
+        if let [_] = *all {
+            return Ok(vec![self.send(lane, all).await]);
+        }
+        let mut replies = match self.slot(lane) {
+            Some(slot) => self.exchange(slot, all).await?,
+            None => {
+                let (replies, confirmed) = self.exchange_safe(all).await?;
+                confirmed?;
+                replies
+            }
+        }
+        .into_iter();
+        let answers = sizes.into_iter().map(|size| {
+            let own = replies.by_ref().take(size).collect();
+            self.checked(without_errors(own))
+        });
+        Ok(answers.collect())
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
         let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
         Ok(Box::new(opened))
+    }
+}
+
+impl RedisWire {
+    /// The connection of a lane that shares one; what must be confirmed by replicas shares none.
+    fn slot(&self, lane: Lane) -> Option<&Slot> {
+        match lane {
+            Lane::Safe if self.opener.shared().is_safe() => None,
+            Lane::Main | Lane::Safe => {
+                let next = self.next.fetch_add(1, Ordering::Relaxed);
+                Some(&self.slots.main[next % self.slots.main.len()])
+            }
+            Lane::Bulk => Some(&self.slots.bulk),
+        }
     }
 }
 

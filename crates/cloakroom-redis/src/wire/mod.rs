@@ -1,18 +1,21 @@
-//! The seam to the wire client: three verbs, so that the client can be changed, and so that what it
-//! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers).
+//! The seam to the wire client: few verbs, so that the client can be changed, and so that what it
+//! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers). A [`Wire`] goes
+//! to one node; which node has a session is [`crate::route`]'s to say.
 
 mod exclusive;
 mod lane;
 mod open;
+mod retell;
 mod sentinel;
+mod shared;
 
 use async_trait::async_trait;
 
 use crate::failure::Failure;
 
-pub(crate) use exclusive::RedisExclusive;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
+pub(crate) use shared::Shared;
 
 /// Which connections a batch goes over, so that what is slow never stands before what is urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +24,23 @@ pub(crate) enum Lane {
     Main,
     /// Scans and numbers.
     Bulk,
+    /// What must not be lost: where replicas confirm, it is answered when all that keep up have it.
+    /// `WAIT` blocks its connection, so this has one of its own then.
+    Safe,
 }
 
-/// Sends commands, gets replies. Every call has a deadline.
+/// Sends commands to one node, gets replies. Every call has a deadline.
 #[async_trait]
 pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
     /// Sends `commands` in one trip; as many replies, none of them an error.
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
-    /// As [`Wire::send`], for what must not be lost: where replicas confirm, it is answered when one
-    /// has. `WAIT` blocks its connection, so this has one of its own then.
-    async fn send_safe(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
+    /// Sends several batches in one trip; what the server answered to each of them.
+    async fn send_each(
+        &self,
+        lane: Lane,
+        batches: Vec<Vec<Command>>,
+    ) -> Result<Vec<Result<Vec<Reply>, Failure>>, Failure>;
 
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;
@@ -44,7 +53,7 @@ pub(crate) trait Exclusive: Send {
     /// As [`Wire::send`].
     async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
-    /// As [`Wire::send_safe`].
+    /// As [`Wire::send`] on [`Lane::Safe`].
     async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
     /// Gives the connection back; nothing is watched or queued on it.

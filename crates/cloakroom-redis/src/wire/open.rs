@@ -14,36 +14,28 @@ use redis::{
     RedisConnectionInfo, TlsCertificates,
 };
 
+use super::retell::retell;
 use super::sentinel::Sentinels;
-use super::{Command, Reply, array, bytes, command};
+use super::{Command, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
-use crate::recent::Recent;
-use crate::revoked::Revoked;
 use crate::settings::{Address, Settings, invalid};
 
 /// After this long without an acknowledged byte a peer is gone: real hosts die without a FIN.
 const PEER_GONE: Duration = Duration::from_secs(10);
-/// Commands in one batch of a replay.
-const REPLAY_BATCH: usize = 1_000;
 
 /// How to open a connection.
 pub(super) struct Opener {
     settings: Settings,
     ca: Option<Vec<u8>>,
     pub(super) sentinels: Option<Sentinels>,
-    revoked: Arc<Revoked>,
-    recent: Arc<Recent>,
+    shared: Arc<Shared>,
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
-    replaying: tokio::sync::Mutex<()>,
+    retelling: tokio::sync::Mutex<()>,
 }
 
 impl Opener {
-    pub(super) fn new(
-        settings: &Settings,
-        revoked: Arc<Revoked>,
-        recent: Arc<Recent>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(settings: &Settings, shared: Arc<Shared>) -> Result<Self, Error> {
         let ca = match &settings.ca {
             None => None,
             Some(path) => Some(std::fs::read(path).map_err(|_| {
@@ -62,10 +54,9 @@ impl Opener {
             settings: settings.clone(),
             ca,
             sentinels,
-            revoked,
-            recent,
+            shared,
             met: Mutex::new(None),
-            replaying: tokio::sync::Mutex::default(),
+            retelling: tokio::sync::Mutex::default(),
         };
         let wrong = |_| {
             invalid(
@@ -76,6 +67,10 @@ impl Opener {
         };
         opener.client(&settings.addresses[0]).map_err(wrong)?;
         Ok(opener)
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(super) const fn timeout(&self) -> Duration {
@@ -131,20 +126,12 @@ impl Opener {
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
         };
-        let _one_replays = self.replaying.lock().await;
+        let _one_tells = self.retelling.lock().await;
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
-        if self.met.lock().is_some() || run.is_none() {
-            let mut replay = self.revoked.replay();
-            while !replay.is_empty() {
-                let rest = replay.split_off(replay.len().min(REPLAY_BATCH));
-                let told = transmit(connection, replay).await;
-                without_errors(told.map_err(|error| Failure::of(&error))?)?;
-                replay = rest;
-            }
-        }
-        self.recent.clear();
+        retell(connection, &self.shared.revoked, &|_| true).await?;
+        self.shared.recent.clear();
         *self.met.lock() = run;
         Ok(())
     }

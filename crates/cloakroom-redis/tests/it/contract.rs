@@ -13,9 +13,9 @@ use crate::constellation::Constellation;
 use crate::server::Server;
 
 /// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
-const RIGHTS: &str = "~session:* ~subject:* ~session-epoch -@all +select +get +set +exists +pttl \
+const RIGHTS: &str = "~session:* ~subject:* ~session-epoch:* ~session-closing:* -@all +select +get +set +exists +pttl \
     +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
-    +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
+    +sadd +srem +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
 const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
 const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
 

@@ -7,6 +7,7 @@
 
 mod constellation;
 mod contract;
+mod everything;
 mod failover;
 mod failures;
 mod fake;

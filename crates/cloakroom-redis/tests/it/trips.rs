@@ -29,7 +29,6 @@ const TABLE: &[(&str, [usize; 4])] = &[
     ("of_subject", [2, 2, 2, 2]),
     ("revoke", [2, 2, 3, 3]),
     ("revoke_subject", [2, 2, 3, 3]),
-    ("revoke_all", [1, 1, 1, 1]),
 ];
 
 #[test]
@@ -182,7 +181,6 @@ async fn subjects(
         .count("revoke_subject", store.revoke_subject(&user, None))
         .await;
     assert_eq!(revoked, 1, "sessions that were left");
-    meter.count("revoke_all", store.revoke_all()).await;
 }
 
 /// Opens connections and sends every script once, which costs its trips once in a server's life.

@@ -16,4 +16,5 @@ mod logs;
 mod probe;
 mod script;
 mod touches;
+mod watch;
 mod world;
