@@ -21,7 +21,10 @@ async fn a_redis_that_dies_is_a_503_until_it_is_back() {
         let body = (!body.is_empty()).then(|| serde_json::from_str(body).unwrap());
         let (status, problem) = server.about(&id, method.parse().unwrap(), path, body).await;
         assert_eq!(status, 503, "{method} {path}: {problem}");
-        assert_eq!(problem["code"], "store_unavailable", "{method} {path}");
+        // What goes to many places at once is tried again there until its time is over.
+        let code = problem["code"].as_str().unwrap();
+        let codes = ["store_unavailable", "store_timeout"];
+        assert!(codes.contains(&code), "{method} {path}: {problem}");
         assert_eq!(problem["retryable"], true);
     }
     let response = server.get("/v1/stats").await;
