@@ -1,6 +1,8 @@
 //! What the engine benchmarks share: sessions of the size that the goals name, a store call without
 //! a runtime, and what the operating system says of time and memory.
 
+pub mod wire_clients;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -96,7 +98,16 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
 
 /// CPU time that this thread has used.
 pub fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    cpu(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// CPU time that this process has used.
+pub fn process_cpu() -> Duration {
+    cpu(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn cpu(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     let nanos = u32::try_from(time.tv_nsec).expect("below a second");
     Duration::new(time.tv_sec.unsigned_abs(), nanos)
 }
