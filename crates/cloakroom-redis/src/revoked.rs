@@ -116,9 +116,12 @@ impl Revoked {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Whether there is nothing to tell again.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.kept.lock().is_empty()
+    /// Whether anything was revoked of these tags.
+    pub(crate) fn concerns(&self, holds: &dyn Fn(SlotTag) -> bool) -> bool {
+        self.kept.lock().iter().any(|(_, what)| match what {
+            What::Session(key) => holds(key.tag()),
+            What::Everything(_) => true,
+        })
     }
 
     /// The commands that end again the sessions of these tags, whatever the server knows.

@@ -69,7 +69,8 @@ impl RedisWire {
 
     /// Tells a server that got these tags what was revoked of them, if anything was.
     pub(crate) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
-        if self.opener.shared().revoked.is_empty() {
+        let revoked = &self.opener.shared().revoked;
+        if !revoked.concerns(&|tag| tags.has(tag)) {
             return Ok(());
         }
         self.opener.retell(tags).await

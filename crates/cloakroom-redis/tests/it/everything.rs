@@ -5,6 +5,8 @@ use cloakroom_core::Store;
 use cloakroom_core::store::{Lookup, Rotated};
 use cloakroom_redis::RedisStore;
 
+use crate::cluster::Cluster;
+use crate::failures::failure;
 use crate::kit::{self, Ids};
 use crate::server::Server;
 
@@ -61,6 +63,37 @@ fn it_leaves_every_tag_open() {
         };
         assert_eq!(count("session-closing:*"), 0, "tags that are closed");
         assert_eq!(count("session-epoch:*"), 4096, "epochs");
+    });
+}
+
+/// A node of a cluster is away: the revocation may be done in part, and says that it is to be repeated.
+#[test]
+fn a_part_of_it_is_not_done() {
+    let mut cluster = Cluster::without_replicas();
+    kit::run(async {
+        let store = RedisStore::open(&cluster.url("timeout=1000")).await;
+        let store = store.expect("it opens");
+        let ids = Ids::new();
+        let mut keys = Vec::new();
+        for _ in 0..30 {
+            let key = ids.key(None);
+            let created = store.create(&key, &ids.new_session(None)).await;
+            created.expect("created");
+            keys.push(key);
+        }
+        cluster.nodes[2].cli(&["SAVE"]);
+        cluster.nodes[2].kill();
+        let error = store.revoke_all().await.expect_err("a node is away");
+        assert!(error.is_retryable(), "{error:?}");
+        let text = failure(&error).to_string();
+        assert!(text.contains("revoke all again"), "{text}");
+        cluster.nodes[2].kill_and_restart();
+        cluster.wait_until_whole();
+        store.revoke_all().await.expect("everybody is there");
+        for key in keys {
+            let found = store.load(&key).await.expect("it answers");
+            assert!(matches!(found, Lookup::Absent(_)), "it lives: {found:?}");
+        }
     });
 }
 

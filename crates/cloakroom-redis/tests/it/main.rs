@@ -5,6 +5,7 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod across;
 mod cluster;
 mod cluster_failover;
 mod constellation;

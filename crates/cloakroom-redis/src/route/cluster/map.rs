@@ -1,5 +1,7 @@
 //! Which node has which tag: what nodes say (`CLUSTER SLOTS`), and what is made of their answers.
 
+use std::sync::Arc;
+
 use cloakroom_core::id::SlotTag;
 
 use super::node::Node;
@@ -7,7 +9,6 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::settings::Address;
 use crate::wire::{self, Reply};
-use std::sync::Arc;
 
 /// Slots of a cluster.
 const SLOTS: u16 = 16_384;
@@ -75,16 +76,17 @@ impl Map {
 /// Who has which tags, as one node says.
 #[derive(Debug)]
 pub(super) struct View {
-    owners: Vec<Option<Address>>,
     /// Every node that was named, replicas too.
-    pub(super) nodes: Vec<Address>,
+    nodes: Vec<Address>,
+    /// The owner of every tag, by its place among the nodes.
+    owners: Vec<Option<usize>>,
 }
 
 impl View {
     /// Reads the reply to `CLUSTER SLOTS` of the node `asked`.
     pub(super) fn read(reply: Reply, asked: &Address) -> Result<Self, Failure> {
-        let mut by_slot: Vec<Option<Address>> = vec![None; usize::from(SLOTS)];
-        let mut nodes = Vec::new();
+        let mut by_slot: Vec<Option<usize>> = vec![None; usize::from(SLOTS)];
+        let mut nodes: Vec<Address> = Vec::new();
         for range in wire::array(reply)? {
             let mut items = wire::array(range)?.into_iter();
             let mut bound = || {
@@ -93,47 +95,74 @@ impl View {
                 bound.ok_or_else(|| Failure::protocol("a slot is no slot"))
             };
             let (first, last) = (bound()?, bound()?);
-            let addresses = items.map(|node| address(node, asked));
-            let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-            for slot in first..=last {
-                by_slot[usize::from(slot)] = addresses.first().cloned();
+            let mut owner = None;
+            for node in items {
+                let place = place(&mut nodes, address(node, asked)?);
+                owner = owner.or(Some(place));
             }
-            nodes.extend(addresses);
+            for slot in first..=last {
+                by_slot[usize::from(slot)] = owner;
+            }
         }
-        nodes.sort();
-        nodes.dedup();
-        let owners = keys::tags().map(|tag| by_slot[usize::from(slot(tag))].clone());
+        let owners = keys::tags().map(|tag| by_slot[usize::from(slot(tag))]);
         Ok(Self {
             owners: owners.collect(),
             nodes,
         })
     }
+}
 
-    fn owner(&self, tag: SlotTag) -> Option<&Address> {
-        self.owners[usize::from(tag.number())].as_ref()
+/// What most of some views say.
+#[derive(Debug)]
+pub(super) struct Election {
+    /// Every node that was named, replicas too.
+    pub(super) nodes: Vec<Address>,
+    /// The owner of every tag, by its place among the nodes.
+    owners: Vec<Option<usize>>,
+}
+
+impl Election {
+    /// Who has each tag by most of the views. Of two that are named as often it is the one that is
+    /// news.
+    pub(super) fn of(views: &[View], present: &Map) -> Self {
+        let mut nodes = Vec::new();
+        let places: Vec<Vec<usize>> = views
+            .iter()
+            .map(|view| {
+                let known = view.nodes.iter();
+                known.map(|node| place(&mut nodes, node.clone())).collect()
+            })
+            .collect();
+        let mut votes = vec![0; nodes.len()];
+        let mut owners = Vec::with_capacity(SlotTag::COUNT);
+        for tag in keys::tags() {
+            votes.fill(0);
+            for (view, places) in views.iter().zip(&places) {
+                if let Some(owner) = view.owners[usize::from(tag.number())] {
+                    votes[places[owner]] += 1;
+                }
+            }
+            let before = present.owner(tag).map(|node| &node.address);
+            let rank = |at: &usize| (votes[*at], Some(&nodes[*at]) != before);
+            let named = (0..nodes.len()).filter(|at| votes[*at] > 0);
+            owners.push(named.max_by_key(rank));
+        }
+        Self { nodes, owners }
+    }
+
+    /// The owner of a tag, by its place among the nodes.
+    pub(super) fn owner(&self, tag: SlotTag) -> Option<usize> {
+        self.owners[usize::from(tag.number())]
     }
 }
 
-/// Who has a tag, by most of the views. Of two that are named as often it is the one that is news.
-pub(super) fn elect<'a>(
-    views: &'a [View],
-    tag: SlotTag,
-    present: Option<&Address>,
-) -> Option<&'a Address> {
-    let named: Vec<_> = views.iter().filter_map(|view| view.owner(tag)).collect();
-    let votes = |of: &Address| named.iter().filter(|address| **address == of).count();
-    let mut all = named.iter().copied();
-    let first = all.next()?;
-    let better = |best: &'a Address, next: &'a Address| {
-        let news = Some(next) != present && Some(best) == present;
-        let more = votes(next).cmp(&votes(best));
-        if more.is_gt() || more.is_eq() && news {
-            next
-        } else {
-            best
-        }
-    };
-    Some(all.fold(first, better))
+/// The place of a node among others, where it is put if it is not there.
+fn place(nodes: &mut Vec<Address>, node: Address) -> usize {
+    if let Some(at) = nodes.iter().position(|known| *known == node) {
+        return at;
+    }
+    nodes.push(node);
+    nodes.len() - 1
 }
 
 /// A node of a reply: host (none or `?` is the host of who answers), port, and more.
@@ -188,21 +217,24 @@ mod tests {
     }
 
     #[test]
-    fn most_of_the_views_decide_and_news_break_a_tie() {
+    fn most_of_the_views_decide() {
         let node = |port| Address::Tcp {
             host: "h".to_owned(),
             port,
             tls: false,
         };
         let view = |port| View {
-            owners: vec![Some(node(port)); SlotTag::COUNT],
-            nodes: Vec::new(),
+            owners: vec![Some(0); SlotTag::COUNT],
+            nodes: vec![node(port)],
         };
         let tag = SlotTag::new(7).expect("a tag");
-        let winner = |views: &[View], present| elect(views, tag, Some(&node(present))).cloned();
-        assert_eq!(winner(&[view(1), view(2), view(2)], 1), Some(node(2)));
-        assert_eq!(winner(&[view(1), view(2), view(1)], 1), Some(node(1)));
-        assert_eq!(winner(&[view(1), view(2)], 1), Some(node(2)));
-        assert_eq!(winner(&[view(2), view(1)], 1), Some(node(2)));
+        let winner = |views: &[View]| {
+            let election = Election::of(views, &Map::empty());
+            let owner = election.owner(tag).expect("somebody is named");
+            election.nodes[owner].clone()
+        };
+        assert_eq!(winner(&[view(1), view(2), view(2)]), node(2));
+        assert_eq!(winner(&[view(1), view(2), view(1)]), node(1));
+        assert_eq!(Election::of(&[], &Map::empty()).owner(tag), None);
     }
 }

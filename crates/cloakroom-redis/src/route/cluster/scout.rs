@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::map::{Map, View, elect};
+use super::map::{Election, Map, View};
 use super::node::Node;
 use crate::failure::{Class, Failure};
 use crate::keys;
@@ -106,15 +106,13 @@ impl Scout {
     /// Asks everybody, and makes a map of what most of them say.
     pub(super) async fn refresh(&self) -> Result<(), Failure> {
         let views = self.views().await?;
-        let present = self.map();
-        let mut owners = Vec::new();
-        for tag in keys::tags() {
-            let before = present.owner(tag).map(|node| &node.address);
-            let owner = elect(&views, tag, before);
-            owners.push((tag, owner.map(|address| self.node(address))));
-        }
-        self.keep(views.iter().flat_map(|view| &view.nodes));
-        self.publish(owners).await
+        let election = Election::of(&views, &self.map());
+        let named = election.nodes.iter().map(|address| self.node(address));
+        let nodes: Vec<_> = named.collect();
+        self.keep(&election.nodes);
+        let owners = keys::tags().map(|tag| (tag, election.owner(tag)));
+        let owners = owners.map(|(tag, owner)| (tag, owner.map(|at| Arc::clone(&nodes[at]))));
+        self.publish(owners.collect()).await
     }
 
     /// What a majority of the nodes say, or as many as answer in time.
@@ -154,15 +152,14 @@ impl Scout {
     }
 
     /// Forgets nodes that nobody names any more, but for the seeds and those that have tags.
-    fn keep<'a>(&'a self, named: impl Iterator<Item = &'a Address>) {
-        let named: Vec<_> = named.chain(&self.settings.addresses).collect();
-        for address in &named {
-            self.node(address);
-        }
+    fn keep(&self, named: &[Address]) {
         let owners = self.map().owners();
+        let seeds = &self.settings.addresses;
         let has_tags = |address: &Address| owners.iter().any(|node| node.address == *address);
         let mut nodes = self.nodes.lock();
-        nodes.retain(|address, _| named.contains(&address) || has_tags(address));
+        nodes.retain(|address, _| {
+            named.contains(address) || seeds.contains(address) || has_tags(address)
+        });
     }
 
     /// Tags have these owners from now on. An owner who is new to a tag is told what was revoked of
