@@ -33,7 +33,7 @@ pub enum Class {
     Timeout,
     /// `OOM`: the memory limit is reached, and the policy lets nothing go.
     Full,
-    /// `READONLY`: a replica was asked to write.
+    /// `READONLY`: a replica was asked to write. `UNBLOCKED`: the server became one meanwhile.
     ReadOnly,
     /// `LOADING`: the server reads its data from disk.
     Loading,
@@ -45,10 +45,16 @@ pub enum Class {
     Moving,
     /// `NOREPLICAS`: too few replicas for a write.
     NoReplicas,
-    /// `BUSY`: somebody's script blocks the server.
+    /// `BUSY`: somebody's script blocks the server. `UNKILLABLE`: it has written something.
     Busy,
+    /// `EXECABORT`: the server refused a part of a transaction, and did nothing of it.
+    Aborted,
+    /// The server has as many clients as it may (`maxclients`).
+    TooManyClients,
     /// `NOAUTH`, `WRONGPASS`, or a failed `AUTH`.
     Credentials,
+    /// `DENIED`: protected mode, in which a server without a password talks to its own machine alone.
+    Protected,
     /// The server's TLS certificate is not trusted, or not for this host.
     Untrusted,
     /// `NOPERM`: the user may not run a command or see a key.
@@ -67,7 +73,8 @@ pub enum Class {
     Protocol,
 }
 
-/// A class; how the server's errors of it begin; whether trying again may help; what to do.
+/// A class; how the server's errors of it begin (their first word, or more of them); whether trying
+/// again may help; what to do.
 type Row = (Class, &'static [&'static str], bool, &'static str);
 
 const TABLE: &[Row] = &[
@@ -91,7 +98,7 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::ReadOnly,
-        &["READONLY"],
+        &["READONLY", "UNBLOCKED"],
         true,
         "a failover is under way, or the URL names a replica: give it the primary",
     ),
@@ -127,15 +134,34 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Busy,
-        &["BUSY"],
+        &["BUSY", "UNKILLABLE"],
         true,
-        "a script blocks the server: SCRIPT KILL ends it",
+        "a script blocks the server: SCRIPT KILL ends it, unless it has written; then only waiting, \
+         or SHUTDOWN NOSAVE",
+    ),
+    (
+        Class::Aborted,
+        &["EXECABORT"],
+        true,
+        "nothing was written; the server's log or ACL LOG says what it refused",
+    ),
+    (
+        Class::TooManyClients,
+        &["ERR max number of clients"],
+        true,
+        "raise maxclients, or lower ?connections= of the processes that use the server",
     ),
     (
         Class::Credentials,
         &["NOAUTH", "WRONGPASS"],
         false,
-        "put the right user and password into the URL",
+        "put the right user and password into the URL; sentinels have sentinel-user and sentinel-password",
+    ),
+    (
+        Class::Protected,
+        &["DENIED"],
+        false,
+        "give the server a password (requirepass, or an ACL user) and put it into the URL",
     ),
     (
         Class::Untrusted,
@@ -145,7 +171,11 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Permission,
-        &["NOPERM"],
+        &[
+            "NOPERM",
+            "ERR The user executing the script can't",
+            "ERR ACL failure in script",
+        ],
         false,
         "give the user the commands and keys that docs/formats/redis-keys.md lists",
     ),
@@ -153,7 +183,7 @@ const TABLE: &[Row] = &[
         Class::Foreign,
         &["WRONGTYPE", "FOREIGN"],
         false,
-        "another program writes under our prefix: give each its own database",
+        "another program writes under our prefix: give each its own database, or share with ids=plain",
     ),
     (
         Class::CrossSlot,
@@ -181,7 +211,7 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Protocol,
-        &[],
+        &["NOPROTO"],
         false,
         "check that this is Redis 6.2 or Valkey 7.2, or newer",
     ),
@@ -205,19 +235,24 @@ impl Class {
         row.expect("every class has its row")
     }
 
-    /// The class of a server's error by its first word. Errors inside a script carry the word of
-    /// the command that failed.
+    /// The class of a server's error by how it begins. Errors inside a script or a transaction carry
+    /// the word of the command that failed further on.
     fn of_code(code: &str, detail: &str) -> Self {
-        let of = |fits: &dyn Fn(&&str) -> bool| {
+        let text = format!("{code} {detail}");
+        let begins = |word: &&str| *word == code || word.contains(' ') && text.starts_with(*word);
+        let inside = code == "EXECABORT" || code == "ERR" && detail.contains("script");
+        let mut words = detail.split(|char: char| !char.is_ascii_uppercase());
+        let class_of = |fits: &dyn Fn(&&str) -> bool| {
             let row = TABLE.iter().find(|row| row.1.iter().any(fits));
             row.map(|row| row.0)
         };
         if code == "ERR" && detail.contains("cluster support disabled") {
             return Self::NoCluster;
         }
-        let script = code == "ERR" && detail.contains("script");
-        of(&|word| *word == code)
-            .or_else(|| of(&|word| script && detail.contains(*word)))
+        inside
+            .then(|| words.find_map(|found| class_of(&|word| *word == found)))
+            .flatten()
+            .or_else(|| class_of(&begins))
             .unwrap_or(Self::Protocol)
     }
 }

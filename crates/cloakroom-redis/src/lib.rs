@@ -19,13 +19,19 @@
 //!
 //! # What is acknowledged, and what it means
 //!
-//! Where there are replicas, creations, rotations, logins and revocations wait until every replica
-//! that keeps up has them (`durability=safe`), or fail. Other writes are acknowledged by the primary
-//! alone, and a failover may lose the last of them. With `durability=fast` that holds for all.
+//! Where there are replicas, creations, rotations and logins wait until every replica that could be
+//! promoted has them (`durability=safe`), or fail. With `durability=fast` the primary alone
+//! acknowledges them, as it does other writes in both modes, and a failover may lose the last of them.
 //!
-//! In both, this process remembers for ten minutes what it revoked, and says it again to a server that
-//! it did not meet before (a promoted replica, a restart on older data, a new owner of a slot) before it
-//! asks that server anything. A process that ends takes its memory along.
+//! Ends of sessions wait in both modes. Behind Sentinel a server is believed only while a majority of
+//! the sentinels calls it the primary, and no process finds a session whose end was acknowledged.
+//!
+//! This process also remembers for ten minutes what it revoked, and says it again to a server that it
+//! did not meet before (a promoted replica, a restart on older data, a new owner of a
+//! slot) before it asks that server
+//! anything. A process that ends takes its memory along.
+//!
+//! `docs/operate/failover.md` has all of it, with what is left and with figures.
 
 #![forbid(unsafe_code)]
 

@@ -21,6 +21,8 @@ use crate::wire::Command;
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// How many, so that a flood of logouts does not fill the memory (some 10 MB).
 const MOST: usize = 100_000;
+/// Doubts that are settled at once.
+const DOUBTS: usize = 500;
 
 /// The revocations of this process.
 #[derive(Debug)]
@@ -28,6 +30,36 @@ pub(crate) struct Revoked {
     layout: LayoutName,
     kept: Mutex<VecDeque<(Instant, What)>>,
     count: AtomicU64,
+    /// Ends that were asked for and not acknowledged: they may be done or not, or done where they
+    /// will be lost.
+    doubtful: Mutex<HashSet<StoredKey>>,
+}
+
+/// Sessions that are being ended. Dropped before [`Attempt::done`], it leaves a doubt.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    revoked: &'a Revoked,
+    keys: Vec<StoredKey>,
+}
+
+impl Attempt<'_> {
+    /// It is acknowledged.
+    pub(crate) fn done(mut self) {
+        let mut doubtful = self.revoked.doubtful.lock();
+        for key in self.keys.drain(..) {
+            doubtful.remove(&key);
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut doubtful = self.revoked.doubtful.lock();
+        doubtful.extend(self.keys.drain(..));
+        if doubtful.len() > MOST {
+            doubtful.clear();
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -77,8 +109,43 @@ impl Revoked {
         Self {
             layout,
             kept: Mutex::default(),
+            doubtful: Mutex::default(),
             count: AtomicU64::new(0),
         }
+    }
+
+    /// Remembers sessions that are about to be ended because somebody asked for it.
+    pub(crate) fn ending(&self, keys: Vec<StoredKey>) -> Attempt<'_> {
+        self.note(keys.iter().copied());
+        Attempt {
+            revoked: self,
+            keys,
+        }
+    }
+
+    /// Sessions of a tag whose end was asked for and not acknowledged, and the commands that end
+    /// them, whatever the server knows.
+    pub(crate) fn doubts(&self, tag: SlotTag) -> Option<(Attempt<'_>, Vec<Command>)> {
+        let doubtful = self.doubtful.lock();
+        let keys = doubtful.iter().filter(|key| key.tag() == tag).take(DOUBTS);
+        let keys: Vec<_> = keys.copied().collect();
+        drop(doubtful);
+        let commands: Vec<_> = keys.iter().flat_map(|key| self.end(key)).collect();
+        let attempt = Attempt {
+            revoked: self,
+            keys,
+        };
+        (!commands.is_empty()).then_some((attempt, commands))
+    }
+
+    fn end(&self, key: &StoredKey) -> Vec<Command> {
+        // Only the marker's own life matters here, and the server counts it; the time inside lies
+        // far enough ahead for any clock.
+        let marker = Marker {
+            forgotten_at: UnixMillis::new(1 << 47),
+            forward: None,
+        };
+        self.layout.end(&keys::session(key), &marker)
     }
 
     /// Remembers sessions that are about to be ended. Noted before the server is asked, so that none
@@ -130,17 +197,11 @@ impl Revoked {
             limits::TOMBSTONE < REMEMBERED,
             "what is told again outlasts its marker"
         );
-        // Only the marker's own life matters here, and the server counts it; the time inside lies
-        // far enough ahead for any clock.
-        let marker = Marker {
-            forgotten_at: UnixMillis::new(1 << 47),
-            forward: None,
-        };
         let mut commands = Vec::new();
         for (at, what) in self.kept.lock().iter() {
             match what {
                 What::Session(key) if at.elapsed() <= REMEMBERED && holds(key.tag()) => {
-                    commands.extend(self.layout.end(&keys::session(key), &marker));
+                    commands.extend(self.end(key));
                 }
                 What::Session(_) | What::Everything(_) => {}
             }

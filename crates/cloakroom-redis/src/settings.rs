@@ -1,8 +1,10 @@
 //! What a store URL says: which server, how to get in, which layout, how patient. Parsed once, here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::observe::{Observer, Unobserved};
 use cloakroom_core::{Error, ErrorKind};
 use url::Url;
 
@@ -10,16 +12,22 @@ use url::Url;
 ///
 /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
 /// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
-/// TLS to all of them; the credentials are the servers'), `redis+cluster://[user:password@]host[:port],host[:port]`
-/// (`rediss+cluster://`; a node or two that know the others); after `?`, joined by `&`:
+/// TLS to all of them; the credentials are the servers'). Name all sentinels: only what more than half
+/// of them say is believed. `redis+cluster://[user:password@]host[:port],host[:port]`
+/// (`rediss+cluster://`; a node or two that know the others). After `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
+/// - `ids=hashed|plain`: `plain` shares sessions with programs that know them as `session:<id>`
+///   (docs/operate/sharing.md). Whoever can read the server can then log in as anybody. It is a layout
+///   of its own, of fields in text; it needs scripts and one server or Sentinel
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
 /// - `protocol=resp2|resp3` (resp2, which costs the client less)
-/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto)
+/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto); packed sessions
+///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
 ///   revocations before they are acknowledged (safe where there are replicas)
+/// - `sentinel-user=NAME`, `sentinel-password=TEXT`: the sentinels' credentials (none)
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -29,6 +37,8 @@ pub struct Settings {
     pub(crate) master: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Password>,
+    pub(crate) sentinel_user: Option<String>,
+    pub(crate) sentinel_password: Option<Password>,
     pub(crate) database: i64,
     pub(crate) layout: LayoutName,
     pub(crate) timeout: Duration,
@@ -38,6 +48,8 @@ pub struct Settings {
     pub(crate) ca: Option<PathBuf>,
     /// Whether replicas confirm what must not be lost; `None`: where there are any.
     pub(crate) safe: Option<bool>,
+    /// Who is told of concerns.
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 /// How a session is kept.
@@ -45,6 +57,8 @@ pub struct Settings {
 pub(crate) enum LayoutName {
     Packed,
     Fields,
+    /// As `Fields`, in text, under ids that are not hashed.
+    Plain,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +137,8 @@ impl Settings {
             master,
             user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
             password: url.password().map(|password| Password(decoded(password))),
+            sentinel_user: None,
+            sentinel_password: None,
             database: database(&url, path.next().unwrap_or_default())?,
             layout: LayoutName::Packed,
             timeout: TIMEOUT,
@@ -131,6 +147,7 @@ impl Settings {
             scripts: true,
             ca: None,
             safe: None,
+            observer: Arc::new(Unobserved),
         };
         for host in more_hosts {
             let scheme = url.scheme();
@@ -141,7 +158,41 @@ impl Settings {
         for (name, value) in url.query_pairs() {
             settings.set(&name, &value)?;
         }
+        settings.set_plain(&url)?;
         Ok(settings)
+    }
+
+    /// Plain ids are a layout of their own, with which not everything goes.
+    fn set_plain(&mut self, url: &Url) -> Result<(), Error> {
+        let has = |wanted: [&str; 2]| {
+            let mut pairs = url.query_pairs();
+            pairs.any(|(name, value)| [&*name, &*value] == wanted)
+        };
+        if !has(["ids", "plain"]) {
+            return Ok(());
+        }
+        if url.scheme().contains("+cluster") || url.scheme().contains("+shards") {
+            let fix = "leave it out: a key without a slot tag shares no slot with its index";
+            return Err(invalid("store ids", "plain", fix));
+        }
+        if has(["layout", "packed"]) {
+            let fix = "with ids=plain leave it out: other programs read fields";
+            return Err(invalid("store layout", "packed", fix));
+        }
+        if !self.scripts {
+            let fix = "with ids=plain leave it out: what others write is seen by a script";
+            return Err(invalid("store scripts", "never", fix));
+        }
+        self.layout = LayoutName::Plain;
+        Ok(())
+    }
+
+    /// With somebody who is told what is to be worried about in the servers
+    /// ([`Event::StoreConcern`](cloakroom_core::Event::StoreConcern)), once for each. It is logged in
+    /// any case.
+    #[must_use]
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
@@ -152,6 +203,8 @@ impl Settings {
         match (name, value) {
             ("layout", "packed") => self.layout = LayoutName::Packed,
             ("layout", "fields") => self.layout = LayoutName::Fields,
+            ("ids", "hashed" | "plain") => {}
+            ("ids", _) => return Err(invalid("store ids", value, "write hashed or plain")),
             ("layout", _) => return Err(invalid("store layout", value, "write packed or fields")),
             ("protocol", "resp2" | "resp3") => self.resp3 = value == "resp3",
             ("protocol", _) => {
@@ -172,6 +225,14 @@ impl Settings {
             ("durability", _) => {
                 return Err(invalid("store durability", value, "write safe or fast"));
             }
+            ("sentinel-user" | "sentinel-password", _) if self.master.is_none() => {
+                let fix = "leave it out, or write redis+sentinel://";
+                return Err(invalid("store parameter", name, fix));
+            }
+            ("sentinel-user", user) => self.sentinel_user = Some(user.to_owned()),
+            ("sentinel-password", text) => {
+                self.sentinel_password = Some(Password(text.to_owned()));
+            }
             ("ca", path) => self.ca = Some(path.into()),
             ("db", _) => {
                 let number = value.parse::<u16>();
@@ -180,8 +241,8 @@ impl Settings {
                     .into();
             }
             _ => {
-                let fix =
-                    "use layout, timeout, connections, protocol, scripts, durability, ca or db";
+                let fix = "use layout, ids, timeout, connections, protocol, scripts, durability, \
+                           sentinel-user, sentinel-password, ca or db";
                 return Err(invalid("store parameter", name, fix));
             }
         }

@@ -30,7 +30,7 @@ if old_is_here then
     return {'stale', now, old_epoch, read_all(KEYS[4])}
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'taken', now} end
+if taken(KEYS[1]) then return {'taken', now} end
 
 local ending, dropping = {}, {}
 if limit > 0 then

@@ -7,7 +7,7 @@ use cloakroom_core::record::Condition;
 use super::Found;
 use crate::failure::Failure;
 use crate::head;
-use crate::layout::fields::encode_value;
+use crate::settings::LayoutName;
 use crate::wire::{self, Reply};
 
 /// The keys, all of one tag as far as nodes are concerned, and the arguments of a script.
@@ -30,7 +30,7 @@ impl Call {
         self.args.push(arg.as_ref().to_vec());
     }
 
-    pub(super) fn condition(&mut self, condition: &Condition) {
+    pub(super) fn condition(&mut self, layout: LayoutName, condition: &Condition) {
         let (word, name, value) = match condition {
             Condition::Always => ("always", Vec::new(), Vec::new()),
             Condition::Version(version) => {
@@ -40,7 +40,7 @@ impl Call {
                 let name = name.as_str().as_bytes().to_vec();
                 match expected {
                     None => ("missing", name, Vec::new()),
-                    Some(value) => ("equal", name, encode_value(value.as_ref())),
+                    Some(value) => ("equal", name, layout.encode_value(value.as_ref())),
                 }
             }
         };

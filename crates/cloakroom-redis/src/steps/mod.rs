@@ -1,9 +1,12 @@
 //! The atomic steps that the store is made of. Two ways to take them: by script, in one trip
-//! ([`scripted`]), or where scripting is forbidden by WATCH and MULTI ([`watched`]). Both read, decide
+//! ([`scripted`]), or where scripting is forbidden by WATCH and MULTI ([`watched`]); and above either
+//! a cheaper one for saves, compare-and-set, where the server has it ([`compared`]). All read, decide
 //! and write in one step that no other client can come between.
 
 mod call;
+mod compared;
 mod scripted;
+mod swap;
 mod transaction;
 mod watched;
 
@@ -12,10 +15,13 @@ use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
+use crate::epoch::Epoch;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 
+pub(crate) use compared::Compared;
 pub(crate) use scripted::Scripted;
+pub(crate) use swap::probe as probe_compare_and_set;
 pub(crate) use transaction::time;
 pub(crate) use watched::{Watched, at_time};
 
@@ -53,6 +59,10 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
 
     /// Records activity.
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error>;
+
+    /// Tells what was read beside a session: its tag's epoch, and the server's time. Steps that must
+    /// know them before they ask remember them.
+    fn saw(&self, _tag: SlotTag, _epoch: Option<Epoch>, _now: UnixMillis) {}
 }
 
 /// What [`Steps::place`] writes.

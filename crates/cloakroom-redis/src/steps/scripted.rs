@@ -16,7 +16,6 @@ use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
 use crate::keys::{self, Entry};
-use crate::layout::fields::encode_value;
 use crate::layout::{Kept, Present};
 use crate::route::{Batch, Route};
 use crate::scripts::{Script, Scripts};
@@ -204,13 +203,14 @@ impl Scripted {
     ) -> Result<Option<Tried>, Error> {
         let tag = key.tag();
         let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
-        call.condition(condition);
+        call.condition(self.layout, condition);
         call.arg(limits::FIELDS.to_string());
         call.arg(limits::RECORD_BYTES.to_string());
         for (name, change) in changes.iter() {
             check_size(change)?;
+            self.layout.check(name.as_str())?;
             let (word, value) = match change {
-                Change::Set(value) => ("set", encode_value(value.as_ref())),
+                Change::Set(value) => ("set", self.layout.encode_value(value.as_ref())),
                 Change::Remove => ("remove", Vec::new()),
                 Change::Increment(by) => ("increment", by.to_string().into_bytes()),
             };
@@ -249,6 +249,9 @@ impl Scripted {
 #[async_trait]
 impl Steps for Scripted {
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error> {
+        for (name, _) in &place.record.fields {
+            self.layout.check(name)?;
+        }
         let key = keys::session(place.key);
         let index = place.record.subject.as_ref().map(keys::index);
         let old = place.old.as_ref();
@@ -348,10 +351,12 @@ impl Steps for Scripted {
     ) -> Result<Tried, Error> {
         match self.layout {
             LayoutName::Packed => self.apply_packed(key, hint, changes, condition).await,
-            LayoutName::Fields => match self.apply_fields(key, changes, condition).await? {
-                Some(tried) => Ok(tried),
-                None => self.apply_sums(key, hint, changes, condition).await,
-            },
+            LayoutName::Fields | LayoutName::Plain => {
+                match self.apply_fields(key, changes, condition).await? {
+                    Some(tried) => Ok(tried),
+                    None => self.apply_sums(key, hint, changes, condition).await,
+                }
+            }
         }
     }
 

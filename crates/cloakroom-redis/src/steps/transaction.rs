@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::route::Route;
 use crate::turns::Turns;
-use crate::wire::{self, Command, Exclusive, Reply};
+use crate::wire::{self, Command, Exclusive, Lane, Reply};
 
 /// Tries before a transaction reports that others are always faster. Writers of this process take
 /// turns, so only other processes can be.
@@ -57,7 +57,7 @@ impl Transactions {
         tag: SlotTag,
         watched: &[String],
         reads: &[Command],
-        safe: bool,
+        lane: Lane,
         mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
     ) -> Result<T, Error> {
         let _turn = self.turns.wait(&watched[0]).await;
@@ -89,7 +89,7 @@ impl Transactions {
                     return decided.map(|(_, answer)| answer);
                 }
             };
-            let done = match commit(&mut *connection, writes, safe).await {
+            let done = match commit(&mut *connection, writes, lane).await {
                 Err(failure) if failure.was_refused() => {
                     refused = Some(failure);
                     continue;
@@ -112,15 +112,14 @@ impl Transactions {
 async fn commit(
     connection: &mut dyn Exclusive,
     writes: Vec<Command>,
-    safe: bool,
+    lane: Lane,
 ) -> Result<Option<Reply>, Failure> {
     let mut commands = vec![wire::command::<&str>("MULTI", [])];
     commands.extend(writes);
     commands.push(wire::command::<&str>("EXEC", []));
-    let done = if safe {
-        connection.send_safe(commands).await?
-    } else {
-        connection.send(commands).await?
+    let done = match lane {
+        Lane::Main | Lane::Write | Lane::Bulk => connection.send(commands).await?,
+        Lane::Safe | Lane::Final => connection.send_safe(lane, commands).await?,
     };
     Ok(done.into_iter().next_back())
 }

@@ -19,7 +19,7 @@ use crate::keys::{self, Entry};
 use crate::layout::{Kept, Present};
 use crate::route::Route;
 use crate::settings::LayoutName;
-use crate::wire::{self, Command, Reply};
+use crate::wire::{self, Command, Lane, Reply};
 
 /// Entries of an index that one step looks at for clean-up.
 const TIDY: usize = 16;
@@ -202,7 +202,9 @@ impl Steps for Watched {
         }
         let decide = |moment: &mut Moment| self.decide_place(place, moment);
         let transactions = &self.transactions;
-        transactions.run(tag, &watched, &reads, true, decide).await
+        transactions
+            .run(tag, &watched, &reads, Lane::Safe, decide)
+            .await
     }
 
     async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
@@ -225,7 +227,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(old.key.tag(), &watched, &reads, true, decide)
+            .run(old.key.tag(), &watched, &reads, Lane::Safe, decide)
             .await
     }
 
@@ -248,7 +250,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(key.tag(), &watched, &reads, false, decide)
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
             .await
     }
 
@@ -282,7 +284,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(key.tag(), &watched, &reads, false, decide)
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
             .await
     }
 
@@ -345,7 +347,9 @@ impl Steps for Watched {
             Ok((writes, Some(found)))
         };
         let transactions = &self.transactions;
-        transactions.run(tag, &watched, &reads, true, decide).await
+        transactions
+            .run(tag, &watched, &reads, Lane::Final, decide)
+            .await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
@@ -366,7 +370,7 @@ impl Steps for Watched {
             let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
             all.push(
                 self.transactions
-                    .run(key.tag(), &watched, &reads, false, decide)
+                    .run(key.tag(), &watched, &reads, Lane::Write, decide)
                     .await?,
             );
         }

@@ -15,7 +15,7 @@ use crate::wire::{self, Lane};
 /// Tries while others change the index.
 const TRIES: usize = 64;
 /// Sessions that one step ends. More are ended in several steps: one may not hold the server long.
-const STEP: usize = 500;
+pub(super) const STEP: usize = 500;
 /// Entries of gone sessions that a listing forgets.
 const TIDY: usize = 64;
 
@@ -25,7 +25,8 @@ type Listed = (Vec<(Entry, Box<Record>)>, Vec<Entry>);
 impl RedisStore {
     pub(super) async fn list(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
         let (alive, gone, now) = self.listed_at(subject).await?;
-        self.forget_entries(subject, &gone).await?;
+        self.forget_entries(subject, &gone[..gone.len().min(TIDY)])
+            .await?;
         Ok(alive.iter().map(|(_, record)| record.info(now)).collect())
     }
 
@@ -85,12 +86,16 @@ impl RedisStore {
 
     /// Forgets entries of sessions that are gone: a session that is gone never comes back under the
     /// same key and handle, so nothing has to be checked again.
-    async fn forget_entries(&self, subject: &Subject, gone: &[Entry]) -> Result<(), Error> {
+    pub(super) async fn forget_entries(
+        &self,
+        subject: &Subject,
+        gone: &[Entry],
+    ) -> Result<(), Error> {
         if gone.is_empty() {
             return Ok(());
         }
         let mut remove = wire::command("ZREM", [keys::index(subject)]);
-        for entry in gone.iter().take(TIDY) {
+        for entry in gone {
             remove.arg(&entry.encode()[..]);
         }
         let tag = SlotTag::of_subject(subject);
@@ -104,6 +109,7 @@ impl RedisStore {
         handle: &Handle,
     ) -> Result<bool, Error> {
         let index = keys::index(subject);
+        self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let entries = self.entries(subject).await?;
             let endings: Vec<_> = entries
@@ -114,14 +120,14 @@ impl RedisStore {
             if endings.is_empty() {
                 return Ok(false);
             }
-            self.shared
-                .revoked
-                .note(endings.iter().map(|ending| ending.key));
+            let keys = endings.iter().map(|ending| ending.key).collect();
+            let attempt = self.shared.revoked.ending(keys);
             let found = self
                 .steps
                 .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
                 .await?
                 .unwrap_or_default();
+            attempt.done();
             if found.contains(&Found::Alive) {
                 return Ok(true);
             }
@@ -139,6 +145,7 @@ impl RedisStore {
     ) -> Result<usize, Error> {
         let index = keys::index(subject);
         let mut ended = 0;
+        self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let mut entries = self.entries(subject).await?;
             let all = entries.len();
@@ -150,15 +157,16 @@ impl RedisStore {
             entries.truncate(STEP);
             let endings: Vec<_> = entries.iter().map(ending).collect();
             let besides = (!rest).then(|| all - entries.len());
-            self.shared
-                .revoked
-                .note(entries.iter().map(|entry| entry.key));
+            let keys = entries.iter().map(|entry| entry.key).collect();
+            let attempt = self.shared.revoked.ending(keys);
             for entry in &entries {
                 self.shared.recent.forget(&entry.key);
             }
             let tag = SlotTag::of_subject(subject);
             let found = self.steps.end(tag, Some(&index), &endings, besides);
-            let Some(found) = found.await? else {
+            let found = found.await?;
+            attempt.done();
+            let Some(found) = found else {
                 continue;
             };
             ended += found.iter().filter(|found| **found == Found::Alive).count();
@@ -167,6 +175,19 @@ impl RedisStore {
             }
         }
         Err(ErrorKind::Conflict.into())
+    }
+}
+
+impl RedisStore {
+    /// Ends sessions of a tag for good whose end was asked for before and not acknowledged. What is
+    /// found after that is the truth: who tries again is not told that nothing is there, by a server
+    /// that will be forgotten.
+    pub(super) async fn settle_doubts(&self, tag: SlotTag) -> Result<(), Error> {
+        if let Some((attempt, commands)) = self.shared.revoked.doubts(tag) {
+            self.route.send(tag, Lane::Final, commands).await?;
+            attempt.done();
+        }
+        Ok(())
     }
 }
 

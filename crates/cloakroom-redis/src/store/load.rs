@@ -54,7 +54,13 @@ impl RedisStore {
     /// once more: reading twice does no harm.
     pub(super) async fn read(&self, key: &StoredKey) -> Result<(Present, UnixMillis), Error> {
         let read = self.read_once(key).await;
-        let retry = matches!(&read, Err(failure) if failure.class() == Class::Unreachable);
+        if let (Err(failure), Some(script)) = (&read, self.layout.introduce())
+            && failure.class() == Class::NoScript
+        {
+            self.route.send(key.tag(), Lane::Main, vec![script]).await?;
+        }
+        let again = [Class::Unreachable, Class::NoScript];
+        let retry = matches!(&read, Err(failure) if again.contains(&failure.class()));
         let (present, now) = if retry {
             self.read_once(key).await?
         } else {
@@ -76,7 +82,10 @@ impl RedisStore {
         let replies = self.route.send(key.tag(), Lane::Main, commands).await?;
         let [raw, left, epoch] = wire::exactly(replies)?;
         let epoch = epoch::decode(epoch)?;
-        let kept = self.layout.decode(raw)?;
+        let (kept, told) = self.layout.decode_timed(raw)?;
+        if let Some(now) = told {
+            return Ok((kept.judge(epoch, now), now));
+        }
         let deadline = match &kept {
             Kept::Nothing => UnixMillis::default(),
             Kept::Record(record, _) => record.times.deadline(),
@@ -92,6 +101,9 @@ impl RedisStore {
             // The key lost its life; the times inside the record decide alone.
             _ => self.server_time(key.tag()).await?,
         };
+        if matches!(kept, Kept::Record(..)) && now < deadline {
+            self.steps.saw(key.tag(), epoch, now);
+        }
         Ok((kept.judge(epoch, now), now))
     }
 

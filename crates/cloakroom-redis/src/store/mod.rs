@@ -7,13 +7,14 @@ mod open;
 mod revoke_all;
 mod rotate;
 mod scan;
+mod sweep;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloakroom_core::id::{Handle, SlotTag, StoredKey};
+use cloakroom_core::id::{Handle, KeyForm, SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Record};
@@ -94,6 +95,13 @@ impl RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
+    fn key_form(&self) -> KeyForm {
+        match self.layout {
+            LayoutName::Packed | LayoutName::Fields => KeyForm::Hashed,
+            LayoutName::Plain => KeyForm::Plain,
+        }
+    }
+
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
         self.within(self.create_one(key, new)).await
     }
@@ -152,7 +160,8 @@ impl Store for RedisStore {
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {
-        self.revoke_everything().await
+        self.revoke_everything().await?;
+        self.sweep().await
     }
 
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {

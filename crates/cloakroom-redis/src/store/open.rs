@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use cloakroom_core::Error;
+use cloakroom_core::observe::Concern;
 
 use super::RedisStore;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::route::{Batch, Cluster, Route, Single};
-use crate::settings::Settings;
-use crate::steps::{Scripted, Steps, Watched};
-use crate::wire::{self, Holds, Lane, RedisWire, Shared, Wire};
+use crate::settings::{LayoutName, Settings};
+use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
+use crate::wire::{self, Durability, Holds, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -34,23 +35,42 @@ impl RedisStore {
             let abilities = probe(&*route, settings).await?;
             Ok::<_, Failure>((route, abilities))
         };
-        let (route, Abilities { scripts, safe }) =
-            match tokio::time::timeout(settings.timeout, opening).await {
-                Ok(Ok(opened)) => opened,
-                Ok(Err(failure)) if failure.class() != Class::Timeout => {
-                    return Err(failure.at(&settings.addresses[0].to_string()).into());
-                }
-                Ok(Err(_)) | Err(_) => {
-                    let silent = Failure::new(Class::Unreachable, "no answer in time");
-                    return Err(silent.at(&settings.addresses[0].to_string()).into());
-                }
-            };
-        shared.set_safe(safe);
-        let steps: Arc<dyn Steps> = if scripts {
+        let (route, abilities) = match tokio::time::timeout(settings.timeout, opening).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(failure)) if failure.class() != Class::Timeout => {
+                return Err(failure.at(&settings.addresses[0].to_string()).into());
+            }
+            Ok(Err(_)) | Err(_) => {
+                let silent = Failure::new(Class::Unreachable, "no answer in time");
+                return Err(silent.at(&settings.addresses[0].to_string()).into());
+            }
+        };
+        let Abilities {
+            scripts,
+            swaps,
+            durability,
+        } = abilities;
+        shared.set_durability(durability);
+        if let Some(script) = settings.layout.introduce() {
+            let address = settings.addresses[0].to_string();
+            if !scripts {
+                let words =
+                    "ids=plain needs scripts (EVAL and EVALSHA), and the server allows none";
+                return Err(Failure::new(Class::Permission, words).at(&address).into());
+            }
+            for node in route.nodes().wires {
+                node.send(Lane::Main, vec![script.clone()]).await?;
+            }
+            shared.concerns.tell(Concern::PlainIds, &address);
+        }
+        let mut steps: Arc<dyn Steps> = if scripts {
             Arc::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {
             Arc::new(Watched::new(Arc::clone(&route), settings.layout))
         };
+        if swaps {
+            steps = Arc::new(Compared::new(Arc::clone(&route), steps, scripts));
+        }
         Ok(Self {
             route,
             steps,
@@ -76,14 +96,17 @@ async fn route(settings: &Settings, shared: &Arc<Shared>) -> Result<Arc<dyn Rout
 /// What the servers can do for us.
 struct Abilities {
     scripts: bool,
-    safe: bool,
+    /// Whether sessions can be saved by `SET .. IFEQ`.
+    swaps: bool,
+    durability: Durability,
 }
 
 /// Scripts are used where all nodes allow them, and replicas must confirm where any node has some.
 async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Failure> {
     let mut all = Abilities {
         scripts: true,
-        safe: false,
+        swaps: false,
+        durability: Durability::Alone,
     };
     // A read of keys of ours: rights, and a cluster that is not whole, show here already.
     let batch = |tag| Batch {
@@ -97,23 +120,28 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
     for node in route.nodes().wires {
         let node = probe_node(&*node, settings).await?;
         all.scripts &= node.scripts;
-        all.safe |= node.safe;
+        all.durability = all.durability.max(node.durability);
     }
-    if settings.scripts && !all.scripts {
-        tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
+    all.swaps = settings.layout == LayoutName::Packed && probe_compare_and_set(route).await?;
+    if !all.scripts {
+        let saves = if all.swaps { "IFEQ" } else { "WATCH" };
+        tracing::info!(saves, "no scripts are used here: how sessions are saved");
     }
     Ok(all)
 }
 
 async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
-    let safe = match settings.safe {
-        Some(safe) => safe,
-        None => settings.master.is_some() || has_replicas(node).await?,
+    let replicated = settings.master.is_some() || has_replicas(node).await?;
+    let durability = match (settings.safe, replicated) {
+        (Some(true), _) | (None, true) => Durability::All,
+        (Some(false), true) => Durability::Ends,
+        (Some(false) | None, false) => Durability::Alone,
     };
     if !settings.scripts {
         return Ok(Abilities {
             scripts: false,
-            safe,
+            swaps: false,
+            durability,
         });
     }
     let mut script = wire::command("EVAL", ["return 1"]);
@@ -123,7 +151,11 @@ async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, F
         Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => false,
         Err(failure) => return Err(failure),
     };
-    Ok(Abilities { scripts, safe })
+    Ok(Abilities {
+        scripts,
+        swaps: false,
+        durability,
+    })
 }
 
 async fn has_replicas(wire: &dyn Wire) -> Result<bool, Failure> {

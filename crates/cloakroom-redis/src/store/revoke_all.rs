@@ -62,7 +62,7 @@ impl RedisStore {
                 commands: commands(*tag),
             };
             let batches = waiting.iter().map(batch).collect();
-            let answers = self.route.send_each(Lane::Safe, batches).await;
+            let answers = self.route.send_each(Lane::Final, batches).await;
             let mut left = Vec::new();
             for (tag, answer) in waiting.into_iter().zip(answers) {
                 match answer {

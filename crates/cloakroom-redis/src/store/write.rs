@@ -13,6 +13,7 @@ use cloakroom_core::store::{Absence, Applied};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::list::STEP;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, Place, Placed, Tried, at_time};
@@ -147,7 +148,12 @@ impl RedisStore {
         most: MaxSessions,
         own: Option<StoredKey>,
     ) -> Result<Vec<Entry>, Error> {
-        let (mut alive, mut candidates) = self.listed(subject).await?;
+        let (mut alive, gone) = self.listed(subject).await?;
+        // What is gone leaves the index here, so that the step to come has keys of live sessions alone.
+        for batch in gone.chunks(STEP) {
+            self.forget_entries(subject, batch).await?;
+        }
+        let mut candidates = Vec::new();
         alive.retain(|(entry, _)| Some(entry.key) != own);
         if most.on_excess == OnExcess::Refuse {
             if alive.len() + 1 > most.limit.max(1) {
@@ -161,6 +167,7 @@ impl RedisStore {
 
     pub(super) async fn destroy_one(&self, key: &StoredKey) -> Result<bool, Error> {
         let mut at = *key;
+        self.settle_doubts(at.tag()).await?;
         for _ in 0..TRIES {
             // The subject is needed to take the session out of its index. A hint may be old in
             // everything but that: a session keeps its subject under one key.
@@ -172,7 +179,7 @@ impl RedisStore {
                 },
             };
             self.shared.recent.forget(&at);
-            self.shared.revoked.note([at]);
+            let attempt = self.shared.revoked.ending(vec![at]);
             let index = record.subject.as_ref().map(keys::index);
             let ending = Ending {
                 key: at,
@@ -185,6 +192,7 @@ impl RedisStore {
                 .steps
                 .end(at.tag(), index.as_deref(), &[ending], None)
                 .await?;
+            attempt.done();
             match found.as_deref() {
                 Some([Found::Moved(target)]) => at = *target,
                 Some([Found::Alive]) => return Ok(true),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::open::{Opener, ask, transmit, without_errors};
-use super::{Answers, Command, Exclusive, Reply, Shared};
+use super::open::{Open, Opener, ask, transmit, without_errors};
+use super::{Answers, Command, Exclusive, Lane, Reply, Shared};
 use crate::failure::{Class, Failure};
 
 /// Transactions at the same time; more wait.
@@ -43,11 +42,11 @@ impl Default for Spares {
 }
 
 /// A connection that waits, and how many replicas its server had.
-type Spare = (MultiplexedConnection, u64);
+type Spare = (Open, u64);
 
 /// A connection that one caller has alone.
 pub(crate) struct RedisExclusive {
-    connection: MultiplexedConnection,
+    open: Open,
     replicas: u64,
     generation: u64,
     opener: Arc<Opener>,
@@ -71,20 +70,20 @@ impl RedisExclusive {
             let mut idle = spares.idle.lock();
             (idle.0, idle.1.pop())
         };
-        let (connection, replicas) = match idle {
+        let is_current = |spare: &Spare| spare.0.number == opener.trust().number();
+        let (open, replicas) = match idle.filter(is_current) {
             Some(spare) => spare,
             None => {
-                let mut connection = opener.open().await?;
-                let replicas = if shared.is_safe() {
-                    replicas(&mut connection).await?
-                } else {
-                    0
+                let mut open = opener.open().await?;
+                let replicas = match shared.counts_replicas() {
+                    true => replicas(&mut open).await?,
+                    false => 0,
                 };
-                (connection, replicas)
+                (open, replicas)
             }
         };
         Ok(Self {
-            connection,
+            open,
             replicas,
             generation,
             opener: Arc::clone(opener),
@@ -98,9 +97,16 @@ impl RedisExclusive {
 impl RedisExclusive {
     /// Sends commands and gives what was answered, errors among it.
     async fn exchange(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let sent = transmit(&mut self.connection, commands);
+        let Open { connection, number } = &mut self.open;
+        let trust = self.opener.trust();
+        let sent = async {
+            trust.confirm_write(*number).await?;
+            let answer = transmit(connection, commands).await;
+            trust.confirm_write(*number).await?;
+            answer.map_err(|error| Failure::of(&error))
+        };
         match tokio::time::timeout(self.opener.timeout(), sent).await {
-            Ok(answer) => answer.map_err(|error| Failure::of(&error)),
+            Ok(answer) => answer,
             Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
         }
     }
@@ -108,19 +114,21 @@ impl RedisExclusive {
     /// As [`RedisExclusive::exchange`], and whether the replicas have it, where they must.
     pub(super) async fn exchange_safe(
         &mut self,
+        lane: Lane,
         mut commands: Vec<Command>,
     ) -> Result<Answers, Failure> {
-        if !self.shared.is_safe() {
+        // All replicas that were there when the connection was opened, or that could be promoted now;
+        // not one of them: a failover takes the one that is promoted away, and its silence is how the
+        // old primary can be told from the new one.
+        let known = self.replicas.max(self.opener.trust().replicas());
+        let wanted = known.max(self.shared.least());
+        if !self.shared.confirms(lane) || wanted == 0 {
             let replies = self.exchange(commands).await?;
             return Ok(Answers {
                 replies,
                 confirmed: Ok(()),
             });
         }
-        // All replicas that were there when the connection was opened, and not one of them: a failover
-        // takes the one that is promoted away, and its silence is how the old primary can be told
-        // from the new one.
-        let wanted = self.replicas.max(1);
         let mut wait = super::command("WAIT", [wanted]);
         wait.arg(self.opener.timeout().as_millis() as u64 / 2);
         commands.push(wait);
@@ -146,21 +154,33 @@ impl Exclusive for RedisExclusive {
         without_errors(self.exchange(commands).await?)
     }
 
-    async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        self.exchange_safe(commands).await?.all()
+    async fn send_safe(
+        &mut self,
+        lane: Lane,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure> {
+        let replies = self.exchange_safe(lane, commands).await?.all()?;
+        if lane == Lane::Final {
+            self.opener.trust().settled().await;
+        }
+        Ok(replies)
     }
 
     fn release(self: Box<Self>) {
         let mut idle = self.spares.idle.lock();
         if idle.0 == self.generation {
-            idle.1.push((self.connection.clone(), self.replicas));
+            idle.1.push((self.open.clone(), self.replicas));
         }
     }
 }
 
 /// The replicas of a server that keep up. One that hangs is not waited for by the next connection.
-async fn replicas(connection: &mut MultiplexedConnection) -> Result<u64, Failure> {
-    let info = ask(connection, super::command("INFO", ["replication"])).await?;
+async fn replicas(open: &mut Open) -> Result<u64, Failure> {
+    let info = ask(
+        &mut open.connection,
+        super::command("INFO", ["replication"]),
+    )
+    .await?;
     let info = super::bytes(info)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&info).into_owned();
     let keeps_up = |line: &&str| {

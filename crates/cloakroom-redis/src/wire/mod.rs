@@ -2,31 +2,40 @@
 //! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers). A [`Wire`] goes
 //! to one node; which node has a session is [`crate::route`]'s to say.
 
+mod client;
+mod concerns;
 mod exclusive;
 mod lane;
 mod open;
 mod retell;
 mod sentinel;
 mod shared;
+mod trust;
 
 use async_trait::async_trait;
 
 use crate::failure::Failure;
 
+pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
-pub(crate) use shared::{Holds, Shared};
+pub(crate) use shared::{Durability, Holds, Shared};
 
 /// Which connections a batch goes over, so that what is slow never stands before what is urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Requests of visitors.
+    /// What visitors read.
     Main,
+    /// What visitors change; the primary alone acknowledges it.
+    Write,
     /// Scans and numbers.
     Bulk,
     /// What must not be lost: where replicas confirm, it is answered when all that keep up have it.
     /// `WAIT` blocks its connection, so this has one of its own then.
     Safe,
+    /// An end: as [`Lane::Safe`], wherever there are replicas. It is answered only when no process
+    /// reads from an older primary any more.
+    Final,
 }
 
 /// Sends commands to one node, gets replies. Every call has a deadline.
@@ -84,8 +93,12 @@ pub(crate) trait Exclusive: Send {
     /// As [`Wire::send`].
     async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
-    /// As [`Wire::send`] on [`Lane::Safe`].
-    async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
+    /// As [`Wire::send`] on [`Lane::Safe`] or [`Lane::Final`].
+    async fn send_safe(
+        &mut self,
+        lane: Lane,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure>;
 
     /// Gives the connection back; nothing is watched or queued on it.
     fn release(self: Box<Self>);

@@ -1,33 +1,39 @@
-//! Opening a connection: address, credentials, TLS and TCP settings from the settings; behind
-//! Sentinel, to whoever is primary now. A server that was not met before is told again what was
+//! Opening a connection; behind Sentinel, to whoever is primary now. A server that was not met before is told again what was
 //! revoked, before anybody asks it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::Error;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisConnectionInfo, ServerError, TlsCertificates,
-};
+use redis::{AsyncConnectionConfig, Pipeline, ServerError};
 
+use super::client::Clients;
 use super::retell::{Elsewhere, retell};
 use super::sentinel::Sentinels;
+use super::trust::Trust;
 use super::{Command, Holds, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
-use crate::settings::{Address, Settings, invalid};
+use crate::settings::{Address, Settings};
 
-/// After this long without an acknowledged byte a peer is gone: real hosts die without a FIN.
-const PEER_GONE: Duration = Duration::from_secs(10);
+/// An open connection.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) connection: MultiplexedConnection,
+    /// Of the primary that it leads to; [`Trust`] knows whether it is one still.
+    pub(super) number: u64,
+}
 
 /// How to open a connection.
 pub(super) struct Opener {
-    settings: Settings,
+    /// The server, or the first sentinel.
     address: Address,
+    timeout: Duration,
+    clients: Clients,
     pub(super) sentinels: Option<Sentinels>,
+    trust: Arc<Trust>,
+    /// Whether a node of a cluster is what is looked for.
+    cluster: bool,
     holds: Arc<Holds>,
     shared: Arc<Shared>,
     /// The run of the server that was met last.
@@ -42,14 +48,19 @@ impl Opener {
         holds: Arc<Holds>,
         shared: Arc<Shared>,
     ) -> Self {
+        let clients = Clients::new(settings, shared.ca.clone());
         let sentinels = settings
             .master
             .as_ref()
-            .map(|master| Sentinels::new(settings, master));
+            .map(|master| Sentinels::new(settings, master, clients.clone()));
+        let count = sentinels.as_ref().map_or(0, |_| settings.addresses.len());
         Self {
-            settings: settings.clone(),
             address: address.clone(),
+            timeout: settings.timeout,
+            clients,
             sentinels,
+            trust: Arc::new(Trust::new(count)),
+            cluster: settings.cluster,
             holds,
             shared,
             met: Mutex::new(None),
@@ -62,12 +73,16 @@ impl Opener {
     }
 
     pub(super) const fn timeout(&self) -> Duration {
-        self.settings.timeout
+        self.timeout
+    }
+
+    pub(super) const fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// Opens one. Its failure names the address.
-    pub(super) async fn open(&self) -> Result<MultiplexedConnection, Failure> {
-        match tokio::time::timeout(self.settings.timeout, self.open_now()).await {
+    pub(super) async fn open(&self) -> Result<Open, Failure> {
+        match tokio::time::timeout(self.timeout, self.open_now()).await {
             Ok(opened) => opened,
             Err(_) => {
                 let late = Failure::new(Class::Timeout, "no connection in time");
@@ -76,28 +91,35 @@ impl Opener {
         }
     }
 
-    async fn open_now(&self) -> Result<MultiplexedConnection, Failure> {
-        let address = match &self.sentinels {
-            None => self.address.clone(),
-            Some(sentinels) => sentinels.primary().await?,
+    async fn open_now(&self) -> Result<Open, Failure> {
+        let (number, address) = match &self.sentinels {
+            None => (self.trust.number(), self.address.clone()),
+            Some(_) => self.trust.primary().await?,
         };
-        let opened = self.open_at(&address).await;
-        opened.map_err(|failure| failure.at(&address.to_string()))
+        match self.open_at(&address).await {
+            Ok(connection) => Ok(Open { connection, number }),
+            Err(failure) => Err(failure.at(&address.to_string())),
+        }
     }
 
     async fn open_at(&self, address: &Address) -> Result<MultiplexedConnection, Failure> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.timeout))
+            .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(None);
-        let client = self.client(address).map_err(|error| Failure::of(&error))?;
+        let client = self.clients.server(address);
+        let client = client.map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
-        self.meet(&mut connection).await?;
+        self.meet(&mut connection, &address.to_string()).await?;
         Ok(connection)
     }
 
     /// Finds out who answers, and tells a server that was not met before what was revoked.
-    async fn meet(&self, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    async fn meet(
+        &self,
+        connection: &mut MultiplexedConnection,
+        address: &str,
+    ) -> Result<(), Failure> {
         if self.sentinels.is_some() {
             let role = ask(connection, command::<&str>("ROLE", [])).await?;
             let role = array(role)?.into_iter().next().unwrap_or_default();
@@ -112,7 +134,7 @@ impl Opener {
             Ok(info) => {
                 let info = bytes(info)?.unwrap_or_default();
                 let cluster = line_of(&info, b"redis_mode:") == Some(b"cluster");
-                if cluster && !self.settings.cluster {
+                if cluster && !self.cluster {
                     let words = "a node of a cluster was opened by itself";
                     return Err(Failure::new(Class::CrossSlot, words));
                 }
@@ -122,7 +144,7 @@ impl Opener {
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
         };
-        let _one_tells = self.retelling.lock().await;
+        let one_tells = self.retelling.lock().await;
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
@@ -130,97 +152,25 @@ impl Opener {
         let holds = |tag| self.holds.has(tag);
         retell(connection, &self.shared.revoked, &holds, Elsewhere::IsFine).await?;
         self.shared.recent.clear();
-        *self.met.lock() = run;
+        self.met.lock().clone_from(&run);
+        drop(one_tells);
+        let concerns = &self.shared.concerns;
+        concerns.look(connection, run.as_deref(), address).await;
         Ok(())
     }
 
     /// Tells a server that got these tags what was revoked of them.
     pub(super) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
         let telling = async {
-            let mut connection = self.open_now().await?;
+            let mut open = self.open_now().await?;
             let is_one = |tag| tags.has(tag);
             let revoked = &self.shared.revoked;
-            retell(&mut connection, revoked, &is_one, Elsewhere::IsWrong).await
+            retell(&mut open.connection, revoked, &is_one, Elsewhere::IsWrong).await
         };
-        match tokio::time::timeout(self.settings.timeout, telling).await {
+        match tokio::time::timeout(self.timeout, telling).await {
             Ok(told) => told,
             Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
         }
-    }
-
-    fn client(&self, address: &Address) -> redis::RedisResult<Client> {
-        client(&self.settings, address, self.shared.ca.as_deref())
-    }
-}
-
-/// The CA that the settings name.
-pub(super) fn certificates(settings: &Settings) -> Result<Option<Vec<u8>>, Error> {
-    let Some(path) = &settings.ca else {
-        return Ok(None);
-    };
-    let read = std::fs::read(path).map_err(|_| {
-        let path = path.display().to_string();
-        invalid("store ca", &path, "name a readable PEM file")
-    })?;
-    client(settings, &settings.addresses[0], Some(&read)).map_err(|_| {
-        let fix = "name a PEM file with a CA in it";
-        invalid("store ca", "(its contents)", fix)
-    })?;
-    Ok(Some(read))
-}
-
-fn client(settings: &Settings, address: &Address, ca: Option<&[u8]>) -> redis::RedisResult<Client> {
-    let mut redis = RedisConnectionInfo::default()
-        .set_db(settings.database)
-        .set_lib_name("cloakroom", env!("CARGO_PKG_VERSION"));
-    if settings.resp3 {
-        redis = redis.set_protocol(ProtocolVersion::RESP3);
-    }
-    if let Some(user) = &settings.user {
-        redis = redis.set_username(user);
-    }
-    if let Some(password) = &settings.password {
-        redis = redis.set_password(&password.0);
-    }
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(PEER_GONE));
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(PEER_GONE);
-    let info = connection_addr(address)
-        .into_connection_info()?
-        .set_redis_settings(redis)
-        .set_tcp_settings(tcp);
-    match ca {
-        None => Client::open(info),
-        Some(ca) => Client::build_with_tls(
-            info,
-            TlsCertificates {
-                client_tls: None,
-                root_cert: Some(ca.to_vec()),
-            },
-        ),
-    }
-}
-
-pub(super) fn connection_addr(address: &Address) -> ConnectionAddr {
-    match address {
-        Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        Address::Tcp {
-            host,
-            port,
-            tls: false,
-        } => ConnectionAddr::Tcp(host.clone(), *port),
-        Address::Tcp {
-            host,
-            port,
-            tls: true,
-        } => ConnectionAddr::TcpTls {
-            host: host.clone(),
-            port: *port,
-            insecure: false,
-            tls_params: None,
-        },
     }
 }
 

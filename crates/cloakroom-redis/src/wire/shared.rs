@@ -1,26 +1,40 @@
 //! What all nodes of one store share: a session may move between them, and so does what was seen and
 //! ended of it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cloakroom_core::Error;
 use cloakroom_core::id::SlotTag;
 
-use super::open::certificates;
+use super::Concerns;
+use super::client::certificates;
 use crate::recent::Recent;
 use crate::revoked::Revoked;
 use crate::settings::Settings;
+use crate::wire::Lane;
 
 /// What all nodes of a store share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) revoked: Revoked,
     pub(crate) recent: Recent,
+    pub(crate) concerns: Concerns,
     /// The CA to trust, as PEM.
     pub(super) ca: Option<Vec<u8>>,
-    /// Whether replicas must confirm what must not be lost.
-    safe: AtomicBool,
+    durability: OnceLock<Durability>,
     turnovers: AtomicU64,
+}
+
+/// What replicas must confirm before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Durability {
+    /// Nothing: there are none.
+    Alone,
+    /// That sessions end, so that no failover revives them.
+    Ends,
+    /// All that must not be lost.
+    All,
 }
 
 impl Shared {
@@ -28,8 +42,9 @@ impl Shared {
         Ok(Self {
             revoked: Revoked::new(settings.layout),
             recent: Recent::default(),
+            concerns: Concerns::new(Arc::clone(&settings.observer)),
             ca: certificates(settings)?,
-            safe: AtomicBool::new(false),
+            durability: OnceLock::new(),
             turnovers: AtomicU64::new(0),
         })
     }
@@ -44,13 +59,31 @@ impl Shared {
         self.turnovers.load(Ordering::SeqCst)
     }
 
-    /// From now on replicas must confirm what must not be lost, or need not.
-    pub(crate) fn set_safe(&self, safe: bool) {
-        self.safe.store(safe, Ordering::Relaxed);
+    /// Says once, when the store is opened, what replicas must confirm.
+    pub(crate) fn set_durability(&self, durability: Durability) {
+        self.durability.get_or_init(|| durability);
     }
 
-    pub(super) fn is_safe(&self) -> bool {
-        self.safe.load(Ordering::Relaxed)
+    fn durability(&self) -> Durability {
+        self.durability.get().copied().unwrap_or(Durability::Alone)
+    }
+
+    /// Whether replicas must confirm what goes over this lane.
+    pub(super) fn confirms(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Main | Lane::Write | Lane::Bulk => false,
+            Lane::Safe => self.durability() == Durability::All,
+            Lane::Final => self.durability() >= Durability::Ends,
+        }
+    }
+
+    /// How many replicas must confirm at least, where they must.
+    pub(super) fn least(&self) -> u64 {
+        u64::from(self.durability() == Durability::All)
+    }
+
+    pub(super) fn counts_replicas(&self) -> bool {
+        self.durability() > Durability::Alone
     }
 }
 

@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 
 use crate::cluster::Cluster;
 use crate::constellation::Constellation;
-use crate::server::Server;
+use crate::server::{Brand, Server};
 
 /// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
 const RIGHTS: &str = "~session:* ~subject:* ~session-epoch:* ~session-closing:* -@all +select +get +set +exists +pttl \
     +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
     +sadd +srem +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
 const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
+const PLAIN: &str = "+eval +evalsha +zcard +zscore +zrangebyscore ~session-ended:*";
 const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
 
 #[test]
@@ -29,6 +30,21 @@ fn packed() {
 fn fields() {
     check(&Server::start(&[]), |server, number| {
         server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn plain_ids() {
+    check(&Server::start(&[]), |server, number| {
+        server.url(number, "&ids=plain")
+    });
+}
+
+#[test]
+fn plain_ids_with_no_more_rights_than_it_needs() {
+    check(&with_rights(PLAIN), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&ids=plain")
     });
 }
 
@@ -111,6 +127,58 @@ fn fields_behind_sentinel_without_scripting() {
     let constellation = Constellation::start();
     let url = |number| constellation.url(number, "timeout=30000&scripts=never&layout=fields");
     check_urls((0..CASES.len()).map(url).collect());
+}
+
+#[test]
+fn packed_on_valkey() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| server.url(number, ""));
+}
+
+#[test]
+fn fields_on_valkey() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn packed_on_valkey_without_scripting() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never")
+    });
+}
+
+#[test]
+fn fields_on_valkey_without_scripting() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never&layout=fields")
+    });
+}
+
+#[test]
+fn packed_on_the_newest_redis() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| server.url(number, ""));
+}
+
+#[test]
+fn packed_on_the_newest_redis_without_scripting() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never")
+    });
+}
+
+#[test]
+fn fields_on_the_newest_redis() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&layout=fields")
+    });
 }
 
 #[test]

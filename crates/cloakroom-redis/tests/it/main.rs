@@ -6,18 +6,28 @@
 )]
 
 mod across;
+mod adopted;
 mod cluster;
 mod cluster_failover;
+mod compared;
+mod concerns;
 mod constellation;
 mod contract;
+mod durability;
 mod everything;
 mod failover;
 mod failures;
 mod fake;
 mod foreign;
+mod history;
 mod kit;
+mod mesh;
 mod outages;
+mod plain;
 mod proxy;
+mod sentinel;
 mod server;
 mod trips;
+mod troubles;
 mod upkeep;
+mod visitors;

@@ -1,5 +1,5 @@
 //! Promise 7, on the wire: how many trips each operation takes, in both layouts, with scripts and
-//! without.
+//! without, and by `SET .. IFEQ`.
 
 use cloakroom_core::policy::{MaxSessions, OnExcess};
 use cloakroom_core::record::{Condition, Rotation};
@@ -10,26 +10,27 @@ use cloakroom_redis::RedisStore;
 use crate::cluster::{self, Cluster};
 use crate::kit::{self, Ids};
 use crate::proxy::Proxy;
-use crate::server::Server;
+use crate::server::{Brand, Server};
 
-/// Operation; trips: packed, fields, packed without scripts, fields without scripts.
-const TABLE: &[(&str, [usize; 4])] = &[
-    ("create", [1, 1, 2, 2]),
-    ("create of a subject", [1, 1, 2, 2]),
-    ("load", [1, 1, 1, 1]),
-    ("load of nothing", [1, 1, 1, 1]),
-    ("apply after load", [1, 1, 2, 2]),
-    ("apply again", [1, 1, 2, 2]),
-    ("apply by another process", [2, 1, 2, 2]),
-    ("apply that meets another's write", [2, 1, 2, 2]),
-    ("touch of three", [1, 1, 6, 6]),
-    ("rotate after load", [1, 1, 2, 2]),
-    ("login after load", [1, 1, 2, 2]),
-    ("login within a cap", [1, 1, 2, 2]),
-    ("destroy after load", [1, 1, 2, 2]),
-    ("of_subject", [2, 2, 2, 2]),
-    ("revoke", [2, 2, 3, 3]),
-    ("revoke_subject", [2, 2, 3, 3]),
+/// Operation; trips: packed, fields, packed without scripts, fields without scripts, packed by IFEQ, with
+/// scripts and without.
+const TABLE: &[(&str, [usize; 6])] = &[
+    ("create", [1, 1, 2, 2, 1, 2]),
+    ("create of a subject", [1, 1, 2, 2, 1, 2]),
+    ("load", [1, 1, 1, 1, 1, 1]),
+    ("load of nothing", [1, 1, 1, 1, 1, 1]),
+    ("apply after load", [1, 1, 2, 2, 1, 1]),
+    ("apply again", [1, 1, 2, 2, 1, 1]),
+    ("apply by another process", [2, 1, 2, 2, 2, 2]),
+    ("apply that meets another's write", [2, 1, 2, 2, 3, 3]),
+    ("touch of three", [1, 1, 6, 6, 1, 2]),
+    ("rotate after load", [1, 1, 2, 2, 1, 2]),
+    ("login after load", [1, 1, 2, 2, 1, 2]),
+    ("login within a cap", [1, 1, 2, 2, 1, 2]),
+    ("destroy after load", [1, 1, 2, 2, 1, 2]),
+    ("of_subject", [2, 2, 2, 2, 2, 2]),
+    ("revoke", [2, 2, 3, 3, 2, 3]),
+    ("revoke_subject", [2, 2, 3, 3, 2, 3]),
 ];
 
 #[test]
@@ -46,6 +47,9 @@ fn every_operation_keeps_its_budget() {
         for (number, way) in ways.iter().enumerate() {
             measured.push(measure(&server, number, way).await);
         }
+        let valkey = Server::start_brand(Brand::Valkey, &[]);
+        measured.push(measure(&valkey, 0, "").await);
+        measured.push(measure(&valkey, 1, "&scripts=never").await);
         let mut wrong = String::new();
         for (row, (name, expected)) in TABLE.iter().enumerate() {
             let trips: Vec<usize> = measured.iter().map(|column| column[row].1).collect();

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use crate::failure::Failure;
-use crate::wire::{self, Command, Exclusive, Reply};
+use crate::wire::{self, Command, Exclusive, Lane, Reply};
 
 /// Each command with `ASKING` before it.
 pub(super) fn each(commands: Vec<Command>) -> Vec<Command> {
@@ -28,9 +28,13 @@ impl Exclusive for Asking {
         Ok(pick(self.0.send(commands).await?, &own))
     }
 
-    async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+    async fn send_safe(
+        &mut self,
+        lane: Lane,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure> {
         let (commands, own) = prefixed(commands);
-        Ok(pick(self.0.send_safe(commands).await?, &own))
+        Ok(pick(self.0.send_safe(lane, commands).await?, &own))
     }
 
     fn release(self: Box<Self>) {
