@@ -227,7 +227,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(old.key.tag(), &watched, &reads, Lane::Safe, decide)
+            .run(old.key.tag(), &watched, &reads, Lane::Final, decide)
             .await
     }
 

@@ -130,12 +130,17 @@ impl RedisStore {
             limit: limit(most),
             candidates: Vec::new(),
         };
-        match self.place(place, most).await? {
-            (Placed::Done(now), record) if old.elsewhere => {
+        match self.place(place, most).await {
+            Ok((Placed::Done(now), record)) if old.elsewhere => {
                 let left = self.leave(new, &old, &record).await?;
                 Ok((left.unwrap_or(Placed::Done(now)), record))
             }
-            placed => Ok(placed),
+            Err(error) if old.elsewhere => {
+                // It may have been placed and not confirmed.
+                self.take_back(new, &record).await;
+                Err(error)
+            }
+            placed => placed,
         }
     }
 
@@ -174,11 +179,15 @@ impl RedisStore {
                 Ok(Some(Placed::Stale(present)))
             }
             Err(error) => {
-                if let Err(undone) = self.steps.undo(new, placed).await {
-                    tracing::debug!(%undone, "a session that nobody has the id of is left behind");
-                }
+                self.take_back(new, placed).await;
                 Err(error)
             }
+        }
+    }
+
+    async fn take_back(&self, new: &StoredKey, placed: &Record) {
+        if let Err(undone) = self.steps.undo(new, placed).await {
+            tracing::debug!(%undone, "a session that nobody has the id of is left behind");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Opening a connection; behind Sentinel, to whoever is primary now. A server that was not met before is told again what was
-//! revoked, before anybody asks it.
+//! Opening a connection; behind Sentinel, to whoever is primary now. A server that was not met before
+//! is told again what was revoked, before anybody asks it.
 
 use std::sync::Arc;
 use std::time::Duration;
