@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
+use crate::epoch;
 use crate::failure::Failure;
-use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
+use crate::steps::time;
+use crate::wire::{self, Command, Exclusive, Lane, Reply, Seen, Wire};
 
 pub(crate) use single::Single;
 
@@ -32,6 +35,22 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
         lane: Lane,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure>;
+
+    /// As [`Wire::read`]. A route that does not hand it to a node's wire asks for everything each time.
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        Box::pin(async move {
+            let commands = vec![command, wire::command::<&str>("TIME", []), epoch::read(tag)];
+            let replies = self.send(tag, Lane::Main, commands).await?;
+            let [reply, now, epoch] = wire::exactly(replies)?;
+            let now = time(now)?;
+            Ok(Seen {
+                reply,
+                epoch: epoch::decode(epoch)?,
+                now,
+                now_at_least: now,
+            })
+        })
+    }
 
     /// Sends batches of any tags, in one trip to each node that has some of them. An answer for each
     /// batch, in their order.

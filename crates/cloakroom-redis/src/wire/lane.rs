@@ -8,16 +8,20 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cloakroom_core::Error;
+use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 
 use super::exclusive::{RedisExclusive, Spares};
-use super::open::{Opener, transmit, without_errors};
+use super::known::Ask;
+use super::open::{Open, Opener, transmit, without_errors};
 use super::sentinel::Sentinels;
-use super::{Command, Exclusive, Lane, Reply, Shared, Wire};
+use super::{Command, Exclusive, Lane, Reply, Seen, Shared, Wire};
+use crate::epoch::{self, Epoch};
 use crate::failure::{Class, Failure};
 use crate::settings::Settings;
+use crate::steps::time;
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
@@ -65,22 +69,48 @@ impl RedisWire {
 
     /// Sends commands on a shared connection; gives what was answered, errors among it.
     async fn exchange(&self, slot: &Slot, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let primary = self.slots.primary.subscribe();
-        let (generation, mut connection) = slot.connection(&self.opener, primary).await?;
+        let (generation, mut open) = self.open(slot).await?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
-        let sent = tokio::time::timeout(self.opener.timeout(), transmit(&mut connection, commands));
-        let Ok(answer) = sent.await else {
+        let sent = transmit(&mut open.connection, commands);
+        let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
-        answer.map_err(|error| {
-            let failure = Failure::of(&error);
-            if error.code().is_none() && failure.class() != Class::Timeout {
-                slot.discard(generation);
-                self.slots.discard();
+        answer.map_err(|error| self.broken(slot, generation, &error))
+    }
+
+    async fn open(&self, slot: &Slot) -> Result<(u64, Open), Failure> {
+        match slot.present() {
+            Some(open) => Ok(open),
+            None => slot.connection(&self.opener, &self.slots.primary).await,
+        }
+    }
+
+    /// What an error of the client means; a connection that broke is let go.
+    fn broken(&self, slot: &Slot, generation: u64, error: &redis::RedisError) -> Failure {
+        let failure = Failure::of(error);
+        if error.code().is_none() && failure.class() != Class::Timeout {
+            slot.discard(generation);
+            self.slots.discard();
+        }
+        failure
+    }
+
+    async fn read_now(&self, tag: SlotTag, command: Command) -> Result<Seen, Failure> {
+        let slot = self.next_slot();
+        let (generation, mut open) = self.open(slot).await?;
+        let waiting = Waiting::new(slot, generation, self.opener.timeout());
+        let mut ask = open.known.ask(tag);
+        let seen = loop {
+            let answer = open.read(&ask, &command).await;
+            match answer.map_err(|error| self.broken(slot, generation, &error))? {
+                Some(seen) => break seen,
+                // The epoch changed while the reply was on its way: the next one brings it along.
+                None => ask = open.known.ask(tag).again(),
             }
-            failure
-        })
+        };
+        waiting.answered();
+        seen
     }
 
     /// As [`RedisWire::exchange`], on a connection of its own, with the word of the replicas.
@@ -108,8 +138,93 @@ impl RedisWire {
     }
 }
 
+impl Open {
+    /// Sends what a load asks for; `None` if the epoch that was known is not the present one.
+    async fn read(
+        &mut self,
+        ask: &Ask,
+        command: &Command,
+    ) -> Result<Option<Result<Seen, Failure>>, redis::RedisError> {
+        if let (Some(epoch), false) = (ask.epoch, ask.time) {
+            let reply = self.connection.send_packed_command(command).await?;
+            if !self.known.is_still(ask) {
+                return Ok(None);
+            }
+            return Ok(Some(self.seen(Some(epoch), reply)));
+        }
+        // The epoch after the session: a read that adopts a session may make it.
+        let mut commands = vec![command.clone()];
+        if ask.time {
+            commands.push(super::command::<&str>("TIME", []));
+        }
+        if ask.epoch.is_none() {
+            if self.known.is_tracking() {
+                commands.push(super::command("CLIENT", ["CACHING", "YES"]));
+            }
+            commands.push(epoch::read(ask.tag));
+        }
+        let replies = transmit(&mut self.connection, commands).await?;
+        let known = ask.epoch.filter(|_| self.known.is_still(ask));
+        if ask.epoch.is_some() && known.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.heard(ask, known, replies)))
+    }
+
+    fn heard(&self, ask: &Ask, known: Option<Epoch>, replies: Vec<Reply>) -> Result<Seen, Failure> {
+        let mut replies = without_errors(replies)?.into_iter();
+        let mut next = || {
+            let missing = || Failure::protocol("not as many replies as commands");
+            replies.next().ok_or_else(missing)
+        };
+        let reply = next()?;
+        if ask.time {
+            self.known.learn_time(ask, time(next()?)?);
+        }
+        let epoch = match known {
+            Some(epoch) => Some(epoch),
+            None => {
+                if self.known.is_tracking() {
+                    next()?;
+                }
+                let epoch = epoch::decode(next()?)?;
+                self.known.learn(ask, epoch);
+                epoch
+            }
+        };
+        self.seen(epoch, reply)
+    }
+
+    fn seen(&self, epoch: Option<Epoch>, reply: Reply) -> Result<Seen, Failure> {
+        if let Reply::ServerError(error) = &reply {
+            return Err(Failure::of_server(error));
+        }
+        let now = self.known.now();
+        let (now_at_least, now) =
+            now.ok_or_else(|| Failure::protocol("the server told no time"))?;
+        Ok(Seen {
+            reply,
+            epoch,
+            now,
+            now_at_least,
+        })
+    }
+}
+
 #[async_trait]
 impl Wire for RedisWire {
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        Box::pin(async move {
+            let seen = self.read_now(tag, command).await;
+            if let Err(failure) = &seen
+                && failure.class() == Class::ReadOnly
+            {
+                self.slots.discard();
+            }
+            seen
+        })
+    }
+
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
         let answer = match self.slot(lane) {
             Some(slot) => self.exchange(slot, commands).await.and_then(without_errors),
@@ -160,12 +275,14 @@ impl RedisWire {
     fn slot(&self, lane: Lane) -> Option<&Slot> {
         match lane {
             Lane::Safe if self.opener.shared().is_safe() => None,
-            Lane::Main | Lane::Safe => {
-                let next = self.next.fetch_add(1, Ordering::Relaxed);
-                Some(&self.slots.main[next % self.slots.main.len()])
-            }
+            Lane::Main | Lane::Safe => Some(self.next_slot()),
             Lane::Bulk => Some(&self.slots.bulk),
         }
+    }
+
+    fn next_slot(&self) -> &Slot {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        &self.slots.main[next % self.slots.main.len()]
     }
 }
 
@@ -215,7 +332,7 @@ async fn watch(sentinels: Sentinels, slots: Arc<Slots>) {
 /// One multiplexed connection, or the place for it.
 #[derive(Default)]
 struct Slot {
-    open: Mutex<(u64, Option<MultiplexedConnection>)>,
+    open: Mutex<(u64, Option<Open>)>,
     opening: tokio::sync::Mutex<()>,
     late: AtomicUsize,
 }
@@ -224,28 +341,26 @@ impl Slot {
     async fn connection(
         &self,
         opener: &Opener,
-        mut primary: tokio::sync::watch::Receiver<u64>,
-    ) -> Result<(u64, MultiplexedConnection), Failure> {
-        if let Some(open) = self.present() {
-            return Ok(open);
-        }
+        primary: &tokio::sync::watch::Sender<u64>,
+    ) -> Result<(u64, Open), Failure> {
+        let mut primary = primary.subscribe();
         let _one_opens = self.opening.lock().await;
         if let Some(open) = self.present() {
             return Ok(open);
         }
-        let connection = loop {
+        let opened = loop {
             tokio::select! {
-                opened = opener.open() => break opened?,
+                opened = opener.open_shared() => break opened?,
                 Ok(()) = primary.changed() => {}
             }
         };
         let mut open = self.open.lock();
-        *open = (open.0 + 1, Some(connection.clone()));
+        *open = (open.0 + 1, Some(opened.clone()));
         self.late.store(0, Ordering::Relaxed);
-        Ok((open.0, connection))
+        Ok((open.0, opened))
     }
 
-    fn present(&self) -> Option<(u64, MultiplexedConnection)> {
+    fn present(&self) -> Option<(u64, Open)> {
         let open = self.open.lock();
         open.1.clone().map(|connection| (open.0, connection))
     }

@@ -4,6 +4,7 @@
 
 mod concerns;
 mod exclusive;
+mod known;
 mod lane;
 mod open;
 mod retell;
@@ -11,7 +12,11 @@ mod sentinel;
 mod shared;
 
 use async_trait::async_trait;
+use cloakroom_core::UnixMillis;
+use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
+use crate::epoch::Epoch;
 use crate::failure::Failure;
 
 pub(crate) use concerns::Concerns;
@@ -31,9 +36,25 @@ pub(crate) enum Lane {
     Safe,
 }
 
+/// What a read of a key saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) reply: Reply,
+    /// The epoch of the key's tag, no older than the call.
+    pub(crate) epoch: Option<Epoch>,
+    /// The server's time, or a little later, by less than a trip.
+    pub(crate) now: UnixMillis,
+    /// The same, or a little earlier.
+    pub(crate) now_at_least: UnixMillis,
+}
+
 /// Sends commands to one node, gets replies. Every call has a deadline.
 #[async_trait]
 pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
+    /// Reads one key of a tag, and with it what tells whether a session lives. The deadline is the
+    /// caller's.
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>>;
+
     /// Sends `commands` in one trip; as many replies, none of them an error.
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
@@ -71,6 +92,13 @@ pub(crate) fn command<A: redis::ToRedisArgs>(
     for arg in args {
         command.arg(arg);
     }
+    command
+}
+
+/// A command that reads one key.
+pub(crate) fn read_command(name: &str, key: &str) -> Command {
+    let mut command = Command::with_capacity(2, name.len() + key.len());
+    command.arg(name).arg(key);
     command
 }
 

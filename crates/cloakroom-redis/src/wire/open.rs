@@ -3,22 +3,24 @@
 //! revoked, before anybody asks it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::Error;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, SendError};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisConnectionInfo, TlsCertificates,
+    PushInfo, RedisConnectionInfo, TlsCertificates,
 };
 
+use super::known::Known;
 use super::retell::retell;
 use super::sentinel::Sentinels;
 use super::{Command, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
-use crate::settings::{Address, Settings, invalid};
+use crate::settings::{Address, Protocol, Settings, invalid};
 
 /// After this long without an acknowledged byte a peer is gone: real hosts die without a FIN.
 const PEER_GONE: Duration = Duration::from_secs(10);
@@ -32,6 +34,15 @@ pub(super) struct Opener {
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
     retelling: tokio::sync::Mutex<()>,
+    /// The server does not speak RESP3.
+    is_old: AtomicBool,
+}
+
+/// A shared connection, and what it knows.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) known: Arc<Known>,
 }
 
 impl Opener {
@@ -57,6 +68,7 @@ impl Opener {
             shared,
             met: Mutex::new(None),
             retelling: tokio::sync::Mutex::default(),
+            is_old: AtomicBool::new(false),
         };
         let wrong = |_| {
             invalid(
@@ -65,7 +77,9 @@ impl Opener {
                 "name a PEM file with a CA in it",
             )
         };
-        opener.client(&settings.addresses[0]).map_err(wrong)?;
+        opener
+            .client(&settings.addresses[0], false)
+            .map_err(wrong)?;
         Ok(opener)
     }
 
@@ -77,9 +91,22 @@ impl Opener {
         self.settings.timeout
     }
 
-    /// Opens one. Its failure names the address.
+    /// Opens one for a caller alone. Its failure names the address.
     pub(super) async fn open(&self) -> Result<MultiplexedConnection, Failure> {
-        match tokio::time::timeout(self.settings.timeout, self.open_now()).await {
+        let resp3 = self.settings.protocol == Protocol::Resp3;
+        self.in_time(self.open_now(resp3, None)).await
+    }
+
+    /// Opens one for many callers, which the server tells of changed epochs if it can.
+    pub(super) async fn open_shared(&self) -> Result<Open, Failure> {
+        self.in_time(self.open_shared_now()).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        opening: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.settings.timeout, opening).await {
             Ok(opened) => opened,
             Err(_) => {
                 let late = Failure::new(Class::Timeout, "no connection in time");
@@ -88,20 +115,71 @@ impl Opener {
         }
     }
 
-    async fn open_now(&self) -> Result<MultiplexedConnection, Failure> {
+    async fn open_shared_now(&self) -> Result<Open, Failure> {
+        let known = Arc::new(Known::new());
+        let old = self.settings.protocol == Protocol::Resp2 || self.is_old.load(Ordering::Relaxed);
+        let opened = self
+            .open_now(!old, (!old).then(|| Arc::clone(&known)))
+            .await;
+        let mut connection = match opened {
+            Ok(connection) => connection,
+            // It may be that it does not know HELLO; whatever else is wrong shows again.
+            Err(failure)
+                if !old
+                    && self.settings.protocol == Protocol::Auto
+                    && matches!(failure.class(), Class::Protocol | Class::Permission) =>
+            {
+                let connection = self.open_now(false, None).await?;
+                self.is_old.store(true, Ordering::Relaxed);
+                return Ok(Open { connection, known });
+            }
+            Err(failure) => return Err(failure),
+        };
+        if !old {
+            let mut track = command("CLIENT", ["TRACKING"]);
+            track.arg("ON").arg("OPTIN");
+            match ask(&mut connection, track).await {
+                Ok(_) => known.set_tracking(),
+                Err(failure) if matches!(failure.class(), Class::Protocol | Class::Permission) => {
+                    tracing::debug!(%failure, "the server tells of no changes: loads ask for epochs");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Open { connection, known })
+    }
+
+    async fn open_now(
+        &self,
+        resp3: bool,
+        known: Option<Arc<Known>>,
+    ) -> Result<MultiplexedConnection, Failure> {
         let address = match &self.sentinels {
             None => self.settings.addresses[0].clone(),
             Some(sentinels) => sentinels.primary().await?,
         };
-        let opened = self.open_at(&address).await;
+        let opened = self.open_at(&address, resp3, known).await;
         opened.map_err(|failure| failure.at(&address.to_string()))
     }
 
-    async fn open_at(&self, address: &Address) -> Result<MultiplexedConnection, Failure> {
-        let config = AsyncConnectionConfig::new()
+    async fn open_at(
+        &self,
+        address: &Address,
+        resp3: bool,
+        known: Option<Arc<Known>>,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.settings.timeout))
             .set_response_timeout(None);
-        let client = self.client(address).map_err(|error| Failure::of(&error))?;
+        if let Some(known) = known {
+            config = config.set_push_sender(move |push: PushInfo| {
+                known.hear(&push);
+                Ok::<(), SendError>(())
+            });
+        }
+        let client = self
+            .client(address, resp3)
+            .map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
         self.meet(&mut connection, &address.to_string()).await?;
@@ -143,12 +221,12 @@ impl Opener {
         Ok(())
     }
 
-    fn client(&self, address: &Address) -> redis::RedisResult<Client> {
+    fn client(&self, address: &Address, resp3: bool) -> redis::RedisResult<Client> {
         let settings = &self.settings;
         let mut redis = RedisConnectionInfo::default()
             .set_db(settings.database)
             .set_lib_name("cloakroom", env!("CARGO_PKG_VERSION"));
-        if settings.resp3 {
+        if resp3 {
             redis = redis.set_protocol(ProtocolVersion::RESP3);
         }
         if let Some(user) = &settings.user {

@@ -10,6 +10,7 @@ mod compared;
 mod concerns;
 mod constellation;
 mod contract;
+mod epochs;
 mod everything;
 mod failover;
 mod failures;
