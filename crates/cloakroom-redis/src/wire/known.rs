@@ -36,6 +36,9 @@ use crate::keys;
 /// How long the time is reckoned before it is asked for again.
 const RECKONED: Duration = Duration::from_secs(1);
 
+/// Two roundings to milliseconds, and what a clock that is slewed gains meanwhile.
+const ROUNDED: Duration = Duration::from_millis(3);
+
 /// What a connection knows.
 pub(super) struct Known {
     tracks: AtomicBool,
@@ -144,7 +147,8 @@ impl Known {
         let told = self.facts.lock().time?;
         let now = Instant::now();
         let since = |then| told.time.saturating_add(now.duration_since(then));
-        Some((since(told.answered), since(told.asked)))
+        let at_most = since(told.asked).saturating_add(ROUNDED);
+        Some((since(told.answered), at_most))
     }
 
     /// What the server, or the client itself, says without being asked.
