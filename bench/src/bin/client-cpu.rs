@@ -99,43 +99,7 @@ struct Least {
 }
 
 async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64) {
-    let mut rows = Vec::new();
-    for (database, layout, command) in [(0, "packed", "GET"), (1, "fields", "HGETALL")] {
-        let of = format!("redis://127.0.0.1:{}/{database}", redis.port());
-        for (protocol, note) in [("resp2", ""), ("resp3", ", RESP3")] {
-            let bare = format!("{of}?protocol={protocol}");
-            let client = redis::Client::open(bare).expect("a URL");
-            let connection = client.get_multiplexed_async_connection().await;
-            let mut connection = connection.expect("Redis runs");
-            let address =
-                format!("{of}?layout={layout}&connections=1&timeout=30000&protocol={protocol}");
-            let store = Arc::new(RedisStore::open(&address).await.expect("Redis runs"));
-            let keys = Arc::new(filled(&store, 10_000, note.is_empty()).await);
-            let names: Vec<String> = redis::cmd("KEYS")
-                .arg("session:{*")
-                .query_async(&mut connection)
-                .await
-                .expect("it answers");
-            let reads = names.iter().map(|name| with(command, &[name]));
-            let text = "0123456789012345678901234567890123456789";
-            let writes = names.iter().map(|name| match layout {
-                "packed" => with("SET", &[&format!("bare:{name}"), &text.repeat(12)]),
-                _ => with("HSET", &[&format!("bare:{name}"), &field(3), text]),
-            });
-            let (reads, writes) = (
-                Arc::new(reads.collect()),
-                Arc::new(writes.collect::<Vec<_>>()),
-            );
-            let to = |commands| Work::Bare(connection.clone(), commands);
-            rows.push((format!("bare {command}{note}"), to(reads)));
-            let load = Work::Load(Arc::clone(&store), Arc::clone(&keys));
-            rows.push((format!("{layout}: load{note}"), load));
-            let write = ["bare HSET of one field", "bare SET"][usize::from(layout == "packed")];
-            rows.push((format!("{write}{note}"), to(writes)));
-            let apply = Work::Apply(store, keys);
-            rows.push((format!("{layout}: apply of one field{note}"), apply));
-        }
-    }
+    let rows = rows(redis).await;
     let mut least: Vec<Option<Least>> = vec![None; rows.len()];
     for round in 0..=rounds {
         for ((_, work), least) in rows.iter().zip(&mut least) {
@@ -178,6 +142,48 @@ async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64) {
             least.server / of.server
         );
     }
+}
+
+/// What is measured: the bare client, then the store on the same connection's protocol.
+async fn rows(redis: &RedisServer) -> Vec<(String, Work)> {
+    let mut rows = Vec::new();
+    for (database, layout, command) in [(0, "packed", "GET"), (1, "fields", "HGETALL")] {
+        let of = format!("redis://127.0.0.1:{}/{database}", redis.port());
+        for (protocol, note) in [("resp2", ""), ("resp3", ", RESP3")] {
+            let bare = format!("{of}?protocol={protocol}");
+            let client = redis::Client::open(bare).expect("a URL");
+            let connection = client.get_multiplexed_async_connection().await;
+            let mut connection = connection.expect("Redis runs");
+            let address =
+                format!("{of}?layout={layout}&connections=1&timeout=30000&protocol={protocol}");
+            let store = Arc::new(RedisStore::open(&address).await.expect("Redis runs"));
+            let keys = Arc::new(filled(&store, 10_000, note.is_empty()).await);
+            let names: Vec<String> = redis::cmd("KEYS")
+                .arg("session:{*")
+                .query_async(&mut connection)
+                .await
+                .expect("it answers");
+            let reads = names.iter().map(|name| with(command, &[name]));
+            let text = "0123456789012345678901234567890123456789";
+            let writes = names.iter().map(|name| match layout {
+                "packed" => with("SET", &[&format!("bare:{name}"), &text.repeat(12)]),
+                _ => with("HSET", &[&format!("bare:{name}"), &field(3), text]),
+            });
+            let (reads, writes) = (
+                Arc::new(reads.collect()),
+                Arc::new(writes.collect::<Vec<_>>()),
+            );
+            let to = |commands| Work::Bare(connection.clone(), commands);
+            rows.push((format!("bare {command}{note}"), to(reads)));
+            let load = Work::Load(Arc::clone(&store), Arc::clone(&keys));
+            rows.push((format!("{layout}: load{note}"), load));
+            let write = ["bare HSET of one field", "bare SET"][usize::from(layout == "packed")];
+            rows.push((format!("{write}{note}"), to(writes)));
+            let apply = Work::Apply(store, keys);
+            rows.push((format!("{layout}: apply of one field{note}"), apply));
+        }
+    }
+    rows
 }
 
 fn with(command: &str, args: &[&str]) -> redis::Cmd {
