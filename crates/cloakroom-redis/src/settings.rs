@@ -29,7 +29,8 @@ pub(crate) use shards::{Moving, Shards};
 ///   of its own, of fields in text; it needs scripts and one server or Sentinel
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
-/// - `protocol=resp2|resp3` (resp2, which costs the client less)
+/// - `protocol=auto|resp2|resp3` (auto: RESP3 for what visitors wait for, where the server speaks it and
+///   tells of changed epochs, so that a load is one command; RESP2 for the rest)
 /// - `scripts=auto|never`: whether scripts are used where the server allows them (auto); packed sessions
 ///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
@@ -53,7 +54,7 @@ pub struct Settings {
     pub(crate) layout: LayoutName,
     pub(crate) timeout: Duration,
     pub(crate) connections: usize,
-    pub(crate) resp3: bool,
+    pub(crate) protocol: Protocol,
     pub(crate) scripts: bool,
     pub(crate) ca: Option<PathBuf>,
     /// Whether replicas confirm what must not be lost; `None`: where there are any.
@@ -71,6 +72,15 @@ pub(crate) enum LayoutName {
     Fields,
     /// As `Fields`, in text, under ids that are not hashed.
     Plain,
+}
+
+/// Which protocol connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// RESP3 where it saves commands and the server knows it.
+    Auto,
+    Resp2,
+    Resp3,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +171,7 @@ impl Settings {
             layout: LayoutName::Packed,
             timeout: TIMEOUT,
             connections: CONNECTIONS,
-            resp3: false,
+            protocol: Protocol::Auto,
             scripts: true,
             ca: None,
             safe: None,
@@ -225,9 +235,15 @@ impl Settings {
             ("ids", "hashed" | "plain") => {}
             ("ids", _) => return Err(invalid("store ids", value, "write hashed or plain")),
             ("layout", _) => return Err(invalid("store layout", value, "write packed or fields")),
-            ("protocol", "resp2" | "resp3") => self.resp3 = value == "resp3",
+            ("protocol", "auto") => self.protocol = Protocol::Auto,
+            ("protocol", "resp2") => self.protocol = Protocol::Resp2,
+            ("protocol", "resp3") => self.protocol = Protocol::Resp3,
             ("protocol", _) => {
-                return Err(invalid("store protocol", value, "write resp2 or resp3"));
+                return Err(invalid(
+                    "store protocol",
+                    value,
+                    "write auto, resp2 or resp3",
+                ));
             }
             ("scripts", "auto" | "never") => self.scripts = value == "auto",
             ("scripts", _) => return Err(invalid("store scripts", value, "write auto or never")),

@@ -20,7 +20,7 @@ const SUBJECT: &[u8] = b"\xffs";
 const LABEL: &[u8] = b"\xffl";
 
 pub(super) fn read(key: &str) -> Command {
-    wire::command("HGETALL", [key])
+    wire::read_command("HGETALL", key)
 }
 
 pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {

@@ -26,6 +26,9 @@ use crate::wire::{Command, Reply};
 /// tombstone lives: what ended it there must be remembered longer.
 const LEAVING: Duration = Duration::from_secs(60);
 
+/// How far the reckoned time may be ahead of the server's, and far more.
+const AHEAD: Duration = Duration::from_secs(5);
+
 /// What is stored under a key, not yet judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
@@ -43,6 +46,20 @@ pub(crate) enum Present {
 }
 
 impl Kept {
+    /// Whether it ends by this time, which may be a little ahead of the server's. A marker that was
+    /// over long before is over in any case.
+    pub(crate) fn may_be_over(&self, now: UnixMillis) -> bool {
+        let just = |end: UnixMillis| end <= now && now < end.saturating_add(AHEAD);
+        match self {
+            Self::Nothing => false,
+            Self::Record(record, _) => record.times.deadline() <= now,
+            Self::Ended(marker) => {
+                let forwards = marker.forward.is_some_and(|(_, until)| just(until));
+                forwards || just(marker.forgotten_at)
+            }
+        }
+    }
+
     /// Judges what is stored. A record of another epoch was revoked with all others; a missing epoch
     /// is nobody's, so that a lost one ends sessions instead of reviving them.
     pub(crate) fn judge(self, epoch: Option<Epoch>, now: UnixMillis) -> Present {

@@ -12,7 +12,7 @@ use crate::head::{self, HEAD_BYTES, Marker};
 use crate::wire::{self, Command, Reply};
 
 pub(crate) fn read(key: &str) -> Command {
-    wire::command("GET", [key])
+    wire::read_command("GET", key)
 }
 
 pub(crate) fn decode(reply: Reply) -> Result<Kept, Failure> {

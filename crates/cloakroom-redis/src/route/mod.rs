@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
+use crate::wire::{Command, Exclusive, Lane, Reply, Seen, Wire};
 
 pub(crate) use cluster::Cluster;
 pub(crate) use ring::Ring;
@@ -37,6 +38,9 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
         lane: Lane,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure>;
+
+    /// As [`Wire::read`], at the node that has the tag.
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>>;
 
     /// Sends batches of any tags, in one trip to each node that has some of them. An answer for each
     /// batch, in their order.

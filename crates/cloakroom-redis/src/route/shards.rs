@@ -8,13 +8,14 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use cloakroom_core::UnixMillis;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
 use super::ring::Ring;
 use super::single::send_each;
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
 use crate::settings::Moving;
-use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
+use crate::wire::{Command, Exclusive, Lane, Reply, Seen, Wire};
 
 /// The route to the owners of tags.
 #[derive(Debug)]
@@ -115,6 +116,10 @@ impl Route for Shards {
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure> {
         self.node(self.owner(tag)).send(lane, commands).await
+    }
+
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        self.node(self.owner(tag)).read(tag, command)
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {

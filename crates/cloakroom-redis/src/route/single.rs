@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
-use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Wire};
+use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Seen, Wire};
 
 /// The route to one node.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ impl Route for Single {
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure> {
         self.0.send(lane, commands).await
+    }
+
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        self.0.read(tag, command)
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {

@@ -14,6 +14,7 @@ mod concerns;
 mod constellation;
 mod contract;
 mod durability;
+mod epochs;
 mod everything;
 mod failover;
 mod failures;
