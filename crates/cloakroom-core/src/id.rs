@@ -26,7 +26,7 @@ const TAG_DOMAIN: &[u8; 20] = b"cloakroom/subject/1:";
 ///
 /// All sessions of one subject have the same tag, so that they and their index share a shard or a
 /// cluster slot and can be changed in one atomic step. It is not counted in the 256 random bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlotTag(u16);
 
 impl SlotTag {
@@ -92,11 +92,24 @@ pub struct PresentedId {
     secret: [u8; SECRET_BYTES],
 }
 
-/// What a store knows of an id: its slot tag and its SHA-256. Nobody can log in with it.
+/// What a store knows of an id: its slot tag and its SHA-256. Nobody can log in with it, unless the
+/// store asked for the id itself ([`KeyForm::Plain`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoredKey {
     tag: SlotTag,
     hash: [u8; 32],
+    form: KeyForm,
+}
+
+/// What a store wants to know of an id ([`Store::key_form`](crate::Store::key_form)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyForm {
+    /// Its SHA-256: whoever reads the store can log in as nobody.
+    #[default]
+    Hashed,
+    /// The id itself, for a store that other programs find sessions in by their id. Whoever reads such
+    /// a store can log in as anybody in it.
+    Plain,
 }
 
 /// The public name of a session: 96 random bits that open nothing. It stays when the id rotates,
@@ -127,10 +140,16 @@ impl SessionId {
         Ok(id)
     }
 
-    /// The key under which a store keeps this session.
+    /// The key under which a store keeps this session, if it keeps no id itself.
     #[must_use]
     pub fn key(&self) -> StoredKey {
-        self.0.key()
+        self.key_as(KeyForm::Hashed)
+    }
+
+    /// The key under which a store that wants this form keeps this session.
+    #[must_use]
+    pub fn key_as(&self, form: KeyForm) -> StoredKey {
+        self.0.key(form)
     }
 
     /// The secret itself, for the one place that hands it to the visitor.
@@ -151,10 +170,16 @@ impl PresentedId {
         Ok(Self { tag, secret })
     }
 
-    /// The key under which a store would keep this session.
+    /// The key under which a store would keep this session, if it keeps no id itself.
     #[must_use]
     pub fn key(&self) -> StoredKey {
-        StoredKey::of(self.tag, &self.secret)
+        self.key_as(KeyForm::Hashed)
+    }
+
+    /// The key under which a store that wants this form would keep this session.
+    #[must_use]
+    pub fn key_as(&self, form: KeyForm) -> StoredKey {
+        StoredKey::of(self.tag, &self.secret, form)
     }
 
     /// The same presented id once more. Not `Clone`: only a session's handle keeps a second one.
@@ -176,20 +201,38 @@ impl PresentedId {
 }
 
 impl StoredKey {
-    fn of(tag: SlotTag, secret: &[u8; SECRET_BYTES]) -> Self {
+    fn of(tag: SlotTag, secret: &[u8; SECRET_BYTES], form: KeyForm) -> Self {
+        if form == KeyForm::Plain {
+            let hash = *secret;
+            return Self { tag, hash, form };
+        }
         let hash = Sha256::new()
             .chain_update(KEY_DOMAIN)
             .chain_update(tag.0.to_be_bytes())
             .chain_update(secret)
             .finalize();
         let hash = hash.into();
-        Self { tag, hash }
+        Self { tag, hash, form }
     }
 
     /// The key with these parts, as a store reads it back.
     #[must_use]
     pub const fn from_parts(tag: SlotTag, hash: [u8; 32]) -> Self {
-        Self { tag, hash }
+        let form = KeyForm::Hashed;
+        Self { tag, hash, form }
+    }
+
+    /// The plain key with these parts, as a store that keeps ids reads it back.
+    #[must_use]
+    pub const fn from_plain_parts(tag: SlotTag, secret: [u8; 32]) -> Self {
+        let (hash, form) = (secret, KeyForm::Plain);
+        Self { tag, hash, form }
+    }
+
+    /// What of the id is in it.
+    #[must_use]
+    pub const fn form(&self) -> KeyForm {
+        self.form
     }
 
     /// Where the session lives.
@@ -198,7 +241,8 @@ impl StoredKey {
         self.tag
     }
 
-    /// SHA-256 of the id, untruncated (ASVS 5.0, 11.4.3).
+    /// SHA-256 of the id, untruncated (ASVS 5.0, 11.4.3); the 32 secret bytes themselves in the plain
+    /// form.
     #[must_use]
     pub const fn hash(&self) -> &[u8; 32] {
         &self.hash
@@ -249,9 +293,9 @@ impl IdText {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    fn key(&self) -> StoredKey {
+    fn key(&self, form: KeyForm) -> StoredKey {
         let (tag, mut secret) = decode(&self.0).expect("an id is made by encode");
-        let key = StoredKey::of(tag, &secret);
+        let key = StoredKey::of(tag, &secret, form);
         secret.zeroize();
         key
     }

@@ -32,7 +32,7 @@ pub use codec::Codec;
 pub use entropy::{Entropy, OsEntropy};
 pub use error::{Error, ErrorKind};
 pub use expiry::Lifetimes;
-pub use id::{Handle, PresentedId, SessionId, StoredKey};
+pub use id::{Handle, KeyForm, PresentedId, SessionId, StoredKey};
 pub use observe::{Event, Observer};
 pub use policy::Policy;
 pub use record::{Record, SessionInfo, Subject};

@@ -71,3 +71,25 @@ pub const TOUCH_QUEUE: usize = 16 * 1024;
 /// How long activity waits for company before it is recorded. Well below the shortest touch
 /// interval (a quarter of the shortest idle limit, 250 ms).
 pub const TOUCH_DELAY: Duration = Duration::from_millis(100);
+
+/// How often the store is asked about sessions on connections that outlive their request, unless the
+/// application says otherwise: so long a revoked session's web socket may live on.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shortest time between two such rounds. A shorter one asks more often than anybody can notice.
+pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// Sessions of one process that are watched. A round asks about each, so more would take longer than
+/// the interval; 200 bytes each.
+pub const WATCHED: usize = 128 * 1024;
+
+/// Loads of one round that are on their way at the same time, so that requests beside it still have
+/// the store. Enough to fill a pipeline over a round trip of a millisecond.
+pub const WATCH_TOGETHER: usize = 64;
+
+/// How long a round waits for one answer at least; a longer interval waits as long as itself.
+pub const WATCH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a watched session counts as alive without an answer of the store. A short outage must
+/// not end every connection, and a long one must not keep a revoked session's.
+pub const WATCH_BLIND: Duration = Duration::from_secs(30);

@@ -41,6 +41,8 @@ pub enum Event {
     StoreFailed(Operation, ErrorKind),
     /// Recordings of activity were dropped because the queue was full: how many.
     TouchesDropped(usize),
+    /// The store works, and somebody should look at how its server is set up.
+    StoreConcern(Concern),
 }
 
 impl Event {
@@ -63,6 +65,59 @@ impl Event {
             Self::LoginRefused => "session_login_refused",
             Self::StoreFailed(..) => "session_store_failed",
             Self::TouchesDropped(_) => "session_touches_dropped",
+            Self::StoreConcern(_) => "session_store_concern",
+        }
+    }
+}
+
+/// What is to be worried about in a store that works. A store tells each once per server that it meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Concern {
+    /// When memory is short the server may drop any key: sessions, and what tells live ones from
+    /// revoked ones.
+    EvictsEverything,
+    /// The server has no limit of memory: it grows until the machine ends it.
+    NoMemoryLimit,
+    /// The server drops nothing, and is nearly full: it will refuse new sessions.
+    NearlyFull,
+    /// Ids are kept as they are: who reads the server can log in as anybody.
+    PlainIds,
+}
+
+impl Concern {
+    /// The concern's name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EvictsEverything => "evicts_everything",
+            Self::NoMemoryLimit => "no_memory_limit",
+            Self::NearlyFull => "nearly_full",
+            Self::PlainIds => "plain_ids",
+        }
+    }
+
+    /// What may happen, and what somebody should do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::EvictsEverything => {
+                "the server may evict any key when memory is short, and losing one of them signs \
+                 everybody out: set maxmemory-policy to volatile-ttl or noeviction"
+            }
+            Self::NoMemoryLimit => {
+                "the server has no maxmemory: it grows until the machine ends it and all sessions; set \
+                 maxmemory, and maxmemory-policy volatile-ttl or noeviction"
+            }
+            Self::NearlyFull => {
+                "the server uses over 80 % of its maxmemory and evicts nothing: it will refuse new \
+                 sessions; raise maxmemory, or set maxmemory-policy volatile-ttl"
+            }
+            Self::PlainIds => {
+                "ids=plain keeps session ids readable: whoever can read this server, its dumps, \
+                 replicas or MONITOR, can log in as anybody; use it only to share sessions with \
+                 programs that need it"
+            }
         }
     }
 }

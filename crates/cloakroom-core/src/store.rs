@@ -31,12 +31,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::Error;
-use crate::id::{Handle, StoredKey};
+use crate::id::{Handle, KeyForm, StoredKey};
 use crate::record::{Changes, Condition, NewSession, Record, Rotation, SessionInfo, Subject};
 
 /// Keeps sessions. See the [module](self) for the contract.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// What this store wants to know of an id; all keys that it is given are made so. Only a store
+    /// that shares its sessions with other programs wants more than the hash. A store around another
+    /// one answers as that one does.
+    fn key_form(&self) -> KeyForm {
+        KeyForm::Hashed
+    }
+
     /// Creates a session, only if `key` is absent; enforces `new.max_sessions` in the same step.
     /// Returns the record as it was stored, with the store's times in it.
     ///

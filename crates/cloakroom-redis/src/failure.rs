@@ -10,6 +10,17 @@ use cloakroom_core::{Error, ErrorKind};
 pub struct Failure {
     class: Class,
     detail: String,
+    redirect: Option<Box<Redirect>>,
+    unsent: bool,
+}
+
+/// Where a server of a cluster says that a slot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Redirect {
+    /// There now: `MOVED`.
+    Moved(String),
+    /// There, as far as this key is concerned: `ASK`.
+    Ask(String),
 }
 
 /// Classes of failures.
@@ -22,7 +33,7 @@ pub enum Class {
     Timeout,
     /// `OOM`: the memory limit is reached, and the policy lets nothing go.
     Full,
-    /// `READONLY`: a replica was asked to write.
+    /// `READONLY`: a replica was asked to write. `UNBLOCKED`: the server became one meanwhile.
     ReadOnly,
     /// `LOADING`: the server reads its data from disk.
     Loading,
@@ -34,10 +45,16 @@ pub enum Class {
     Moving,
     /// `NOREPLICAS`: too few replicas for a write.
     NoReplicas,
-    /// `BUSY`: somebody's script blocks the server.
+    /// `BUSY`: somebody's script blocks the server. `UNKILLABLE`: it has written something.
     Busy,
+    /// `EXECABORT`: the server refused a part of a transaction, and did nothing of it.
+    Aborted,
+    /// The server has as many clients as it may (`maxclients`).
+    TooManyClients,
     /// `NOAUTH`, `WRONGPASS`, or a failed `AUTH`.
     Credentials,
+    /// `DENIED`: protected mode, in which a server without a password talks to its own machine alone.
+    Protected,
     /// The server's TLS certificate is not trusted, or not for this host.
     Untrusted,
     /// `NOPERM`: the user may not run a command or see a key.
@@ -46,6 +63,8 @@ pub enum Class {
     Foreign,
     /// The sentinels know no master of this name.
     UnknownMaster,
+    /// The server is no part of a cluster and was opened as one.
+    NoCluster,
     /// `CROSSSLOT`: this server is part of a cluster and was opened as a single one.
     CrossSlot,
     /// `NOSCRIPT`: the script must be sent again. Never leaves this crate.
@@ -54,7 +73,8 @@ pub enum Class {
     Protocol,
 }
 
-/// A class; how the server's errors of it begin; whether trying again may help; what to do.
+/// A class; how the server's errors of it begin (their first word, or more of them); whether trying
+/// again may help; what to do.
 type Row = (Class, &'static [&'static str], bool, &'static str);
 
 const TABLE: &[Row] = &[
@@ -78,7 +98,7 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::ReadOnly,
-        &["READONLY"],
+        &["READONLY", "UNBLOCKED"],
         true,
         "a failover is under way, or the URL names a replica: give it the primary",
     ),
@@ -114,15 +134,34 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Busy,
-        &["BUSY"],
+        &["BUSY", "UNKILLABLE"],
         true,
-        "a script blocks the server: SCRIPT KILL ends it",
+        "a script blocks the server: SCRIPT KILL ends it, unless it has written; then only waiting, \
+         or SHUTDOWN NOSAVE",
+    ),
+    (
+        Class::Aborted,
+        &["EXECABORT"],
+        true,
+        "nothing was written; the server's log or ACL LOG says what it refused",
+    ),
+    (
+        Class::TooManyClients,
+        &["ERR max number of clients"],
+        true,
+        "raise maxclients, or lower ?connections= of the processes that use the server",
     ),
     (
         Class::Credentials,
         &["NOAUTH", "WRONGPASS"],
         false,
-        "put the right user and password into the URL",
+        "put the right user and password into the URL; sentinels have sentinel-user and sentinel-password",
+    ),
+    (
+        Class::Protected,
+        &["DENIED"],
+        false,
+        "give the server a password (requirepass, or an ACL user) and put it into the URL",
     ),
     (
         Class::Untrusted,
@@ -132,7 +171,11 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Permission,
-        &["NOPERM"],
+        &[
+            "NOPERM",
+            "ERR The user executing the script can't",
+            "ERR ACL failure in script",
+        ],
         false,
         "give the user the commands and keys that docs/formats/redis-keys.md lists",
     ),
@@ -140,7 +183,7 @@ const TABLE: &[Row] = &[
         Class::Foreign,
         &["WRONGTYPE", "FOREIGN"],
         false,
-        "another program writes under our prefix: give each its own database",
+        "another program writes under our prefix: give each its own database, or share with ids=plain",
     ),
     (
         Class::CrossSlot,
@@ -155,6 +198,12 @@ const TABLE: &[Row] = &[
         "correct the name after the hosts: SENTINEL MASTERS lists them",
     ),
     (
+        Class::NoCluster,
+        &[],
+        false,
+        "the server is on its own: use redis://, or redis+sentinel:// where sentinels watch it",
+    ),
+    (
         Class::NoScript,
         &["NOSCRIPT"],
         true,
@@ -162,7 +211,7 @@ const TABLE: &[Row] = &[
     ),
     (
         Class::Protocol,
-        &[],
+        &["NOPROTO"],
         false,
         "check that this is Redis 6.2 or Valkey 7.2, or newer",
     ),
@@ -186,16 +235,24 @@ impl Class {
         row.expect("every class has its row")
     }
 
-    /// The class of a server's error by its first word. Errors inside a script carry the word of
-    /// the command that failed.
+    /// The class of a server's error by how it begins. Errors inside a script or a transaction carry
+    /// the word of the command that failed further on.
     fn of_code(code: &str, detail: &str) -> Self {
-        let of = |fits: &dyn Fn(&&str) -> bool| {
+        let text = format!("{code} {detail}");
+        let begins = |word: &&str| *word == code || word.contains(' ') && text.starts_with(*word);
+        let inside = code == "EXECABORT" || code == "ERR" && detail.contains("script");
+        let mut words = detail.split(|char: char| !char.is_ascii_uppercase());
+        let class_of = |fits: &dyn Fn(&&str) -> bool| {
             let row = TABLE.iter().find(|row| row.1.iter().any(fits));
             row.map(|row| row.0)
         };
-        let script = code == "ERR" && detail.contains("script");
-        of(&|word| *word == code)
-            .or_else(|| of(&|word| script && detail.contains(*word)))
+        if code == "ERR" && detail.contains("cluster support disabled") {
+            return Self::NoCluster;
+        }
+        inside
+            .then(|| words.find_map(|found| class_of(&|word| *word == found)))
+            .flatten()
+            .or_else(|| class_of(&begins))
             .unwrap_or(Self::Protocol)
     }
 }
@@ -205,6 +262,8 @@ impl Failure {
         Self {
             class,
             detail: detail.into(),
+            redirect: None,
+            unsent: false,
         }
     }
 
@@ -220,8 +279,40 @@ impl Failure {
 
     /// What a server's error inside a reply is.
     pub(crate) fn of_server(error: &redis::ServerError) -> Self {
-        let class = Class::of_code(error.code(), error.details().unwrap_or_default());
-        Self::new(class, format!("the server answered {}", error.code()))
+        let detail = error.details().unwrap_or_default();
+        Self::of_answer(error.code(), detail)
+    }
+
+    fn of_answer(code: &str, detail: &str) -> Self {
+        let class = Class::of_code(code, detail);
+        let mut failure = Self::new(class, format!("the server answered {code}"));
+        let there = || detail.split(' ').nth(1).unwrap_or_default().to_owned();
+        failure.redirect = match code {
+            "MOVED" => Some(Box::new(Redirect::Moved(there()))),
+            "ASK" => Some(Box::new(Redirect::Ask(there()))),
+            _ => None,
+        };
+        failure
+    }
+
+    /// The same failure, if it came before anything was sent.
+    pub(crate) fn unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// Where to ask instead.
+    pub(crate) fn redirect(&self) -> Option<&Redirect> {
+        self.redirect.as_deref()
+    }
+
+    /// Whether nothing was done, and another server, or the same in a moment, may do it.
+    pub(crate) fn was_refused(&self) -> bool {
+        match self.class {
+            Class::Moving | Class::Down | Class::Loading | Class::ReadOnly => true,
+            Class::Unreachable => self.unsent,
+            _ => false,
+        }
     }
 
     /// The same failure, naming the server.
@@ -232,6 +323,15 @@ impl Failure {
         self
     }
 
+    /// The same failure of a mass revocation, of which a part may be done.
+    pub(crate) fn partly(mut self) -> Self {
+        self.detail = format!(
+            "some sessions may not be ended, revoke all again: {}",
+            self.detail
+        );
+        self
+    }
+
     /// What a client error or a server error is. The server's text is kept by its first word alone,
     /// because the rest may name keys.
     pub(crate) fn of(error: &redis::RedisError) -> Self {
@@ -239,8 +339,7 @@ impl Failure {
             return Self::new(Class::Timeout, "no answer in time");
         }
         if let Some(code) = error.code() {
-            let class = Class::of_code(code, error.detail().unwrap_or_default());
-            return Self::new(class, format!("the server answered {code}"));
+            return Self::of_answer(code, error.detail().unwrap_or_default());
         }
         match error.kind() {
             redis::ErrorKind::AuthenticationFailed => {

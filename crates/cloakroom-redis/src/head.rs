@@ -6,6 +6,9 @@ use cloakroom_core::id::{Handle, SlotTag, StoredKey};
 use cloakroom_core::record::{Label, Subject};
 use cloakroom_core::{Lifetimes, Record, UnixMillis};
 
+use crate::epoch::Epoch;
+use crate::keys;
+
 /// Bytes of a head.
 pub(crate) const HEAD_BYTES: usize = 57;
 /// The part of a head that names one state of one session: handle and version.
@@ -13,10 +16,7 @@ const IDENTITY: std::ops::Range<usize> = 9..27;
 const RECORD: u8 = 1;
 const MARKER: u8 = 2;
 const MARKER_BYTES: usize = 13;
-const TARGET_BYTES: usize = 34;
-
-/// Which mass revocation a record is younger than: 8 bytes that are only compared.
-pub(crate) type Epoch = [u8; 8];
+const TAG_BYTES: usize = 2;
 
 /// Handle and version, which a compare-and-set compares.
 pub(crate) type Identity = [u8; 18];
@@ -126,8 +126,7 @@ pub(crate) fn decode_marker(bytes: &[u8]) -> Option<Marker> {
     let until = UnixMillis::new(six_bytes(&head[7..]));
     let forward = match target.len() {
         0 => None,
-        TARGET_BYTES => Some((decode_target(target)?, until)),
-        _ => return None,
+        _ => Some((decode_target(target)?, until)),
     };
     Some(Marker {
         forgotten_at: UnixMillis::new(six_bytes(&head[1..7])),
@@ -136,17 +135,16 @@ pub(crate) fn decode_marker(bytes: &[u8]) -> Option<Marker> {
 }
 
 /// A key as bytes, inside a marker: tag, then hash.
-pub(crate) fn encode_target(key: &StoredKey) -> [u8; TARGET_BYTES] {
-    let mut bytes = [0; TARGET_BYTES];
-    bytes[..2].copy_from_slice(&key.tag().number().to_be_bytes());
-    bytes[2..].copy_from_slice(key.hash());
+pub(crate) fn encode_target(key: &StoredKey) -> Vec<u8> {
+    let mut bytes = key.tag().number().to_be_bytes().to_vec();
+    bytes.extend(keys::encode_key(key));
     bytes
 }
 
 fn decode_target(bytes: &[u8]) -> Option<StoredKey> {
-    let tag = u16::from_be_bytes(bytes[..2].try_into().ok()?);
-    let hash = bytes[2..].try_into().ok()?;
-    Some(StoredKey::from_parts(SlotTag::new(tag)?, hash))
+    let (tag, key) = bytes.split_at_checked(TAG_BYTES)?;
+    let tag = u16::from_be_bytes(tag.try_into().ok()?);
+    keys::decode_key(SlotTag::new(tag)?, key)
 }
 
 /// What follows the head of a packed record before the fields: subject and label, each with its

@@ -6,28 +6,43 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Everything is chosen by the URL ([`Settings`]): one server, or whoever is primary by Sentinel.
-//! Expiry is decided by the server's clock, every change is one atomic step on the server, and every
-//! operation has a deadline. Cluster and sharding are not there yet.
+//! Everything is chosen by the URL ([`Settings`]): one server, whoever is primary by Sentinel, or a
+//! cluster. Expiry is decided by the server's clock, every change is one atomic step on the server,
+//! and every operation has a deadline. Sharding over independent servers is not there yet.
+//!
+//! In a cluster all sessions of a subject, and the list of them, are in one slot, so everything is one
+//! atomic step there as well, but for one: a login of a visitor whose session is in another slot is
+//! two. It loses no write and leaves no two sessions that somebody can reach; a process that dies
+//! between the steps leaves a session in the subject's list that nobody has the id of.
+//! While a slot is being moved to another node, operations that need several of its keys wait until
+//! these are together again, within their deadline.
 //!
 //! # What is acknowledged, and what it means
 //!
-//! Where there are replicas, creations, rotations, logins and revocations wait until every replica
-//! that keeps up has them (`durability=safe`), or fail. Other writes are acknowledged by the primary
-//! alone, and a failover may lose the last of them. With `durability=fast` that holds for all.
+//! Where there are replicas, creations, rotations and logins wait until every replica that could be
+//! promoted has them (`durability=safe`), or fail. With `durability=fast` the primary alone
+//! acknowledges them, as it does other writes in both modes, and a failover may lose the last of them.
 //!
-//! In both, this process remembers for ten minutes what it revoked, and says it again to a server that
-//! it did not meet before (a promoted replica, a restart on older data) before it asks that server
+//! Ends of sessions wait in both modes. Behind Sentinel a server is believed only while a majority of
+//! the sentinels calls it the primary, and no process finds a session whose end was acknowledged.
+//!
+//! This process also remembers for ten minutes what it revoked, and says it again to a server that it
+//! did not meet before (a promoted replica, a restart on older data, a new owner of a
+//! slot) before it asks that server
 //! anything. A process that ends takes its memory along.
+//!
+//! `docs/operate/failover.md` has all of it, with what is left and with figures.
 
 #![forbid(unsafe_code)]
 
+mod epoch;
 mod failure;
 mod head;
 mod keys;
 mod layout;
 mod recent;
 mod revoked;
+mod route;
 mod scripts;
 mod settings;
 mod steps;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use cloakroom_core::Record;
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use parking_lot::Mutex;
 
 const SHARDS: usize = 16;
@@ -59,6 +59,17 @@ impl Recent {
         if shard.order.len() > 64 && shard.order.len() > 4 * shard.known.len() {
             let Shard { known, order, .. } = &mut *shard;
             order.retain(|key| known.contains_key(key));
+        }
+    }
+
+    /// Forgets the sessions of some tags: as [`Recent::clear`], for a server that got only these.
+    pub(crate) fn forget_tags(&self, is_one: &dyn Fn(SlotTag) -> bool) {
+        for shard in &self.0 {
+            let mut shard = shard.lock();
+            let gone = shard.known.keys().filter(|key| is_one(key.tag()));
+            for key in gone.copied().collect::<Vec<_>>() {
+                shard.forget(&key);
+            }
         }
     }
 

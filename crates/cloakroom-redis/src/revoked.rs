@@ -2,35 +2,106 @@
 //! or a replica that is promoted, may not know the last of them: they are said again before its
 //! answers are trusted. So what was ended stays ended, whatever a failover lost.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cloakroom_core::entropy::{Entropy, OsEntropy};
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::{UnixMillis, limits};
 use parking_lot::Mutex;
 
-use crate::head::{Epoch, Marker};
-use crate::keys::{self, EPOCH};
+use crate::epoch::Epoch;
+use crate::head::Marker;
+use crate::keys;
 use crate::settings::LayoutName;
-use crate::wire::{self, Command};
+use crate::wire::Command;
 
 /// How long: a failover that takes longer than this is seen by people.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// How many, so that a flood of logouts does not fill the memory (some 10 MB).
 const MOST: usize = 100_000;
+/// Doubts that are settled at once.
+const DOUBTS: usize = 500;
 
 /// The revocations of this process.
 #[derive(Debug)]
 pub(crate) struct Revoked {
     layout: LayoutName,
     kept: Mutex<VecDeque<(Instant, What)>>,
+    count: AtomicU64,
+    /// Ends that were asked for and not acknowledged: they may be done or not, or done where they
+    /// will be lost.
+    doubtful: Mutex<HashSet<StoredKey>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Sessions that are being ended. Dropped before [`Attempt::done`], it leaves a doubt.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    revoked: &'a Revoked,
+    keys: Vec<StoredKey>,
+}
+
+impl Attempt<'_> {
+    /// It is acknowledged.
+    pub(crate) fn done(mut self) {
+        let mut doubtful = self.revoked.doubtful.lock();
+        for key in self.keys.drain(..) {
+            doubtful.remove(&key);
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut doubtful = self.revoked.doubtful.lock();
+        doubtful.extend(self.keys.drain(..));
+        if doubtful.len() > MOST {
+            doubtful.clear();
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
 enum What {
     Session(StoredKey),
-    Everything,
+    Everything(Arc<Everything>),
+}
+
+/// A mass revocation, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Everything {
+    epoch: Epoch,
+    before: Mutex<Before>,
+}
+
+/// The epochs that it ended.
+#[derive(Debug, Default)]
+struct Before {
+    known: HashSet<Epoch>,
+    /// Whether all are known: every tag has answered what it had before.
+    all: bool,
+}
+
+impl Everything {
+    /// A tag had this epoch before.
+    pub(crate) fn ended(&self, epoch: Epoch) {
+        if epoch != self.epoch {
+            self.before.lock().known.insert(epoch);
+        }
+    }
+
+    /// Every tag has answered.
+    pub(crate) fn is_done(&self) {
+        self.before.lock().all = true;
+    }
+
+    /// Whether sessions of this epoch were ended. As long as not all epochs of before are known, it
+    /// may be any but its own.
+    fn is_over(&self, epoch: Epoch) -> bool {
+        let before = self.before.lock();
+        before.known.contains(&epoch) || !before.all && epoch != self.epoch
+    }
 }
 
 impl Revoked {
@@ -38,7 +109,43 @@ impl Revoked {
         Self {
             layout,
             kept: Mutex::default(),
+            doubtful: Mutex::default(),
+            count: AtomicU64::new(0),
         }
+    }
+
+    /// Remembers sessions that are about to be ended because somebody asked for it.
+    pub(crate) fn ending(&self, keys: Vec<StoredKey>) -> Attempt<'_> {
+        self.note(keys.iter().copied());
+        Attempt {
+            revoked: self,
+            keys,
+        }
+    }
+
+    /// Sessions of a tag whose end was asked for and not acknowledged, and the commands that end
+    /// them, whatever the server knows.
+    pub(crate) fn doubts(&self, tag: SlotTag) -> Option<(Attempt<'_>, Vec<Command>)> {
+        let doubtful = self.doubtful.lock();
+        let keys = doubtful.iter().filter(|key| key.tag() == tag).take(DOUBTS);
+        let keys: Vec<_> = keys.copied().collect();
+        drop(doubtful);
+        let commands: Vec<_> = keys.iter().flat_map(|key| self.end(key)).collect();
+        let attempt = Attempt {
+            revoked: self,
+            keys,
+        };
+        (!commands.is_empty()).then_some((attempt, commands))
+    }
+
+    fn end(&self, key: &StoredKey) -> Vec<Command> {
+        // Only the marker's own life matters here, and the server counts it; the time inside lies
+        // far enough ahead for any clock.
+        let marker = Marker {
+            forgotten_at: UnixMillis::new(1 << 47),
+            forward: None,
+        };
+        self.layout.end(&keys::session(key), &marker)
     }
 
     /// Remembers sessions that are about to be ended. Noted before the server is asked, so that none
@@ -47,15 +154,21 @@ impl Revoked {
         self.push(keys.into_iter().map(What::Session));
     }
 
-    /// Remembers that all sessions are about to be ended.
-    pub(crate) fn note_everything(&self) {
-        self.push([What::Everything]);
+    /// Remembers that all sessions are about to be ended, by this epoch.
+    pub(crate) fn note_everything(&self, epoch: Epoch) -> Arc<Everything> {
+        let everything = Arc::new(Everything {
+            epoch,
+            before: Mutex::default(),
+        });
+        self.push([What::Everything(Arc::clone(&everything))]);
+        everything
     }
 
     fn push(&self, all: impl IntoIterator<Item = What>) {
         let now = Instant::now();
         let mut kept = self.kept.lock();
         kept.extend(all.into_iter().map(|what| (now, what)));
+        self.count.fetch_add(1, Ordering::SeqCst);
         while kept.len() > MOST
             || kept
                 .front()
@@ -65,40 +178,58 @@ impl Revoked {
         }
     }
 
-    /// The commands that say all of it again, whatever the server knows.
-    pub(crate) fn replay(&self) -> Vec<Command> {
-        let mut commands = Vec::new();
-        let mut everything = false;
-        // Only the marker's own life matters here, and the server counts it; the time inside lies
-        // far enough ahead for any clock.
-        let marker = Marker {
-            forgotten_at: UnixMillis::new(1 << 47),
-            forward: None,
-        };
-        for (at, what) in self.kept.lock().iter() {
-            if at.elapsed() > REMEMBERED {
-                continue;
-            }
-            match what {
-                What::Session(key) => {
-                    commands.extend(self.layout.end(&keys::session(key), &marker));
-                }
-                What::Everything => everything = true,
-            }
-        }
-        if everything {
-            // A fresh epoch, not the one of then: another process may have revoked all since.
-            let mut epoch = Epoch::default();
-            if OsEntropy.fill(&mut epoch).is_ok() {
-                let mut set = wire::command("SET", [EPOCH]);
-                set.arg(&epoch[..]);
-                commands.push(set);
-            }
-        }
+    /// Changes whenever something is noted.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether anything was revoked of these tags.
+    pub(crate) fn concerns(&self, holds: &dyn Fn(SlotTag) -> bool) -> bool {
+        self.kept.lock().iter().any(|(_, what)| match what {
+            What::Session(key) => holds(key.tag()),
+            What::Everything(_) => true,
+        })
+    }
+
+    /// The commands that end again the sessions of these tags, whatever the server knows.
+    pub(crate) fn endings(&self, holds: &(dyn Fn(SlotTag) -> bool + Sync)) -> Vec<Command> {
         debug_assert!(
             limits::TOMBSTONE < REMEMBERED,
-            "a replay outlasts its marker"
+            "what is told again outlasts its marker"
         );
+        let mut commands = Vec::new();
+        for (at, what) in self.kept.lock().iter() {
+            match what {
+                What::Session(key) if at.elapsed() <= REMEMBERED && holds(key.tag()) => {
+                    commands.extend(self.end(key));
+                }
+                What::Session(_) | What::Everything(_) => {}
+            }
+        }
         commands
+    }
+
+    /// Those of these tags whose epoch may be one that was ended.
+    pub(crate) fn tags_to_check(&self, holds: &(dyn Fn(SlotTag) -> bool + Sync)) -> Vec<SlotTag> {
+        if self.everything().is_empty() {
+            return Vec::new();
+        }
+        keys::tags().filter(|tag| holds(*tag)).collect()
+    }
+
+    /// Whether the sessions of this epoch were ended by a mass revocation of this process.
+    pub(crate) fn is_over(&self, epoch: Epoch) -> bool {
+        let all = self.everything();
+        all.iter().any(|everything| everything.is_over(epoch))
+    }
+
+    fn everything(&self) -> Vec<Arc<Everything>> {
+        let kept = self.kept.lock();
+        let fresh = kept.iter().filter(|(at, _)| at.elapsed() <= REMEMBERED);
+        let all = fresh.filter_map(|(_, what)| match what {
+            What::Everything(everything) => Some(Arc::clone(everything)),
+            What::Session(_) => None,
+        });
+        all.collect()
     }
 }

@@ -1,8 +1,10 @@
 //! What a store URL says: which server, how to get in, which layout, how patient. Parsed once, here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::observe::{Observer, Unobserved};
 use cloakroom_core::{Error, ErrorKind};
 use url::Url;
 
@@ -10,23 +12,33 @@ use url::Url;
 ///
 /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
 /// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
-/// TLS to all of them; the credentials are the servers'); after `?`, joined by `&`:
+/// TLS to all of them; the credentials are the servers'). Name all sentinels: only what more than half
+/// of them say is believed. `redis+cluster://[user:password@]host[:port],host[:port]`
+/// (`rediss+cluster://`; a node or two that know the others). After `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
+/// - `ids=hashed|plain`: `plain` shares sessions with programs that know them as `session:<id>`
+///   (docs/operate/sharing.md). Whoever can read the server can then log in as anybody. It is a layout
+///   of its own, of fields in text; it needs scripts and one server or Sentinel
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
 /// - `protocol=resp2|resp3` (resp2, which costs the client less)
-/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto)
+/// - `scripts=auto|never`: whether scripts are used where the server allows them (auto); packed sessions
+///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
 ///   revocations before they are acknowledged (safe where there are replicas)
+/// - `sentinel-user=NAME`, `sentinel-password=TEXT`: the sentinels' credentials (none)
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The server; or the sentinels, if `master` is theirs.
+    /// The server; or the sentinels, if `master` is theirs; or some nodes of a cluster.
     pub(crate) addresses: Vec<Address>,
+    pub(crate) cluster: bool,
     pub(crate) master: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Password>,
+    pub(crate) sentinel_user: Option<String>,
+    pub(crate) sentinel_password: Option<Password>,
     pub(crate) database: i64,
     pub(crate) layout: LayoutName,
     pub(crate) timeout: Duration,
@@ -36,6 +48,8 @@ pub struct Settings {
     pub(crate) ca: Option<PathBuf>,
     /// Whether replicas confirm what must not be lost; `None`: where there are any.
     pub(crate) safe: Option<bool>,
+    /// Who is told of concerns.
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 /// How a session is kept.
@@ -43,9 +57,11 @@ pub struct Settings {
 pub(crate) enum LayoutName {
     Packed,
     Fields,
+    /// As `Fields`, in text, under ids that are not hashed.
+    Plain,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Address {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
@@ -66,6 +82,29 @@ impl std::fmt::Display for Address {
             Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
         }
+    }
+}
+
+impl Address {
+    /// Another server of the same kind. Without a host it is on the same one.
+    pub(crate) fn beside(&self, other: &str, port: u16) -> Self {
+        match self {
+            Self::Tcp { host, tls, .. } => Self::Tcp {
+                host: match other {
+                    "" | "?" => host.clone(),
+                    other => other.to_owned(),
+                },
+                port,
+                tls: *tls,
+            },
+            Self::Unix(path) => Self::Unix(path.clone()),
+        }
+    }
+
+    /// As [`Address::beside`], from `host:port`.
+    pub(crate) fn there(&self, text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        Some(self.beside(host, port.parse().ok()?))
     }
 }
 
@@ -94,9 +133,12 @@ impl Settings {
         }
         let mut settings = Self {
             addresses: vec![address(&url)?],
+            cluster: url.scheme().ends_with("+cluster"),
             master,
             user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
             password: url.password().map(|password| Password(decoded(password))),
+            sentinel_user: None,
+            sentinel_password: None,
             database: database(&url, path.next().unwrap_or_default())?,
             layout: LayoutName::Packed,
             timeout: TIMEOUT,
@@ -105,6 +147,7 @@ impl Settings {
             scripts: true,
             ca: None,
             safe: None,
+            observer: Arc::new(Unobserved),
         };
         for host in more_hosts {
             let scheme = url.scheme();
@@ -115,7 +158,41 @@ impl Settings {
         for (name, value) in url.query_pairs() {
             settings.set(&name, &value)?;
         }
+        settings.set_plain(&url)?;
         Ok(settings)
+    }
+
+    /// Plain ids are a layout of their own, with which not everything goes.
+    fn set_plain(&mut self, url: &Url) -> Result<(), Error> {
+        let has = |wanted: [&str; 2]| {
+            let mut pairs = url.query_pairs();
+            pairs.any(|(name, value)| [&*name, &*value] == wanted)
+        };
+        if !has(["ids", "plain"]) {
+            return Ok(());
+        }
+        if url.scheme().contains("+cluster") || url.scheme().contains("+shards") {
+            let fix = "leave it out: a key without a slot tag shares no slot with its index";
+            return Err(invalid("store ids", "plain", fix));
+        }
+        if has(["layout", "packed"]) {
+            let fix = "with ids=plain leave it out: other programs read fields";
+            return Err(invalid("store layout", "packed", fix));
+        }
+        if !self.scripts {
+            let fix = "with ids=plain leave it out: what others write is seen by a script";
+            return Err(invalid("store scripts", "never", fix));
+        }
+        self.layout = LayoutName::Plain;
+        Ok(())
+    }
+
+    /// With somebody who is told what is to be worried about in the servers
+    /// ([`Event::StoreConcern`](cloakroom_core::Event::StoreConcern)), once for each. It is logged in
+    /// any case.
+    #[must_use]
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
@@ -126,6 +203,8 @@ impl Settings {
         match (name, value) {
             ("layout", "packed") => self.layout = LayoutName::Packed,
             ("layout", "fields") => self.layout = LayoutName::Fields,
+            ("ids", "hashed" | "plain") => {}
+            ("ids", _) => return Err(invalid("store ids", value, "write hashed or plain")),
             ("layout", _) => return Err(invalid("store layout", value, "write packed or fields")),
             ("protocol", "resp2" | "resp3") => self.resp3 = value == "resp3",
             ("protocol", _) => {
@@ -146,6 +225,14 @@ impl Settings {
             ("durability", _) => {
                 return Err(invalid("store durability", value, "write safe or fast"));
             }
+            ("sentinel-user" | "sentinel-password", _) if self.master.is_none() => {
+                let fix = "leave it out, or write redis+sentinel://";
+                return Err(invalid("store parameter", name, fix));
+            }
+            ("sentinel-user", user) => self.sentinel_user = Some(user.to_owned()),
+            ("sentinel-password", text) => {
+                self.sentinel_password = Some(Password(text.to_owned()));
+            }
             ("ca", path) => self.ca = Some(path.into()),
             ("db", _) => {
                 let number = value.parse::<u16>();
@@ -154,8 +241,8 @@ impl Settings {
                     .into();
             }
             _ => {
-                let fix =
-                    "use layout, timeout, connections, protocol, scripts, durability, ca or db";
+                let fix = "use layout, ids, timeout, connections, protocol, scripts, durability, \
+                           sentinel-user, sentinel-password, ca or db";
                 return Err(invalid("store parameter", name, fix));
             }
         }
@@ -175,27 +262,35 @@ fn address(url: &Url) -> Result<Address, Error> {
             port: url.port().unwrap_or(SENTINEL_PORT),
             tls: scheme.starts_with("rediss"),
         }),
+        scheme @ ("redis+cluster" | "rediss+cluster") => Ok(Address::Tcp {
+            host: host(url)?,
+            port: url.port().unwrap_or(PORT),
+            tls: scheme.starts_with("rediss"),
+        }),
         "unix" | "redis+unix" if url.path().len() > 1 => {
             Ok(Address::Unix(decoded(url.path()).into()))
         }
         scheme => Err(invalid(
             "store scheme",
             scheme,
-            "use redis://, rediss://, unix:/path or redis+sentinel://",
+            "use redis://, rediss://, unix:/path, redis+sentinel:// or redis+cluster://",
         )),
     }
 }
 
 /// The URL with its first host alone, and the other hosts: URLs know only one.
 fn first_host(text: &str) -> (String, Vec<String>) {
-    let Some((scheme, rest)) = text.split_once("+sentinel://") else {
+    let several = text.split_once("://");
+    let several =
+        several.filter(|(scheme, _)| scheme.contains("+sentinel") || scheme.contains("+cluster"));
+    let Some((scheme, rest)) = several else {
         return (text.to_owned(), Vec::new());
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     let mut hosts = authority.split(',');
     let first = hosts.next().unwrap_or_default();
-    let text = format!("{scheme}+sentinel://{first}{tail}");
+    let text = format!("{scheme}://{first}{tail}");
     (text, hosts.map(str::to_owned).collect())
 }
 
@@ -213,7 +308,11 @@ fn database(url: &Url, after_master: &str) -> Result<i64, Error> {
         _ => url.path().trim_matches('/'),
     };
     match text {
-        "" => Ok(0),
+        "" | "0" => Ok(0),
+        text if url.scheme().ends_with("+cluster") => {
+            let fix = "leave it out: a cluster has one database";
+            Err(invalid("store database", text, fix))
+        }
         text => match text.parse::<u16>() {
             Ok(number) => Ok(number.into()),
             Err(_) => Err(invalid("store database", text, "write a number, 0 upwards")),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cloakroom_core::error::{Error, ErrorKind};
-use cloakroom_core::id::{Handle, StoredKey};
+use cloakroom_core::id::{Handle, KeyForm, StoredKey};
 use cloakroom_core::observe::{Event, Observer, Operation};
 use cloakroom_core::record::{
     Changes, Condition, NewSession, Record, Rotation, SessionInfo, Subject,
@@ -84,6 +84,10 @@ impl Observed {
 
 #[async_trait]
 impl Store for Observed {
+    fn key_form(&self) -> KeyForm {
+        self.store.key_form()
+    }
+
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
         self.run(Operation::Create, self.store.create(key, new))
             .await

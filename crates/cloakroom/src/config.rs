@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::{Codec, Observer, OsEntropy, Policy, Sessions, Store};
+use cloakroom_core::{Codec, Observer, OsEntropy, Policy, Sessions, Store, limits};
 
 use crate::cookie::{CookieConfig, CookieKeys};
 use crate::spawn::TokioSpawn;
 use crate::touch::TouchQueue;
 use crate::trace::Traced;
+use crate::watch::Watches;
 
 /// The store, the policy and the cookie of an application's sessions. Cheap to clone.
 ///
@@ -22,6 +23,8 @@ pub(crate) struct Parts {
     pub(crate) cookie: CookieConfig,
     pub(crate) keys: Option<CookieKeys>,
     pub(crate) touches: Arc<TouchQueue>,
+    pub(crate) watches: Arc<Watches>,
+    pub(crate) watch_interval: Duration,
 }
 
 impl SessionConfig {
@@ -40,6 +43,8 @@ impl SessionConfig {
             cookie: CookieConfig::default(),
             keys: None,
             touches: Arc::default(),
+            watches: Arc::default(),
+            watch_interval: limits::WATCH_INTERVAL,
         }))
     }
 
@@ -77,6 +82,17 @@ impl SessionConfig {
     #[must_use]
     pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
         self.sessions(|sessions| sessions.observer(observer))
+    }
+
+    /// With this time between two looks at watched sessions ([`Session::watch`]): so long a
+    /// connection may outlive its session. Each look costs one load for each session that is
+    /// watched in this process, however many connections it has. At least
+    /// [`limits::WATCH_INTERVAL_MIN`]; [`limits::WATCH_INTERVAL`] if nothing is said.
+    ///
+    /// [`Session::watch`]: crate::Session::watch
+    #[must_use]
+    pub fn watch_interval(self, interval: Duration) -> Self {
+        self.with(|parts| parts.watch_interval = interval.max(limits::WATCH_INTERVAL_MIN))
     }
 
     /// Records what activity still waits to be recorded, now. For an orderly end of the process:
@@ -149,6 +165,13 @@ macro_rules! delegate_to_config {
             #[must_use]
             pub fn observer(self, observer: std::sync::Arc<dyn $crate::Observer>) -> Self {
                 Self(self.0.observer(observer))
+            }
+
+            /// With this time between two looks at watched sessions; see
+            /// [`SessionConfig::watch_interval`]($crate::SessionConfig::watch_interval).
+            #[must_use]
+            pub fn watch_interval(self, interval: std::time::Duration) -> Self {
+                Self(self.0.watch_interval(interval))
             }
 
             /// What it is made of, to share it or to call

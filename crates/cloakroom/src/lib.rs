@@ -33,6 +33,7 @@
 //! # Where to go on
 //!
 //! - [`Session`]: `get`, `set`, `update`, `increment`, `take`, `flash`, `login`, `logout`, ...
+//! - [`Session::watch`]: sessions on web sockets and other connections that outlive their request
 //! - [`SessionLayer`] for axum and tower, `actix::SessionMiddleware` for actix-web, with
 //!   the settings of [`SessionConfig`]
 //! - [`Policy`]: how long sessions live; [`CookieConfig`]: what the browser is told
@@ -47,6 +48,8 @@
 //! | `tower-0_5` | with axum | [`SessionLayer`] for any `tower::Service` that speaks `http` 1.x |
 //! | `actix-web-4` | no | the `actix` module: middleware, extractor, error responses |
 //! | `embedded` | yes | the `embedded` module: a store that needs nothing installed |
+//! | `redis` | no | the `redis` module: the store on Redis and Valkey |
+//! | `tower-sessions-0_15` | no | the `tower_sessions` module: our stores for applications that use tower-sessions |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -67,6 +70,7 @@ mod session;
 mod spawn;
 mod touch;
 mod trace;
+mod watch;
 
 #[cfg(feature = "actix-web-4")]
 pub mod actix;
@@ -74,6 +78,8 @@ pub mod actix;
 mod axum;
 #[cfg(feature = "tower-0_5")]
 pub mod tower;
+#[cfg(feature = "tower-sessions-0_15")]
+pub mod tower_sessions;
 
 pub use cloakroom_core as core;
 pub use cloakroom_core::session::LoginOptions;
@@ -94,3 +100,4 @@ pub use error::{Error, Result};
 pub use session::Session;
 #[cfg(feature = "tower-0_5")]
 pub use tower::SessionLayer;
+pub use watch::{End, WatchedSession};

@@ -13,7 +13,6 @@ use crate::session::Session;
 /// One request on its way through the application.
 #[derive(Debug)]
 pub(crate) struct Visit {
-    config: SessionConfig,
     session: Session,
     /// Whether this request's host may have our cookies at all.
     served: bool,
@@ -50,12 +49,8 @@ impl SessionConfig {
             parts.sessions.observed_by().observe(&event);
             None
         });
-        let session = Session(parts.sessions.open(presented.as_ref()));
-        Visit {
-            config: self.clone(),
-            session,
-            served,
-        }
+        let session = Session::new(parts.sessions.open(presented.as_ref()), self);
+        Visit { session, served }
     }
 
     fn presented<'a>(
@@ -92,7 +87,7 @@ impl Visit {
     }
 
     fn plan(&self, outcome: &Outcome) -> ResponsePlan {
-        let parts = self.config.parts();
+        let parts = self.session.config().parts();
         if let Some(key) = outcome.touch {
             parts.touches.push(key, &parts.sessions);
         }
@@ -105,7 +100,7 @@ impl Visit {
 
     /// A cookie follows the fact: even if a later save failed, an id that was written is told.
     fn set_cookie(&self, cookie: &Cookie) -> Option<String> {
-        let parts = self.config.parts();
+        let parts = self.session.config().parts();
         let header = parts.cookie.header(cookie, parts.keys.as_ref())?;
         if !self.served {
             tracing::warn!(

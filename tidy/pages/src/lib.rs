@@ -16,4 +16,10 @@ pub use server::{Server, binary, try_settings};
 mod compiled {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+
+    #[doc = include_str!("../../../docs/migrate/tower-sessions.md")]
+    struct FromTowerSessions;
+
+    #[doc = include_str!("../../../docs/operate/sharing.md")]
+    struct Sharing;
 }

@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cloakroom",
         ],
     ),
+    ("cloakroom-example-game", &["cloakroom"]),
     ("cloakroom-example-shop", &["cloakroom"]),
     ("tidy", &[]),
     ("tidy-pages", &["tidy"]),

@@ -86,6 +86,23 @@ impl Session {
         !self.lock().accessed
     }
 
+    /// What the store knows the session by, if it exists: it opens nothing. For
+    /// [`Sessions::reopen`]. Save first what is to be saved: a rotation gives another key.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn key(&self) -> Result<Option<StoredKey>, Error> {
+        self.load().await?;
+        let state = self.lock();
+        Ok(state.was_alive().then(|| state.key()).flatten())
+    }
+
+    /// Whether the store has told this handle that the session is no more. Asks nobody.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.lock().ticket, Ticket::Gone(_))
+    }
+
     fn config(&self) -> &Config {
         &self.0.config.0
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::detached::Spawn;
-use super::state::State;
+use super::state::{State, Ticket};
 use super::{Session, Shared};
 use crate::codec::Codec;
 use crate::entropy::Entropy;
-use crate::id::PresentedId;
+use crate::id::{PresentedId, StoredKey};
 use crate::observe::{Observer, Unobserved};
 use crate::policy::Policy;
 use crate::store::Store;
@@ -75,9 +75,26 @@ impl Sessions {
     /// The session of a request that presented `id`, or none. Does nothing until it is used.
     #[must_use]
     pub fn open(&self, id: Option<&PresentedId>) -> Session {
+        let ticket = id.map_or(Ticket::None, |id| Ticket::Presented(id.duplicate()));
+        self.with_ticket(ticket)
+    }
+
+    /// A further handle of the session that a request found under `key` ([`Session::key`]), for
+    /// work that outlives the request. If the session has ended since, writes fail with
+    /// [`ErrorKind::SessionEnded`](crate::ErrorKind::SessionEnded) or are dropped, and never create
+    /// one.
+    ///
+    /// What [`Session::finish`] says of the cookie reaches a browser only if somebody brings it
+    /// there: without a response to come, neither log in nor rotate with this handle.
+    #[must_use]
+    pub fn reopen(&self, key: StoredKey) -> Session {
+        self.with_ticket(Ticket::Stale(key))
+    }
+
+    fn with_ticket(&self, ticket: Ticket) -> Session {
         Session(Arc::new(Shared {
             config: self.clone(),
-            state: State::new(id.map(PresentedId::duplicate)).into(),
+            state: State::new(ticket, self.0.store.key_form()).into(),
             gate: async_lock::Mutex::new(()),
         }))
     }

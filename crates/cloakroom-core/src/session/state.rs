@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::Outcome;
 use crate::error::{Error, ErrorKind};
-use crate::id::{PresentedId, SessionId, StoredKey};
+use crate::id::{KeyForm, PresentedId, SessionId, StoredKey};
 use crate::record::{Change, Changes, FieldName, Record, Value, ValueRef};
 use crate::store::Absence;
 
 /// The state of one request's session.
 #[derive(Debug)]
 pub(super) struct State {
+    /// What the store wants to know of an id.
+    form: KeyForm,
     pub(super) ticket: Ticket,
     /// Fields that were set or removed and are not written yet. No increments.
     pub(super) overlay: Changes,
@@ -40,7 +42,8 @@ pub(super) enum Ticket {
     Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
     Live(StoredKey, Box<Record>),
-    /// A session that this request has written to; what it holds now is for the store to say.
+    /// A session that this request has written to, or that another one has found; what it holds now
+    /// is for the store to say.
     Stale(StoredKey),
     /// An id was presented that leads nowhere.
     Gone(Absence),
@@ -66,12 +69,10 @@ pub enum Cookie {
 }
 
 impl State {
-    pub(super) fn new(presented: Option<PresentedId>) -> Self {
+    pub(super) fn new(ticket: Ticket, form: KeyForm) -> Self {
         Self {
-            ticket: match presented {
-                Some(id) => Ticket::Presented(id),
-                None => Ticket::None,
-            },
+            form,
+            ticket,
             overlay: Changes::new(),
             rotate: false,
             cookie: Cookie::Keep,
@@ -85,7 +86,7 @@ impl State {
     /// The key to act on, if there may be a session.
     pub(super) fn key(&self) -> Option<StoredKey> {
         match &self.ticket {
-            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Presented(id) => Some(id.key_as(self.form)),
             Ticket::Live(key, _) | Ticket::Stale(key) => Some(*key),
             Ticket::None | Ticket::Gone(_) => None,
         }
@@ -101,7 +102,7 @@ impl State {
     /// The key to ask the store about before anything can be read.
     pub(super) fn unread(&self) -> Option<StoredKey> {
         match &self.ticket {
-            Ticket::Presented(id) => Some(id.key()),
+            Ticket::Presented(id) => Some(id.key_as(self.form)),
             Ticket::Stale(key) => Some(*key),
             Ticket::None | Ticket::Live(..) | Ticket::Gone(_) => None,
         }

@@ -155,7 +155,8 @@ impl Session {
         let (id, record) = loop {
             tries += 1;
             let id = SessionId::generate(tag, &*config.entropy)?;
-            let (store, key, new) = (Arc::clone(&config.store), id.key(), Arc::clone(&new));
+            let (store, new) = (Arc::clone(&config.store), Arc::clone(&new));
+            let key = id.key_as(store.key_form());
             let created = self
                 .answer(async move { store.create(&key, &new).await })
                 .await;
@@ -183,7 +184,8 @@ impl Session {
         loop {
             tries += 1;
             let id = SessionId::generate(tag, &*config.entropy)?;
-            let (store, new, plan) = (Arc::clone(&config.store), id.key(), Arc::clone(&rotation));
+            let (store, plan) = (Arc::clone(&config.store), Arc::clone(&rotation));
+            let new = id.key_as(store.key_form());
             let rotated = self.answer(async move { store.rotate(&old, &new, &plan).await });
             match self.noting(Operation::Rotate, rotated.await) {
                 Ok(Rotated::Done(record)) => {
@@ -268,6 +270,7 @@ impl Session {
 
     fn moved_to(&self, id: SessionId, record: Record) {
         let remember = self.config().policy.remember_lifetimes();
+        let form = self.config().store.key_form();
         let mut state = self.lock();
         let state: &mut State = &mut state;
         state.cookie = Cookie::Set {
@@ -276,7 +279,7 @@ impl Session {
             id,
         };
         if let Cookie::Set { id, .. } = &state.cookie {
-            state.ticket = Ticket::Live(id.key(), Box::new(record));
+            state.ticket = Ticket::Live(id.key_as(form), Box::new(record));
         }
         state.touch = None;
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::Error;
-use crate::id::{Handle, StoredKey};
+use crate::id::{Handle, KeyForm, StoredKey};
 use crate::observe::Operation;
 use crate::record::{Changes, Condition, NewSession, Record, Rotation, SessionInfo, Subject};
 use crate::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
@@ -59,6 +59,10 @@ macro_rules! wrap {
 
 #[async_trait]
 impl<A: Around> Store for Wrapped<A> {
+    fn key_form(&self) -> KeyForm {
+        self.inner.key_form()
+    }
+
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
         wrap!(self, Create, self.inner.create(key, new))
     }

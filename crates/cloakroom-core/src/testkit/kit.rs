@@ -163,12 +163,12 @@ impl Kit {
 
     /// A new key for a session without a subject.
     pub(super) fn key(&self) -> Checked<StoredKey> {
-        Ok(self.id(None)?.key())
+        Ok(self.id(None)?.key_as(self.store.key_form()))
     }
 
     /// A new key for a session of `subject`.
     pub(super) fn key_of(&self, subject: &Subject) -> Checked<StoredKey> {
-        Ok(self.id(Some(subject))?.key())
+        Ok(self.id(Some(subject))?.key_as(self.store.key_form()))
     }
 
     /// A session without a subject that lives for hours.
@@ -238,7 +238,10 @@ impl Kit {
     ) -> Checked<(StoredKey, Record)> {
         let new = match &rotation.login {
             Some(login) => self.key_of(&login.subject)?,
-            None => StoredKey::from_parts(old.tag(), *self.key()?.hash()),
+            None => {
+                let id = SessionId::generate(old.tag(), &*self.entropy).map_err(Error::from)?;
+                id.key_as(self.store.key_form())
+            }
         };
         match self.store.rotate(old, &new, rotation).await? {
             Rotated::Done(record) => Ok((new, *record)),

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cloakroom_core::id::{ID_CHARS, MalformedId, SlotTag};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cloakroom_core::id::{ID_CHARS, KeyForm, MalformedId, SlotTag};
 use cloakroom_core::record::{Changes, Value};
 use cloakroom_core::session::Cookie;
 use cloakroom_core::store::Lookup;
@@ -92,6 +94,27 @@ fn all_that_is_no_id_is_refused() {
         accepted += u32::from(parse(&text).is_none());
     }
     assert_eq!(accepted, 16);
+}
+
+/// A store that asked for plain ids gets just what the visitor has; any other gets its hash.
+#[test]
+fn a_plain_key_is_the_id() {
+    let id = generate();
+    let presented = PresentedId::parse(id.expose_secret().as_bytes()).expect("an own id");
+    let plain = id.key_as(KeyForm::Plain);
+    assert_eq!(presented.key_as(KeyForm::Plain), plain);
+    assert_eq!(
+        URL_SAFE_NO_PAD.encode(plain.hash()),
+        id.expose_secret()[2..]
+    );
+    assert_eq!(plain.tag(), id.key().tag());
+    assert_eq!(id.key_as(KeyForm::Hashed), id.key());
+    assert_ne!(plain, id.key());
+    assert_eq!(
+        format!("{plain:?}"),
+        format!("{:?}", id.key()),
+        "no more is shown of it"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod hostile;
 mod ids;
 mod kit;
 mod policy;
+mod reopened;
 mod session;
 mod session_races;
 mod sim;

@@ -9,8 +9,9 @@ use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject, Value, 
 use cloakroom_core::{Record, limits};
 
 use super::Kept;
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::head::{self, HEAD_BYTES, Marker};
 use crate::wire::{self, Command, Reply};
 
 const HEAD: &[u8] = b"\xffh";
@@ -133,7 +134,7 @@ fn hash_head(record: &Record, epoch: Epoch) -> Vec<u8> {
 }
 
 /// A value as its Redis field holds it.
-pub(crate) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
+pub(super) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
     let prefix = match value.codec {
         Codec::Json if !matches!(value.bytes.first(), Some(1..=4)) => None,
         Codec::Json => Some(4),
@@ -147,7 +148,7 @@ pub(crate) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
         .collect()
 }
 
-fn decode_value(bytes: &[u8]) -> Value {
+pub(super) fn decode_value(bytes: &[u8]) -> Value {
     let (codec, bytes) = match bytes.split_first() {
         Some((1, rest)) => (Codec::Raw, rest),
         Some((2, rest)) => (Codec::MessagePack, rest),

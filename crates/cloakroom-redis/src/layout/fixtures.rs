@@ -10,7 +10,8 @@ use cloakroom_core::record::{Changes, Fields, Label, Subject, Value};
 use cloakroom_core::{Lifetimes, Record, UnixMillis};
 
 use super::{Kept, LayoutName};
-use crate::head::{Epoch, Marker};
+use crate::epoch::Epoch;
+use crate::head::Marker;
 use crate::wire::Reply;
 
 const EPOCH: Epoch = *b"epoch-01";
@@ -18,17 +19,23 @@ const EPOCH: Epoch = *b"epoch-01";
 #[test]
 fn packed_version_1_reads_and_writes_the_same_bytes() {
     let text = include_str!("../../tests/fixtures/packed-v1.hex");
-    check(LayoutName::Packed, text, "SET");
+    check(LayoutName::Packed, text, ["SET"; 2]);
 }
 
 #[test]
 fn fields_version_1_reads_and_writes_the_same_bytes() {
     let text = include_str!("../../tests/fixtures/fields-v1.hex");
-    check(LayoutName::Fields, text, "HSET");
+    check(LayoutName::Fields, text, ["HSET"; 2]);
+}
+
+#[test]
+fn plain_version_1_reads_and_writes_the_same_bytes() {
+    let text = include_str!("../../tests/fixtures/plain-v1.hex");
+    check(LayoutName::Plain, text, ["HSET", "SET"]);
 }
 
 /// Each line of a fixture that is no comment is one Redis string, or one name or value of a hash.
-fn check(layout: LayoutName, text: &str, command: &str) {
+fn check(layout: LayoutName, text: &str, commands: [&str; 2]) {
     let mut parts = text.split("# marker\n").map(strings);
     let [record, marker] = [parts.next(), parts.next()].map(|part| part.expect("two parts"));
     let writes = [
@@ -39,7 +46,8 @@ fn check(layout: LayoutName, text: &str, command: &str) {
         Kept::Record(Box::new(example()), EPOCH),
         Kept::Ended(example_marker()),
     ];
-    for ((strings, writes), kept) in [record, marker].into_iter().zip(writes).zip(kept) {
+    let all = [record, marker].into_iter().zip(commands);
+    for (((strings, command), writes), kept) in all.zip(writes).zip(kept) {
         let set = writes
             .iter()
             .map(words)
@@ -55,6 +63,12 @@ fn check(layout: LayoutName, text: &str, command: &str) {
         let reply = match layout {
             LayoutName::Packed => replies.remove(0),
             LayoutName::Fields => Reply::Array(replies),
+            LayoutName::Plain if command == "SET" => {
+                Reply::Array(vec![Reply::Int(0), replies.remove(0), Reply::Array(vec![])])
+            }
+            LayoutName::Plain => {
+                Reply::Array(vec![Reply::Int(0), Reply::Nil, Reply::Array(replies)])
+            }
         };
         assert_eq!(
             layout.decode(reply).expect("it is ours"),

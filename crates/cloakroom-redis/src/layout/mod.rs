@@ -1,18 +1,22 @@
-//! How a session lies in Redis: two layouts of one contract. A layout reads and writes whole
+//! How a session lies in Redis: three layouts of one contract. A layout reads and writes whole
 //! sessions in plain commands; what is special to scripts is in their prelude.
 
-pub(crate) mod fields;
+mod fields;
 #[cfg(test)]
 mod fixtures;
-mod packed;
+pub(crate) mod packed;
+mod plain;
+mod text;
 
 use cloakroom_core::expiry::{Verdict, decide};
 use cloakroom_core::id::StoredKey;
+use cloakroom_core::record::ValueRef;
 use cloakroom_core::store::Absence;
-use cloakroom_core::{Record, UnixMillis};
+use cloakroom_core::{Error, Record, UnixMillis};
 
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{Epoch, Marker};
+use crate::head::Marker;
 use crate::settings::LayoutName;
 use crate::wire::{Command, Reply};
 
@@ -57,6 +61,7 @@ impl LayoutName {
         match self {
             Self::Packed => packed::read(key),
             Self::Fields => fields::read(key),
+            Self::Plain => plain::read(key),
         }
     }
 
@@ -65,6 +70,39 @@ impl LayoutName {
         match self {
             Self::Packed => packed::decode(reply),
             Self::Fields => fields::decode(reply),
+            Self::Plain => Ok(plain::decode(reply)?.0),
+        }
+    }
+
+    /// As [`LayoutName::decode`], and the server's time where the answer tells it.
+    pub(crate) fn decode_timed(self, reply: Reply) -> Result<(Kept, Option<UnixMillis>), Failure> {
+        match self {
+            Self::Packed | Self::Fields => Ok((self.decode(reply)?, None)),
+            Self::Plain => plain::decode(reply).map(|(kept, now)| (kept, Some(now))),
+        }
+    }
+
+    /// What the server must be told before it can read, once.
+    pub(crate) fn introduce(self) -> Option<Command> {
+        match self {
+            Self::Packed | Self::Fields => None,
+            Self::Plain => Some(plain::introduce()),
+        }
+    }
+
+    /// A value as its Redis field holds it, where fields are Redis fields.
+    pub(crate) fn encode_value(self, value: ValueRef<'_>) -> Vec<u8> {
+        match self {
+            Self::Packed | Self::Fields => fields::encode_value(value),
+            Self::Plain => text::encode(value),
+        }
+    }
+
+    /// Whether an application may have a field of this name.
+    pub(crate) fn check(self, name: &str) -> Result<(), Error> {
+        match self {
+            Self::Packed | Self::Fields => Ok(()),
+            Self::Plain => plain::check(name),
         }
     }
 
@@ -73,6 +111,7 @@ impl LayoutName {
         match self {
             Self::Packed => packed::parts(record),
             Self::Fields => fields::parts(record),
+            Self::Plain => plain::parts(record),
         }
     }
 
@@ -81,6 +120,7 @@ impl LayoutName {
         match self {
             Self::Packed => packed::write(key, record, epoch),
             Self::Fields => fields::write(key, record, epoch),
+            Self::Plain => plain::write(key, record, epoch),
         }
     }
 
@@ -89,6 +129,7 @@ impl LayoutName {
         match self {
             Self::Packed => packed::end(key, marker),
             Self::Fields => fields::end(key, marker),
+            Self::Plain => plain::end(key, marker),
         }
     }
 
@@ -96,7 +137,7 @@ impl LayoutName {
     pub(crate) fn normal(self, record: Record) -> Record {
         match self {
             Self::Packed => record,
-            Self::Fields => fields::normal(record),
+            Self::Fields | Self::Plain => fields::normal(record),
         }
     }
 }

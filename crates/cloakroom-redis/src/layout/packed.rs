@@ -6,15 +6,16 @@ use cloakroom_core::limits;
 use cloakroom_core::record::Fields;
 
 use super::Kept;
+use crate::epoch::Epoch;
 use crate::failure::Failure;
-use crate::head::{self, Epoch, HEAD_BYTES, Marker};
+use crate::head::{self, HEAD_BYTES, Marker};
 use crate::wire::{self, Command, Reply};
 
-pub(super) fn read(key: &str) -> Command {
+pub(crate) fn read(key: &str) -> Command {
     wire::command("GET", [key])
 }
 
-pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
+pub(crate) fn decode(reply: Reply) -> Result<Kept, Failure> {
     let Some(bytes) = wire::bytes(reply)? else {
         return Ok(Kept::Nothing);
     };
@@ -45,12 +46,17 @@ pub(super) fn parts(record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
     (head.to_vec(), vec![rest])
 }
 
-pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
+/// All bytes of a session.
+pub(crate) fn encode(record: &Record, epoch: Epoch) -> Vec<u8> {
     let mut value = head::encode(record, epoch).to_vec();
     value.extend(head::encode_names(record));
     value.extend_from_slice(record.fields.as_bytes());
+    value
+}
+
+pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
     let mut set = wire::command("SET", [key]);
-    set.arg(value).arg("PXAT");
+    set.arg(encode(record, epoch)).arg("PXAT");
     set.arg(record.times.deadline().as_millis());
     vec![set]
 }

@@ -1,4 +1,4 @@
--- name:      apply, fields layout
+-- name:      apply, layouts fields and plain
 -- keys:      1 the session, 2 epoch
 -- arguments: 1 condition: 'always', 'version', 'missing' or 'equal'; 2 the version (6 bytes) or the
 --            field; 3 the value that it must have; 4 limit of fields; 5 limit of their bytes;
@@ -20,19 +20,8 @@ elseif condition ~= 'always' then
   end
 end
 
--- The bytes of one field in the packed form, in which the limit is said: a byte, the length as
--- LEB128, the name, the value without the byte that names a codec other than JSON.
-local function packed(name, value)
-  local length = #value
-  local first = string.byte(value, 1)
-  if first and first >= 1 and first <= 4 then length = length - 1 end
-  local digits = 1
-  if length >= 16384 then digits = 3 elseif length >= 128 then digits = 2 end
-  return 1 + digits + #name + length
-end
-
 -- Increments go first, because they alone can fail half-way; then what they did is taken back.
-local sums, before, size = {}, {}, struct.unpack('>I4', head, 58)
+local sums, before, size = {}, {}, size_of(KEYS[1], head)
 local function take_back()
   for name, value in pairs(before) do
     if value then redis.call('HSET', KEYS[1], name, value) else redis.call('HDEL', KEYS[1], name) end
@@ -64,9 +53,7 @@ for i = 6, #ARGV, 3 do
     size = size + packed(name, value)
   end
 end
--- The head, and perhaps subject and label, are Redis fields as well.
-local count = redis.call('HLEN', KEYS[1]) - 1
-  - redis.call('HEXISTS', KEYS[1], '\255s') - redis.call('HEXISTS', KEYS[1], '\255l')
+local count = redis.call('HLEN', KEYS[1]) - extras(KEYS[1])
 if count > tonumber(ARGV[4]) then take_back() return {'fields', now, count} end
 if size > tonumber(ARGV[5]) then take_back() return {'session', now, size} end
 if size < 0 then size = 0 end

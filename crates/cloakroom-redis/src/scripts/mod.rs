@@ -1,12 +1,22 @@
 //! The scripts: files beside this one, each with a header that says name, keys, arguments, result and
 //! cost. A script is the prelude, the layout's functions, and its own text.
 
+use std::sync::LazyLock;
+
 use crate::settings::LayoutName;
-use crate::wire::{self, Command};
+use crate::wire::{self, Command, Lane};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 const PACKED: &str = include_str!("packed.lua");
 const FIELDS: &str = include_str!("fields.lua");
+const PLAIN: &str = include_str!("plain.lua");
+
+/// Reads a session in the plain layout, which takes what other programs did into account.
+pub(crate) static READ_PLAIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(PLAIN, include_str!("read_plain.lua")));
+/// Deletes a session of the plain layout that a mass revocation ended.
+pub(crate) static SWEEP_PLAIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(PLAIN, include_str!("sweep_plain.lua")));
 
 /// All scripts of one layout.
 #[derive(Debug)]
@@ -15,6 +25,8 @@ pub(crate) struct Scripts {
     pub(crate) apply: Script,
     pub(crate) end: Script,
     pub(crate) touch: Script,
+    pub(crate) leave: Script,
+    pub(crate) undo: Script,
 }
 
 /// One script and its hash.
@@ -22,8 +34,7 @@ pub(crate) struct Scripts {
 pub(crate) struct Script {
     text: String,
     hash: String,
-    /// Whether what it does must not be lost.
-    pub(crate) safe: bool,
+    pub(crate) lane: Lane,
 }
 
 impl Scripts {
@@ -31,12 +42,15 @@ impl Scripts {
         let (functions, apply) = match layout {
             LayoutName::Packed => (PACKED, include_str!("apply_packed.lua")),
             LayoutName::Fields => (FIELDS, include_str!("apply_fields.lua")),
+            LayoutName::Plain => (PLAIN, include_str!("apply_fields.lua")),
         };
         Self {
-            place: Script::new(functions, include_str!("place.lua")).safe(),
+            place: Script::new(functions, include_str!("place.lua")).over(Lane::Safe),
             apply: Script::new(functions, apply),
-            end: Script::new(functions, include_str!("end.lua")).safe(),
+            end: Script::new(functions, include_str!("end.lua")).over(Lane::Final),
             touch: Script::new(functions, include_str!("touch.lua")),
+            leave: Script::new(functions, include_str!("leave.lua")).over(Lane::Safe),
+            undo: Script::new(functions, include_str!("undo.lua")),
         }
     }
 }
@@ -54,12 +68,13 @@ impl Script {
         Self {
             text,
             hash,
-            safe: false,
+            lane: Lane::Write,
         }
     }
 
-    fn safe(self) -> Self {
-        Self { safe: true, ..self }
+    /// What it does must not be lost.
+    fn over(self, lane: Lane) -> Self {
+        Self { lane, ..self }
     }
 
     pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Command {

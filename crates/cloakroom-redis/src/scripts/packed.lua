@@ -12,6 +12,10 @@ local function read_head(key)
   error(foreign(key))
 end
 
+local function taken(key)
+  return redis.call('EXISTS', key) == 1
+end
+
 local function read_all(key)
   return redis.call('GET', key)
 end

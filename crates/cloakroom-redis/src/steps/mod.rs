@@ -1,28 +1,42 @@
 //! The atomic steps that the store is made of. Two ways to take them: by script, in one trip
-//! ([`scripted`]), or where scripting is forbidden by WATCH and MULTI ([`watched`]). Both read, decide
+//! ([`scripted`]), or where scripting is forbidden by WATCH and MULTI ([`watched`]); and above either
+//! a cheaper one for saves, compare-and-set, where the server has it ([`compared`]). All read, decide
 //! and write in one step that no other client can come between.
 
+mod call;
+mod compared;
 mod scripted;
+mod swap;
 mod transaction;
 mod watched;
 
 use async_trait::async_trait;
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
-use crate::keys::Entry;
+use crate::epoch::Epoch;
+use crate::keys::{self, Entry};
 use crate::layout::Present;
 
+pub(crate) use compared::Compared;
 pub(crate) use scripted::Scripted;
+pub(crate) use swap::probe as probe_compare_and_set;
 pub(crate) use transaction::time;
-pub(crate) use watched::{Watched, at_time, new_epoch, set_epoch};
+pub(crate) use watched::{Watched, at_time};
 
 /// The steps.
 #[async_trait]
 pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
     /// Writes a new session, in place of an old one or not.
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error>;
+
+    /// Ends a session that [`Steps::place`] has copied to another node, if it is what was copied. It
+    /// may be repeated.
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error>;
+
+    /// Takes a session back that [`Steps::place`] has placed and nobody was told of.
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error>;
 
     /// Changes fields of a session. `hint` is what was seen of it last.
     async fn apply(
@@ -33,10 +47,11 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
         condition: &Condition,
     ) -> Result<Tried, Error>;
 
-    /// Ends sessions. With `besides`, only if the subject's index has at most so many entries that
+    /// Ends sessions of one tag. With `besides`, only if the subject's index has at most so many entries that
     /// are not among them; `None` then if it has more.
     async fn end(
         &self,
+        tag: SlotTag,
         index: Option<&str>,
         sessions: &[Ending],
         besides: Option<usize>,
@@ -44,6 +59,10 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
 
     /// Records activity.
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error>;
+
+    /// Tells what was read beside a session: its tag's epoch, and the server's time. Steps that must
+    /// know them before they ask remember them.
+    fn saw(&self, _tag: SlotTag, _epoch: Option<Epoch>, _now: UnixMillis) {}
 }
 
 /// What [`Steps::place`] writes.
@@ -63,14 +82,36 @@ pub(crate) struct Place<'a> {
     pub(crate) candidates: Vec<Entry>,
 }
 
+impl Place<'_> {
+    /// Whether a session moves here from another tag.
+    pub(crate) fn comes_from_another_tag(&self) -> bool {
+        let old = self.old.as_ref();
+        old.is_some_and(|old| old.key.tag() != self.key.tag())
+    }
+}
+
 /// A session that moves.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Old<'a> {
     pub(crate) key: &'a StoredKey,
     /// What it was when the new record was made of it.
     pub(crate) record: &'a Record,
     /// For how many ms the old key forwards.
     pub(crate) grace: Option<u64>,
+    /// Whether it is where no step can reach both; it is then ended by another step.
+    pub(crate) elsewhere: bool,
+}
+
+impl Old<'_> {
+    /// Its entry in the index of its subject, if it has one.
+    pub(crate) fn entry(&self) -> Option<(String, Entry)> {
+        let subject = self.record.subject.as_ref()?;
+        let entry = Entry {
+            handle: self.record.handle,
+            key: *self.key,
+        };
+        Some((keys::index(subject), entry))
+    }
 }
 
 /// What [`Steps::place`] did.
@@ -82,8 +123,20 @@ pub(crate) enum Placed {
     Taken,
     /// The old session is not what it was; this is what there is.
     Stale(Present),
+    /// Everything is being revoked, and the session would move from a tag that may not know yet to
+    /// one that does. It is over in a moment.
+    Closing,
     /// The subject has too many sessions, and the candidates do not make room.
     Crowded,
+}
+
+/// What [`Steps::leave`] did.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// It is done.
+    Done,
+    /// The old session is not what it was; this is what there is.
+    Stale(Present),
 }
 
 /// What [`Steps::apply`] did.

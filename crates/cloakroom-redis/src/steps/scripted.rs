@@ -1,37 +1,40 @@
 //! Steps by script: one trip each. A script is sent by its hash; a server that does not know it
 //! (restart, failover) is sent the text once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
 use cloakroom_core::record::{Change, Changes, Condition, Value};
-use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
+use cloakroom_core::{Error, ErrorKind, Record};
 
-use super::{Ending, Found, Place, Placed, Steps, Tried};
+use super::call::{Answer, Call};
+use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
-use crate::keys::{self, EPOCH, Entry};
-use crate::layout::fields::encode_value;
+use crate::keys::{self, Entry};
 use crate::layout::{Kept, Present};
+use crate::route::{Batch, Route};
 use crate::scripts::{Script, Scripts};
 use crate::settings::LayoutName;
-use crate::wire::{self, Command, Lane, Reply, Wire};
+use crate::wire::{self, Command, Reply};
 
 /// Steps by script.
 #[derive(Debug)]
 pub(crate) struct Scripted {
-    wire: Arc<dyn Wire>,
+    route: Arc<dyn Route>,
     layout: LayoutName,
     scripts: Scripts,
 }
 
 impl Scripted {
-    pub(crate) fn new(wire: Arc<dyn Wire>, layout: LayoutName) -> Self {
+    pub(crate) fn new(route: Arc<dyn Route>, layout: LayoutName) -> Self {
         let scripts = Scripts::new(layout);
         Self {
-            wire,
+            route,
             layout,
             scripts,
         }
@@ -40,36 +43,59 @@ impl Scripted {
     /// Runs a script; gives its first word and what follows.
     async fn run(&self, script: &Script, call: Call) -> Result<Answer, Failure> {
         let by_hash = script.by_hash(&call.keys, &call.args);
-        let replies = match self.send(script, by_hash).await {
+        let replies = match self.send(script, call.tag, by_hash).await {
             Err(failure) if failure.class() == Class::NoScript => {
                 let by_text = script.by_text(&call.keys, &call.args);
-                self.send(script, by_text).await?
+                self.send(script, call.tag, by_text).await?
             }
             answer => answer?,
         };
-        let [reply] = wire::exactly(replies)?;
-        let mut items = wire::array(reply)?.into_iter();
-        let missing = || Failure::protocol("a script's reply is too short");
-        let word = wire::bytes(items.next().ok_or_else(missing)?)?.ok_or_else(missing)?;
-        let now = wire::integer(&items.next().ok_or_else(missing)?)?;
-        Ok(Answer {
-            word: String::from_utf8_lossy(&word).into_owned(),
-            now: UnixMillis::new(u64::try_from(now).unwrap_or_default()),
-            rest: items.collect(),
-        })
+        Answer::of(replies)
     }
 
-    async fn send(&self, script: &Script, command: Command) -> Result<Vec<Reply>, Failure> {
-        if script.safe {
-            return self.wire.send_safe(vec![command]).await;
+    /// Runs a script on keys of several tags, in one trip to each node; an answer for each call.
+    async fn run_each(&self, script: &Script, calls: &[Call]) -> Result<Vec<Answer>, Failure> {
+        let batch = |call: &Call, command| Batch {
+            tag: call.tag,
+            commands: vec![command],
+        };
+        let by_hash = calls.iter().map(|call| {
+            let command = script.by_hash(&call.keys, &call.args);
+            batch(call, command)
+        });
+        let mut answers = self.route.send_each(script.lane, by_hash.collect()).await;
+        let unknown = |answer: &Result<_, Failure>| {
+            let failed = answer.as_ref().err().map(Failure::class);
+            failed == Some(Class::NoScript)
+        };
+        let again: Vec<usize> = (0..calls.len())
+            .filter(|at| unknown(&answers[*at]))
+            .collect();
+        let by_text = again.iter().map(|at| {
+            let call = &calls[*at];
+            batch(call, script.by_text(&call.keys, &call.args))
+        });
+        let texts = self.route.send_each(script.lane, by_text.collect()).await;
+        for (at, answer) in again.into_iter().zip(texts) {
+            answers[at] = answer;
         }
-        self.wire.send(Lane::Main, vec![command]).await
+        let answers = answers.into_iter();
+        answers.map(|answer| Answer::of(answer?)).collect()
+    }
+
+    async fn send(
+        &self,
+        script: &Script,
+        tag: SlotTag,
+        command: Command,
+    ) -> Result<Vec<Reply>, Failure> {
+        self.route.send(tag, script.lane, vec![command]).await
     }
 
     /// What a script says is under a key that is not what was expected.
     fn present(&self, answer: Answer) -> Result<Present, Failure> {
         let [epoch, raw] = wire::exactly(answer.rest)?;
-        let epoch = wire::bytes(epoch)?.and_then(|epoch| epoch.try_into().ok());
+        let epoch = epoch::decode(epoch)?;
         let kept: Kept = self.layout.decode(raw)?;
         Ok(kept.judge(epoch, answer.now))
     }
@@ -94,7 +120,8 @@ impl Scripted {
         };
         let failed = increments.is_err() || !meets;
         let (head, mut parts) = self.layout.parts(&record);
-        let mut call = Call::new([keys::session(key), EPOCH.to_owned()]);
+        let tag = key.tag();
+        let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
         // The identity that no session has makes the server tell what is there and write nothing.
         let expected = if failed {
             [0; 18]
@@ -174,14 +201,16 @@ impl Scripted {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Option<Tried>, Error> {
-        let mut call = Call::new([keys::session(key), EPOCH.to_owned()]);
-        call.condition(condition);
+        let tag = key.tag();
+        let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
+        call.condition(self.layout, condition);
         call.arg(limits::FIELDS.to_string());
         call.arg(limits::RECORD_BYTES.to_string());
         for (name, change) in changes.iter() {
             check_size(change)?;
+            self.layout.check(name.as_str())?;
             let (word, value) = match change {
-                Change::Set(value) => ("set", encode_value(value.as_ref())),
+                Change::Set(value) => ("set", self.layout.encode_value(value.as_ref())),
                 Change::Remove => ("remove", Vec::new()),
                 Change::Increment(by) => ("increment", by.to_string().into_bytes()),
             };
@@ -220,31 +249,46 @@ impl Scripted {
 #[async_trait]
 impl Steps for Scripted {
     async fn place(&self, place: &Place<'_>) -> Result<Placed, Error> {
+        for (name, _) in &place.record.fields {
+            self.layout.check(name)?;
+        }
         let key = keys::session(place.key);
         let index = place.record.subject.as_ref().map(keys::index);
         let old = place.old.as_ref();
         let old_subject = old.and_then(|old| old.record.subject.as_ref());
-        let mut call = Call::new([
-            key.clone(),
-            EPOCH.to_owned(),
-            index.clone().unwrap_or_else(|| key.clone()),
-            old.map_or_else(|| key.clone(), |old| keys::session(old.key)),
-            old_subject.map_or(key, keys::index),
-        ]);
+        let tag = place.key.tag();
+        let here = old.filter(|old| !old.elsewhere);
+        let moves = place.comes_from_another_tag();
+        let mut call = Call::new(
+            tag,
+            [
+                key.clone(),
+                keys::epoch(tag),
+                index.clone().unwrap_or_else(|| key.clone()),
+                here.map_or_else(|| key.clone(), |old| keys::session(old.key)),
+                here.and(old_subject)
+                    .map_or_else(|| key.clone(), keys::index),
+                keys::epoch(here.map_or(tag, |old| old.key.tag())),
+                if moves { keys::closing(tag) } else { key },
+            ],
+        );
         let keys = place
             .candidates
             .iter()
             .map(|entry| keys::session(&entry.key));
         call.keys.extend(keys);
-        call.arg(old.map_or(Vec::new(), |old| head::identity(old.record).to_vec()));
+        call.arg(match old {
+            None => Vec::new(),
+            Some(old) if old.elsewhere => b"+".to_vec(),
+            Some(old) => head::identity(old.record).to_vec(),
+        });
         call.arg(if place.login { "1" } else { "" });
-        let grace = old.and_then(|old| old.grace);
-        call.arg(grace.map_or_else(|| "-1".to_owned(), |grace| grace.to_string()));
+        call.arg(old.map_or_else(|| "-1".to_owned(), grace));
         call.arg(head::encode_target(place.key));
         call.arg(place.limit.to_string());
         let entry = |handle, key: &StoredKey| Entry { handle, key: *key }.encode().to_vec();
         call.arg(index.map_or(Vec::new(), |_| entry(place.record.handle, place.key)));
-        let old_entry = old.filter(|_| old_subject.is_some());
+        let old_entry = here.filter(|_| old_subject.is_some());
         call.arg(old_entry.map_or(Vec::new(), |old| entry(old.record.handle, old.key)));
         call.arg(place.candidates.len().to_string());
         for candidate in &place.candidates {
@@ -258,8 +302,44 @@ impl Steps for Scripted {
             "ok" => Placed::Done(answer.now),
             "taken" => Placed::Taken,
             "crowded" => Placed::Crowded,
+            "closing" => Placed::Closing,
             _ => Placed::Stale(self.present(answer)?),
         })
+    }
+
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
+        let (tag, key) = (old.key.tag(), keys::session(old.key));
+        let (index, entry) = match old.entry() {
+            Some((index, entry)) => (index, entry.encode().to_vec()),
+            None => (key.clone(), Vec::new()),
+        };
+        let mut call = Call::new(tag, [key, keys::epoch(tag), index]);
+        call.arg(head::identity(old.record));
+        call.arg(grace(old));
+        call.arg(head::encode_target(new));
+        call.arg(entry);
+        let answer = self.run(&self.scripts.leave, call).await?;
+        Ok(match &*answer.word {
+            "ok" => Left::Done,
+            _ => Left::Stale(self.present(answer)?),
+        })
+    }
+
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error> {
+        let name = keys::session(key);
+        let handle = record.handle;
+        let (index, entry) = match &record.subject {
+            Some(subject) => {
+                let entry = Entry { handle, key: *key };
+                (keys::index(subject), entry.encode().to_vec())
+            }
+            None => (name.clone(), Vec::new()),
+        };
+        let mut call = Call::new(key.tag(), [name, index]);
+        call.arg(head::identity(record));
+        call.arg(entry);
+        self.run(&self.scripts.undo, call).await?;
+        Ok(())
     }
 
     async fn apply(
@@ -271,20 +351,25 @@ impl Steps for Scripted {
     ) -> Result<Tried, Error> {
         match self.layout {
             LayoutName::Packed => self.apply_packed(key, hint, changes, condition).await,
-            LayoutName::Fields => match self.apply_fields(key, changes, condition).await? {
-                Some(tried) => Ok(tried),
-                None => self.apply_sums(key, hint, changes, condition).await,
-            },
+            LayoutName::Fields | LayoutName::Plain => {
+                match self.apply_fields(key, changes, condition).await? {
+                    Some(tried) => Ok(tried),
+                    None => self.apply_sums(key, hint, changes, condition).await,
+                }
+            }
         }
     }
 
     async fn end(
         &self,
+        tag: SlotTag,
         index: Option<&str>,
         sessions: &[Ending],
         besides: Option<usize>,
     ) -> Result<Option<Vec<Found>>, Error> {
-        let mut call = Call::new([EPOCH.to_owned(), index.unwrap_or(EPOCH).to_owned()]);
+        let epoch = keys::epoch(tag);
+        let index_key = index.map_or_else(|| epoch.clone(), str::to_owned);
+        let mut call = Call::new(tag, [epoch, index_key]);
         call.arg(besides.map_or(String::new(), |count| count.to_string()));
         for ending in sessions {
             call.keys.push(keys::session(&ending.key));
@@ -301,11 +386,27 @@ impl Steps for Scripted {
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
-        let mut call = Call::new([EPOCH.to_owned()]);
-        call.keys.extend(keys.iter().map(keys::session));
-        let answer = self.run(&self.scripts.touch, call).await?;
-        Ok(answer.found()?)
+        let mut calls: BTreeMap<SlotTag, Call> = BTreeMap::new();
+        for key in keys {
+            let tag = key.tag();
+            let call = calls
+                .entry(tag)
+                .or_insert_with(|| Call::new(tag, [keys::epoch(tag)]));
+            call.keys.push(keys::session(key));
+        }
+        let calls: Vec<Call> = calls.into_values().collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for answer in self.run_each(&self.scripts.touch, &calls).await? {
+            all.extend(answer.found()?);
+        }
+        Ok(all)
     }
+}
+
+/// The grace of a move as scripts take it.
+fn grace(old: &Old<'_>) -> String {
+    old.grace
+        .map_or_else(|| "-1".to_owned(), |grace| grace.to_string())
 }
 
 /// The limit of one value, which the server does not know.
@@ -319,70 +420,4 @@ fn check_size(change: &Change) -> Result<(), Error> {
         return Err(ErrorKind::Limit { what, limit, size }.into());
     }
     Ok(())
-}
-
-/// The keys and arguments of a script.
-struct Call {
-    keys: Vec<String>,
-    args: Vec<Vec<u8>>,
-}
-
-impl Call {
-    fn new<const N: usize>(keys: [String; N]) -> Self {
-        Self {
-            keys: keys.into(),
-            args: Vec::new(),
-        }
-    }
-
-    fn arg(&mut self, arg: impl AsRef<[u8]>) {
-        self.args.push(arg.as_ref().to_vec());
-    }
-
-    fn condition(&mut self, condition: &Condition) {
-        let (word, name, value) = match condition {
-            Condition::Always => ("always", Vec::new(), Vec::new()),
-            Condition::Version(version) => {
-                ("version", version.to_be_bytes()[2..].to_vec(), Vec::new())
-            }
-            Condition::Field { name, expected } => {
-                let name = name.as_str().as_bytes().to_vec();
-                match expected {
-                    None => ("missing", name, Vec::new()),
-                    Some(value) => ("equal", name, encode_value(value.as_ref())),
-                }
-            }
-        };
-        self.arg(word);
-        self.arg(name);
-        self.arg(value);
-    }
-}
-
-/// What a script said.
-struct Answer {
-    word: String,
-    now: UnixMillis,
-    rest: Vec<Reply>,
-}
-
-impl Answer {
-    /// What was found under each key.
-    fn found(self) -> Result<Vec<Found>, Failure> {
-        let now = self.now;
-        let found = self.rest.into_iter().map(|reply| match reply {
-            Reply::Int(1) => Ok(Found::Alive),
-            Reply::Int(_) => Ok(Found::Dead),
-            raw => {
-                let bytes = wire::bytes(raw)?.unwrap_or_default();
-                let marker = head::decode_marker(&bytes)
-                    .ok_or_else(|| Failure::foreign("a marker is none of ours"))?;
-                Ok(match marker.forward {
-                    Some((target, until)) if now < until => Found::Moved(target),
-                    _ => Found::Dead,
-                })
-            }
-        });
-        found.collect()
-    }
 }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::id::SlotTag;
 use cloakroom_core::{Error, ErrorKind, UnixMillis};
 
+use crate::epoch::{self, Epoch};
 use crate::failure::Failure;
-use crate::head::Epoch;
-use crate::keys::EPOCH;
+use crate::keys;
+use crate::route::Route;
 use crate::turns::Turns;
-use crate::wire::{self, Command, Reply, Wire};
+use crate::wire::{self, Command, Exclusive, Lane, Reply};
 
 /// Tries before a transaction reports that others are always faster. Writers of this process take
 /// turns, so only other processes can be.
@@ -19,7 +21,7 @@ const TRIES: u32 = 64;
 /// Runs transactions.
 #[derive(Debug)]
 pub(super) struct Transactions {
-    wire: Arc<dyn Wire>,
+    route: Arc<dyn Route>,
     turns: Turns,
 }
 
@@ -41,33 +43,41 @@ impl Moment {
 pub(super) type Decision<T> = (Vec<Command>, T);
 
 impl Transactions {
-    pub(super) fn new(wire: Arc<dyn Wire>) -> Self {
+    pub(super) fn new(route: Arc<dyn Route>) -> Self {
         Self {
-            wire,
+            route,
             turns: Turns::default(),
         }
     }
 
-    /// Reads, decides and writes as one step. `watched` begins with the key that writers of this
+    /// Reads, decides and writes as one step on keys of a tag. `watched` begins with the key that writers of this
     /// process take turns on.
     pub(super) async fn run<T>(
         &self,
+        tag: SlotTag,
         watched: &[String],
         reads: &[Command],
-        safe: bool,
+        lane: Lane,
         mut decide: impl FnMut(&mut Moment) -> Result<Decision<T>, Error> + Send,
     ) -> Result<T, Error> {
         let _turn = self.turns.wait(&watched[0]).await;
+        let mut refused = None;
         for attempt in 0..TRIES {
-            let mut connection = self.wire.exclusive().await?;
+            let mut connection = self.route.exclusive(tag, refused.take()).await?;
             let mut commands = vec![
                 wire::command("WATCH", watched),
                 wire::command::<&str>("TIME", []),
-                wire::command("GET", [EPOCH]),
+                epoch::read(tag),
             ];
-            commands[0].arg(EPOCH);
+            commands[0].arg(keys::epoch(tag));
             commands.extend(reads.iter().cloned());
-            let replies = connection.send(commands).await?;
+            let replies = match connection.send(commands).await {
+                Err(failure) if failure.was_refused() => {
+                    refused = Some(failure);
+                    continue;
+                }
+                replies => replies?,
+            };
             let mut moment = moment(replies)?;
             let (writes, answer) = match decide(&mut moment) {
                 Ok((writes, answer)) if !writes.is_empty() => (writes, answer),
@@ -79,15 +89,13 @@ impl Transactions {
                     return decided.map(|(_, answer)| answer);
                 }
             };
-            let mut commands = vec![wire::command::<&str>("MULTI", [])];
-            commands.extend(writes);
-            commands.push(wire::command::<&str>("EXEC", []));
-            let done = if safe {
-                connection.send_safe(commands).await?
-            } else {
-                connection.send(commands).await?
+            let done = match commit(&mut *connection, writes, lane).await {
+                Err(failure) if failure.was_refused() => {
+                    refused = Some(failure);
+                    continue;
+                }
+                done => done?,
             };
-            let done = done.into_iter().next_back();
             connection.release();
             match done {
                 Some(Reply::Nil) | None => {
@@ -100,6 +108,22 @@ impl Transactions {
     }
 }
 
+/// Writes, unless something that was watched has changed; gives what EXEC answered.
+async fn commit(
+    connection: &mut dyn Exclusive,
+    writes: Vec<Command>,
+    lane: Lane,
+) -> Result<Option<Reply>, Failure> {
+    let mut commands = vec![wire::command::<&str>("MULTI", [])];
+    commands.extend(writes);
+    commands.push(wire::command::<&str>("EXEC", []));
+    let done = match lane {
+        Lane::Main | Lane::Write | Lane::Bulk => connection.send(commands).await?,
+        Lane::Safe | Lane::Final => connection.send_safe(lane, commands).await?,
+    };
+    Ok(done.into_iter().next_back())
+}
+
 fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {
     let mut replies = replies.into_iter();
     let mut next = || {
@@ -108,7 +132,7 @@ fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {
     };
     next()?;
     let now = time(next()?)?;
-    let epoch = wire::bytes(next()?)?.and_then(|epoch| epoch.try_into().ok());
+    let epoch = epoch::decode(next()?)?;
     Ok(Moment {
         now,
         epoch,

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloakroom_core::entropy::{Entropy, OsEntropy};
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
 use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::transaction::{Decision, Moment, Transactions};
-use super::{Ending, Found, Place, Placed, Steps, Tried};
+use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use crate::epoch;
 use crate::failure::Failure;
-use crate::head::{self, Epoch, Marker};
-use crate::keys::{self, EPOCH, Entry};
-use crate::layout::Present;
+use crate::head::{self, Marker};
+use crate::keys::{self, Entry};
+use crate::layout::{Kept, Present};
+use crate::route::Route;
 use crate::settings::LayoutName;
-use crate::wire::{self, Command, Reply, Wire};
+use crate::wire::{self, Command, Lane, Reply};
 
 /// Entries of an index that one step looks at for clean-up.
 const TIDY: usize = 16;
@@ -31,10 +32,10 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(wire: Arc<dyn Wire>, layout: LayoutName) -> Self {
+    pub(crate) fn new(route: Arc<dyn Route>, layout: LayoutName) -> Self {
         Self {
             layout,
-            transactions: Transactions::new(wire),
+            transactions: Transactions::new(route),
         }
     }
 
@@ -45,9 +46,15 @@ impl Watched {
 
     fn decide_place(&self, place: &Place<'_>, at: &mut Moment) -> Result<Decision<Placed>, Error> {
         let nothing = |placed| Ok((Vec::new(), placed));
+        let tag = place.key.tag();
         let taken = at.next()? != Reply::Int(0);
-        if let Some(old) = &place.old {
-            let present = self.present(at)?;
+        if place.comes_from_another_tag() && at.next()? != Reply::Int(0) {
+            return nothing(Placed::Closing);
+        }
+        let here = place.old.as_ref().filter(|old| !old.elsewhere);
+        if let Some(old) = here {
+            let old_epoch = epoch::decode(at.next()?)?;
+            let present = self.layout.decode(at.next()?)?.judge(old_epoch, at.now);
             let as_expected = matches!(&present, Present::Alive(record)
                 if head::identity(record) == head::identity(old.record));
             if !as_expected {
@@ -61,8 +68,8 @@ impl Watched {
         let epoch = match at.epoch {
             Some(epoch) => epoch,
             None => {
-                let epoch = new_epoch()?;
-                writes.push(set_epoch(epoch));
+                let epoch = epoch::fresh()?;
+                writes.push(epoch::set(tag, epoch));
                 epoch
             }
         };
@@ -89,25 +96,27 @@ impl Watched {
                 writes.push(expire);
             }
         }
-        if let Some(old) = &place.old {
-            let until = |grace| at.now.saturating_add(Duration::from_millis(grace));
-            let marker = Marker {
-                forgotten_at: at.now.saturating_add(limits::TOMBSTONE),
-                // Without a grace it forwards nobody, but a scan still finds the session by it.
-                forward: Some((*place.key, old.grace.map_or(UnixMillis::default(), until))),
-            };
-            writes.extend(self.layout.end(&keys::session(old.key), &marker));
-            if let Some(subject) = &old.record.subject {
-                let entry = Entry {
-                    handle: old.record.handle,
-                    key: *old.key,
-                };
-                writes.push(drop_entry(&keys::index(subject), &entry.encode()));
-            }
+        if let Some(old) = here {
+            writes.extend(self.left(place.key, old, at.now));
         }
         let record = at_time(place, at.now);
         writes.extend(self.layout.write(&keys::session(place.key), &record, epoch));
         Ok((writes, Placed::Done(at.now)))
+    }
+
+    /// Leaves a marker where the old session was, and takes it out of its subject's index.
+    fn left(&self, new: &StoredKey, old: &Old<'_>, now: UnixMillis) -> Vec<Command> {
+        let until = |grace| now.saturating_add(Duration::from_millis(grace));
+        let marker = Marker {
+            forgotten_at: now.saturating_add(limits::TOMBSTONE),
+            // Without a grace it forwards nobody, but a scan still finds the session by it.
+            forward: Some((*new, old.grace.map_or(UnixMillis::default(), until))),
+        };
+        let mut writes = self.layout.end(&keys::session(old.key), &marker);
+        if let Some((index, entry)) = old.entry() {
+            writes.push(drop_entry(&index, &entry.encode()));
+        }
+        writes
     }
 
     /// Ends candidates until one more session has room; says whether it has.
@@ -164,8 +173,15 @@ impl Steps for Watched {
         let mut reads = vec![wire::command("EXISTS", [&key])];
         let mut watched: Vec<String> = index.iter().cloned().collect();
         watched.push(key);
-        if let Some(old) = &place.old {
+        let tag = place.key.tag();
+        if place.comes_from_another_tag() {
+            watched.push(keys::closing(tag));
+            reads.push(epoch::is_closing(tag));
+        }
+        if let Some(old) = place.old.as_ref().filter(|old| !old.elsewhere) {
             watched.push(keys::session(old.key));
+            watched.push(keys::epoch(old.key.tag()));
+            reads.push(epoch::read(old.key.tag()));
             reads.push(self.layout.read(&keys::session(old.key)));
         }
         if let Some(index) = &index {
@@ -185,7 +201,57 @@ impl Steps for Watched {
             watched.push(key);
         }
         let decide = |moment: &mut Moment| self.decide_place(place, moment);
-        self.transactions.run(&watched, &reads, true, decide).await
+        let transactions = &self.transactions;
+        transactions
+            .run(tag, &watched, &reads, Lane::Safe, decide)
+            .await
+    }
+
+    async fn leave(&self, new: &StoredKey, old: &Old<'_>) -> Result<Left, Error> {
+        let name = keys::session(old.key);
+        let decide = |at: &mut Moment| {
+            let kept = self.layout.decode(at.next()?)?;
+            // It was done already, and the answer got lost.
+            let is_done = matches!(&kept, Kept::Ended(Marker { forward: Some((target, _)), .. })
+                if target == new);
+            if is_done {
+                return Ok((Vec::new(), Left::Done));
+            }
+            match kept.judge(at.epoch, at.now) {
+                Present::Alive(record) if head::identity(&record) == head::identity(old.record) => {
+                    Ok((self.left(new, old, at.now), Left::Done))
+                }
+                present => Ok((Vec::new(), Left::Stale(present))),
+            }
+        };
+        let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
+        let transactions = &self.transactions;
+        transactions
+            .run(old.key.tag(), &watched, &reads, Lane::Safe, decide)
+            .await
+    }
+
+    async fn undo(&self, key: &StoredKey, record: &Record) -> Result<(), Error> {
+        let name = keys::session(key);
+        let decide = |at: &mut Moment| {
+            let mut writes = Vec::new();
+            let kept = self.layout.decode(at.next()?)?;
+            if matches!(&kept, Kept::Record(kept, _) if head::identity(kept) == head::identity(record))
+            {
+                writes.push(wire::command("DEL", [&name]));
+                if let Some(subject) = &record.subject {
+                    let (handle, key) = (record.handle, *key);
+                    let entry = Entry { handle, key };
+                    writes.push(drop_entry(&keys::index(subject), &entry.encode()));
+                }
+            }
+            Ok((writes, ()))
+        };
+        let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
+        let transactions = &self.transactions;
+        transactions
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
+            .await
     }
 
     async fn apply(
@@ -216,11 +282,15 @@ impl Steps for Watched {
             Ok((writes, done))
         };
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
-        self.transactions.run(&watched, &reads, false, decide).await
+        let transactions = &self.transactions;
+        transactions
+            .run(key.tag(), &watched, &reads, Lane::Write, decide)
+            .await
     }
 
     async fn end(
         &self,
+        tag: SlotTag,
         index: Option<&str>,
         sessions: &[Ending],
         besides: Option<usize>,
@@ -276,7 +346,10 @@ impl Steps for Watched {
             }
             Ok((writes, Some(found)))
         };
-        self.transactions.run(&watched, &reads, true, decide).await
+        let transactions = &self.transactions;
+        transactions
+            .run(tag, &watched, &reads, Lane::Final, decide)
+            .await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
@@ -297,7 +370,7 @@ impl Steps for Watched {
             let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
             all.push(
                 self.transactions
-                    .run(&watched, &reads, false, decide)
+                    .run(key.tag(), &watched, &reads, Lane::Write, decide)
                     .await?,
             );
         }
@@ -316,20 +389,6 @@ pub(crate) fn at_time(place: &Place<'_>, now: UnixMillis) -> Record {
         record.times.authenticated_at = Some(now);
     }
     record
-}
-
-/// An epoch that no other is.
-pub(crate) fn new_epoch() -> Result<Epoch, Error> {
-    let mut epoch = Epoch::default();
-    OsEntropy.fill(&mut epoch)?;
-    Ok(epoch)
-}
-
-/// Puts all sessions of other epochs to an end.
-pub(crate) fn set_epoch(epoch: Epoch) -> Command {
-    let mut set = wire::command("SET", [EPOCH]);
-    set.arg(&epoch[..]);
-    set
 }
 
 fn ended_marker(now: UnixMillis) -> Marker {

@@ -1,12 +1,13 @@
 //! The sessions of a subject: listed from the index, and each entry proved by the session itself.
 //! Entries whose sessions are gone are forgotten on the way, a bounded number at a time.
 
-use cloakroom_core::id::Handle;
+use cloakroom_core::id::{Handle, SlotTag};
 use cloakroom_core::record::{SessionInfo, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
-use crate::keys::{self, EPOCH, Entry};
+use crate::epoch;
+use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, time};
 use crate::wire::{self, Lane};
@@ -14,7 +15,7 @@ use crate::wire::{self, Lane};
 /// Tries while others change the index.
 const TRIES: usize = 64;
 /// Sessions that one step ends. More are ended in several steps: one may not hold the server long.
-const STEP: usize = 500;
+pub(super) const STEP: usize = 500;
 /// Entries of gone sessions that a listing forgets.
 const TIDY: usize = 64;
 
@@ -24,7 +25,8 @@ type Listed = (Vec<(Entry, Box<Record>)>, Vec<Entry>);
 impl RedisStore {
     pub(super) async fn list(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
         let (alive, gone, now) = self.listed_at(subject).await?;
-        self.forget_entries(subject, &gone).await?;
+        self.forget_entries(subject, &gone[..gone.len().min(TIDY)])
+            .await?;
         Ok(alive.iter().map(|(_, record)| record.info(now)).collect())
     }
 
@@ -39,19 +41,17 @@ impl RedisStore {
         subject: &Subject,
     ) -> Result<(Vec<(Entry, Box<Record>)>, Vec<Entry>, UnixMillis), Error> {
         let entries = self.entries(subject).await?;
-        let mut commands = vec![
-            wire::command::<&str>("TIME", []),
-            wire::command("GET", [EPOCH]),
-        ];
+        let tag = SlotTag::of_subject(subject);
+        let mut commands = vec![wire::command::<&str>("TIME", []), epoch::read(tag)];
         commands.extend(
             entries
                 .iter()
                 .map(|entry| self.layout.read(&keys::session(&entry.key))),
         );
-        let mut replies = self.wire.send(Lane::Main, commands).await?.into_iter();
+        let replies = self.route.send(tag, Lane::Main, commands).await?;
+        let mut replies = replies.into_iter();
         let now = time(replies.next().unwrap_or_default())?;
-        let epoch = wire::bytes(replies.next().unwrap_or_default())?;
-        let epoch = epoch.and_then(|epoch| epoch.try_into().ok());
+        let epoch = epoch::decode(replies.next().unwrap_or_default())?;
         let (mut alive, mut gone) = (Vec::new(), Vec::new());
         for (entry, reply) in entries.into_iter().zip(replies) {
             match self.layout.decode(reply)?.judge(epoch, now) {
@@ -73,7 +73,8 @@ impl RedisStore {
     async fn entries(&self, subject: &Subject) -> Result<Vec<Entry>, Error> {
         let mut range = wire::command("ZRANGE", [keys::index(subject)]);
         range.arg(0).arg(-1);
-        let [reply] = wire::exactly(self.wire.send(Lane::Main, vec![range]).await?)?;
+        let tag = SlotTag::of_subject(subject);
+        let [reply] = wire::exactly(self.route.send(tag, Lane::Main, vec![range]).await?)?;
         let members = wire::array(reply)?.into_iter();
         let members = members.map(|member| Ok(wire::bytes(member)?.unwrap_or_default()));
         let members = members.collect::<Result<Vec<_>, Error>>()?;
@@ -85,15 +86,20 @@ impl RedisStore {
 
     /// Forgets entries of sessions that are gone: a session that is gone never comes back under the
     /// same key and handle, so nothing has to be checked again.
-    async fn forget_entries(&self, subject: &Subject, gone: &[Entry]) -> Result<(), Error> {
+    pub(super) async fn forget_entries(
+        &self,
+        subject: &Subject,
+        gone: &[Entry],
+    ) -> Result<(), Error> {
         if gone.is_empty() {
             return Ok(());
         }
         let mut remove = wire::command("ZREM", [keys::index(subject)]);
-        for entry in gone.iter().take(TIDY) {
+        for entry in gone {
             remove.arg(&entry.encode()[..]);
         }
-        self.wire.send(Lane::Main, vec![remove]).await?;
+        let tag = SlotTag::of_subject(subject);
+        self.route.send(tag, Lane::Main, vec![remove]).await?;
         Ok(())
     }
 
@@ -103,6 +109,7 @@ impl RedisStore {
         handle: &Handle,
     ) -> Result<bool, Error> {
         let index = keys::index(subject);
+        self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let entries = self.entries(subject).await?;
             let endings: Vec<_> = entries
@@ -113,12 +120,14 @@ impl RedisStore {
             if endings.is_empty() {
                 return Ok(false);
             }
-            self.revoked.note(endings.iter().map(|ending| ending.key));
+            let keys = endings.iter().map(|ending| ending.key).collect();
+            let attempt = self.shared.revoked.ending(keys);
             let found = self
                 .steps
-                .end(Some(&index), &endings, None)
+                .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
                 .await?
                 .unwrap_or_default();
+            attempt.done();
             if found.contains(&Found::Alive) {
                 return Ok(true);
             }
@@ -136,6 +145,7 @@ impl RedisStore {
     ) -> Result<usize, Error> {
         let index = keys::index(subject);
         let mut ended = 0;
+        self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let mut entries = self.entries(subject).await?;
             let all = entries.len();
@@ -147,11 +157,16 @@ impl RedisStore {
             entries.truncate(STEP);
             let endings: Vec<_> = entries.iter().map(ending).collect();
             let besides = (!rest).then(|| all - entries.len());
-            self.revoked.note(entries.iter().map(|entry| entry.key));
+            let keys = entries.iter().map(|entry| entry.key).collect();
+            let attempt = self.shared.revoked.ending(keys);
             for entry in &entries {
-                self.recent.forget(&entry.key);
+                self.shared.recent.forget(&entry.key);
             }
-            let Some(found) = self.steps.end(Some(&index), &endings, besides).await? else {
+            let tag = SlotTag::of_subject(subject);
+            let found = self.steps.end(tag, Some(&index), &endings, besides);
+            let found = found.await?;
+            attempt.done();
+            let Some(found) = found else {
                 continue;
             };
             ended += found.iter().filter(|found| **found == Found::Alive).count();
@@ -160,6 +175,19 @@ impl RedisStore {
             }
         }
         Err(ErrorKind::Conflict.into())
+    }
+}
+
+impl RedisStore {
+    /// Ends sessions of a tag for good whose end was asked for before and not acknowledged. What is
+    /// found after that is the truth: who tries again is not told that nothing is there, by a server
+    /// that will be forgotten.
+    pub(super) async fn settle_doubts(&self, tag: SlotTag) -> Result<(), Error> {
+        if let Some((attempt, commands)) = self.shared.revoked.doubts(tag) {
+            self.route.send(tag, Lane::Final, commands).await?;
+            attempt.done();
+        }
+        Ok(())
     }
 }
 

@@ -2,14 +2,15 @@
 //! key's life, which is always the record's own deadline.
 
 use cloakroom_core::expiry::{Verdict, decide};
-use cloakroom_core::id::StoredKey;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
 use cloakroom_core::store::{Absence, Loaded, Lookup};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::RedisStore;
+use crate::epoch;
 use crate::failure::{Class, Failure};
-use crate::keys::{self, EPOCH};
+use crate::keys;
 use crate::layout::{Kept, Present};
 use crate::steps::time;
 use crate::wire::{self, Lane, Reply};
@@ -40,7 +41,7 @@ impl RedisStore {
         else {
             return Lookup::Absent(Absence::Unknown);
         };
-        self.recent.put(key, record.clone());
+        self.shared.recent.put(key, record.clone());
         Lookup::Found(Loaded {
             record,
             remaining,
@@ -53,14 +54,20 @@ impl RedisStore {
     /// once more: reading twice does no harm.
     pub(super) async fn read(&self, key: &StoredKey) -> Result<(Present, UnixMillis), Error> {
         let read = self.read_once(key).await;
-        let retry = matches!(&read, Err(failure) if failure.class() == Class::Unreachable);
+        if let (Err(failure), Some(script)) = (&read, self.layout.introduce())
+            && failure.class() == Class::NoScript
+        {
+            self.route.send(key.tag(), Lane::Main, vec![script]).await?;
+        }
+        let again = [Class::Unreachable, Class::NoScript];
+        let retry = matches!(&read, Err(failure) if again.contains(&failure.class()));
         let (present, now) = if retry {
             self.read_once(key).await?
         } else {
             read?
         };
         if matches!(present, Present::Absent(_) | Present::Forward(_)) {
-            self.recent.forget(key);
+            self.shared.recent.forget(key);
         }
         Ok((present, now))
     }
@@ -70,11 +77,15 @@ impl RedisStore {
         let commands = vec![
             self.layout.read(&name),
             wire::command("PTTL", [&name]),
-            wire::command("GET", [EPOCH]),
+            epoch::read(key.tag()),
         ];
-        let [raw, left, epoch] = wire::exactly(self.wire.send(Lane::Main, commands).await?)?;
-        let epoch = wire::bytes(epoch)?.and_then(|epoch| epoch.try_into().ok());
-        let kept = self.layout.decode(raw)?;
+        let replies = self.route.send(key.tag(), Lane::Main, commands).await?;
+        let [raw, left, epoch] = wire::exactly(replies)?;
+        let epoch = epoch::decode(epoch)?;
+        let (kept, told) = self.layout.decode_timed(raw)?;
+        if let Some(now) = told {
+            return Ok((kept.judge(epoch, now), now));
+        }
         let deadline = match &kept {
             Kept::Nothing => UnixMillis::default(),
             Kept::Record(record, _) => record.times.deadline(),
@@ -88,14 +99,18 @@ impl RedisStore {
                 deadline.saturating_sub(std::time::Duration::from_millis(left.cast_unsigned()))
             }
             // The key lost its life; the times inside the record decide alone.
-            _ => self.server_time().await?,
+            _ => self.server_time(key.tag()).await?,
         };
+        if matches!(kept, Kept::Record(..)) && now < deadline {
+            self.steps.saw(key.tag(), epoch, now);
+        }
         Ok((kept.judge(epoch, now), now))
     }
 
-    pub(super) async fn server_time(&self) -> Result<UnixMillis, Failure> {
+    async fn server_time(&self, tag: SlotTag) -> Result<UnixMillis, Failure> {
         let commands = vec![wire::command::<&str>("TIME", [])];
-        let [reply]: [Reply; 1] = wire::exactly(self.wire.send(Lane::Main, commands).await?)?;
+        let replies = self.route.send(tag, Lane::Main, commands).await?;
+        let [reply]: [Reply; 1] = wire::exactly(replies)?;
         time(reply)
     }
 }

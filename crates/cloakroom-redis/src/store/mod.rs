@@ -2,42 +2,85 @@
 
 mod list;
 mod load;
+mod moves;
 mod open;
+mod revoke_all;
+mod rotate;
 mod scan;
+mod sweep;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloakroom_core::id::{Handle, StoredKey};
+use cloakroom_core::id::{Handle, KeyForm, SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Record};
 
 use crate::failure::{Class, Failure};
-use crate::recent::Recent;
-use crate::revoked::Revoked;
+use crate::route::Route;
 use crate::settings::LayoutName;
 use crate::steps::Steps;
 use crate::turns::Turns;
-use crate::wire::Wire;
+use crate::wire::Shared;
+use moves::Moves;
 
 /// Sessions in Redis or Valkey.
 ///
 /// Cheap to share by `Arc`. It opens its connections on the tokio runtime that first uses them.
 #[derive(Debug)]
 pub struct RedisStore {
-    wire: Arc<dyn Wire>,
-    steps: Box<dyn Steps>,
+    route: Arc<dyn Route>,
+    steps: Arc<dyn Steps>,
     layout: LayoutName,
-    recent: Arc<Recent>,
-    revoked: Arc<Revoked>,
-    turns: Turns,
+    shared: Arc<Shared>,
+    turns: Arc<Turns>,
+    moves: Arc<Moves>,
     deadline: Duration,
 }
 
 impl RedisStore {
+    /// The same store, for a task that may outlive its caller.
+    fn another(&self) -> Self {
+        Self {
+            route: Arc::clone(&self.route),
+            steps: Arc::clone(&self.steps),
+            layout: self.layout,
+            shared: Arc::clone(&self.shared),
+            turns: Arc::clone(&self.turns),
+            moves: Arc::clone(&self.moves),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Runs an operation on a session that is not moving, within the deadline.
+    async fn at_rest<T>(
+        &self,
+        key: &StoredKey,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.within(async {
+            self.moves.of(key).await;
+            operation.await
+        })
+        .await
+    }
+
+    /// Runs an operation on the sessions of a subject, none of which is moving, within the deadline.
+    async fn all_at_rest<T>(
+        &self,
+        subject: &Subject,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.within(async {
+            self.moves.in_tag(SlotTag::of_subject(subject)).await;
+            operation.await
+        })
+        .await
+    }
+
     /// Runs an operation within the deadline.
     async fn within<T>(
         &self,
@@ -52,12 +95,19 @@ impl RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
+    fn key_form(&self) -> KeyForm {
+        match self.layout {
+            LayoutName::Packed | LayoutName::Fields => KeyForm::Hashed,
+            LayoutName::Plain => KeyForm::Plain,
+        }
+    }
+
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
         self.within(self.create_one(key, new)).await
     }
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        self.within(self.load_one(key)).await
+        self.at_rest(key, self.load_one(key)).await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
@@ -70,7 +120,8 @@ impl Store for RedisStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        self.within(self.apply_one(key, changes, condition)).await
+        self.at_rest(key, self.apply_one(key, changes, condition))
+            .await
     }
 
     async fn rotate(
@@ -79,19 +130,24 @@ impl Store for RedisStore {
         new: &StoredKey,
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
-        self.within(self.rotate_one(old, new, rotation)).await
+        if self.route.is_one_node() {
+            return self.within(self.rotate_one(old, new, rotation)).await;
+        }
+        self.at_rest(old, self.rotate_apart(old, new, rotation))
+            .await
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
-        self.within(self.destroy_one(key)).await
+        self.at_rest(key, self.destroy_one(key)).await
     }
 
     async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
-        self.within(self.list(subject)).await
+        self.all_at_rest(subject, self.list(subject)).await
     }
 
     async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
-        self.within(self.revoke_one(subject, handle)).await
+        self.all_at_rest(subject, self.revoke_one(subject, handle))
+            .await
     }
 
     async fn revoke_subject(
@@ -99,17 +155,13 @@ impl Store for RedisStore {
         subject: &Subject,
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
-        self.within(self.revoke_many(subject, except)).await
+        self.all_at_rest(subject, self.revoke_many(subject, except))
+            .await
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {
-        self.within(async {
-            let set = crate::steps::set_epoch(crate::steps::new_epoch()?);
-            self.revoked.note_everything();
-            self.wire.send_safe(vec![set]).await?;
-            Ok(())
-        })
-        .await
+        self.revoke_everything().await?;
+        self.sweep().await
     }
 
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use cloakroom_core::Error;
+use cloakroom_core::observe::Concern;
 
 use super::RedisStore;
+use crate::epoch;
 use crate::failure::{Class, Failure};
-use crate::keys::EPOCH;
-use crate::recent::Recent;
-use crate::revoked::Revoked;
-use crate::settings::Settings;
-use crate::steps::{Scripted, Steps, Watched};
-use crate::turns::Turns;
-use crate::wire::{self, Lane, RedisWire, Wire};
+use crate::keys;
+use crate::route::{Batch, Cluster, Route, Single};
+use crate::settings::{LayoutName, Settings};
+use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
+use crate::wire::{self, Durability, Holds, Lane, RedisWire, Shared, Wire};
 
 impl RedisStore {
     /// Opens the store that a URL names ([`Settings`]).
@@ -29,75 +29,133 @@ impl RedisStore {
     /// # Errors
     /// As [`RedisStore::open`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let revoked = Arc::new(Revoked::new(settings.layout));
-        let recent = Arc::new(Recent::default());
-        let redis = Arc::new(RedisWire::new(
-            settings,
-            Arc::clone(&revoked),
-            Arc::clone(&recent),
-        )?);
-        let wire: Arc<dyn Wire> = Arc::<RedisWire>::clone(&redis);
-        let probing = probe(&*wire, settings);
-        let Abilities { scripts, safe } =
-            match tokio::time::timeout(settings.timeout, probing).await {
-                Ok(Ok(abilities)) => abilities,
-                Ok(Err(failure)) if failure.class() != Class::Timeout => {
-                    return Err(failure.at(&settings.addresses[0].to_string()).into());
-                }
-                Ok(Err(_)) | Err(_) => {
-                    let silent = Failure::new(Class::Unreachable, "no answer in time");
-                    return Err(silent.at(&settings.addresses[0].to_string()).into());
-                }
-            };
-        redis.set_safe(safe);
-        let steps: Box<dyn Steps> = if scripts {
-            Box::new(Scripted::new(Arc::clone(&wire), settings.layout))
-        } else {
-            Box::new(Watched::new(Arc::clone(&wire), settings.layout))
+        let shared = Arc::new(Shared::new(settings)?);
+        let opening = async {
+            let route = route(settings, &shared).await?;
+            let abilities = probe(&*route, settings).await?;
+            Ok::<_, Failure>((route, abilities))
         };
+        let (route, abilities) = match tokio::time::timeout(settings.timeout, opening).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(failure)) if failure.class() != Class::Timeout => {
+                return Err(failure.at(&settings.addresses[0].to_string()).into());
+            }
+            Ok(Err(_)) | Err(_) => {
+                let silent = Failure::new(Class::Unreachable, "no answer in time");
+                return Err(silent.at(&settings.addresses[0].to_string()).into());
+            }
+        };
+        let Abilities {
+            scripts,
+            swaps,
+            durability,
+        } = abilities;
+        shared.set_durability(durability);
+        if let Some(script) = settings.layout.introduce() {
+            let address = settings.addresses[0].to_string();
+            if !scripts {
+                let words =
+                    "ids=plain needs scripts (EVAL and EVALSHA), and the server allows none";
+                return Err(Failure::new(Class::Permission, words).at(&address).into());
+            }
+            for node in route.nodes().wires {
+                node.send(Lane::Main, vec![script.clone()]).await?;
+            }
+            shared.concerns.tell(Concern::PlainIds, &address);
+        }
+        let mut steps: Arc<dyn Steps> = if scripts {
+            Arc::new(Scripted::new(Arc::clone(&route), settings.layout))
+        } else {
+            Arc::new(Watched::new(Arc::clone(&route), settings.layout))
+        };
+        if swaps {
+            steps = Arc::new(Compared::new(Arc::clone(&route), steps, scripts));
+        }
         Ok(Self {
-            wire,
+            route,
             steps,
             layout: settings.layout,
-            recent,
-            revoked,
-            turns: Turns::default(),
+            shared,
+            turns: Arc::default(),
+            moves: Arc::default(),
             deadline: settings.timeout,
         })
     }
 }
 
-/// What the server can do for us.
-struct Abilities {
-    scripts: bool,
-    safe: bool,
+/// The way to the servers that the settings name.
+async fn route(settings: &Settings, shared: &Arc<Shared>) -> Result<Arc<dyn Route>, Failure> {
+    if settings.cluster {
+        return Ok(Arc::new(Cluster::open(settings, shared).await?));
+    }
+    let holds = Arc::new(Holds::everything());
+    let wire = RedisWire::new(settings, &settings.addresses[0], holds, Arc::clone(shared));
+    Ok(Arc::new(Single(Arc::new(wire))))
 }
 
-async fn probe(wire: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
-    // A read of a key of ours: rights, and a cluster that is not whole, show here already.
-    wire.send(Lane::Main, vec![wire::command("GET", [EPOCH])])
-        .await?;
-    let safe = match settings.safe {
-        Some(safe) => safe,
-        None => settings.master.is_some() || has_replicas(wire).await?,
+/// What the servers can do for us.
+struct Abilities {
+    scripts: bool,
+    /// Whether sessions can be saved by `SET .. IFEQ`.
+    swaps: bool,
+    durability: Durability,
+}
+
+/// Scripts are used where all nodes allow them, and replicas must confirm where any node has some.
+async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Failure> {
+    let mut all = Abilities {
+        scripts: true,
+        swaps: false,
+        durability: Durability::Alone,
+    };
+    // A read of keys of ours: rights, and a cluster that is not whole, show here already.
+    let batch = |tag| Batch {
+        tag,
+        commands: vec![epoch::read(tag)],
+    };
+    let first = keys::tags().take(1).map(batch).collect();
+    for answer in route.send_each(Lane::Main, first).await {
+        answer?;
+    }
+    for node in route.nodes().wires {
+        let node = probe_node(&*node, settings).await?;
+        all.scripts &= node.scripts;
+        all.durability = all.durability.max(node.durability);
+    }
+    all.swaps = settings.layout == LayoutName::Packed && probe_compare_and_set(route).await?;
+    if !all.scripts {
+        let saves = if all.swaps { "IFEQ" } else { "WATCH" };
+        tracing::info!(saves, "no scripts are used here: how sessions are saved");
+    }
+    Ok(all)
+}
+
+async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {
+    let replicated = settings.master.is_some() || has_replicas(node).await?;
+    let durability = match (settings.safe, replicated) {
+        (Some(true), _) | (None, true) => Durability::All,
+        (Some(false), true) => Durability::Ends,
+        (Some(false) | None, false) => Durability::Alone,
     };
     if !settings.scripts {
         return Ok(Abilities {
             scripts: false,
-            safe,
+            swaps: false,
+            durability,
         });
     }
     let mut script = wire::command("EVAL", ["return 1"]);
     script.arg(0);
-    let scripts = match wire.send(Lane::Main, vec![script]).await {
+    let scripts = match node.send(Lane::Main, vec![script]).await {
         Ok(_) => true,
-        Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => {
-            tracing::info!("the server allows no scripts: writes go by WATCH, in two trips");
-            false
-        }
+        Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => false,
         Err(failure) => return Err(failure),
     };
-    Ok(Abilities { scripts, safe })
+    Ok(Abilities {
+        scripts,
+        swaps: false,
+        durability,
+    })
 }
 
 async fn has_replicas(wire: &dyn Wire) -> Result<bool, Failure> {

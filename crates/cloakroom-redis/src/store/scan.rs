@@ -1,82 +1,105 @@
 //! For tools: pages of all sessions, and numbers. On a connection of its own, so that no visitor
 //! waits behind it.
 
-use cloakroom_core::id::StoredKey;
+use std::collections::BTreeMap;
+
+use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
 use cloakroom_core::store::{Cursor, Page, Stats};
 use cloakroom_core::{Error, SessionInfo, UnixMillis};
 
 use super::RedisStore;
-use crate::head::Epoch;
-use crate::keys::{self, EPOCH, SESSIONS};
+use crate::epoch::{self, Epoch};
+use crate::failure::{Class, Failure};
+use crate::keys::{self, SESSIONS};
 use crate::layout::{Kept, Present};
+use crate::route::Batch;
 use crate::steps::time;
-use crate::wire::{self, Lane, Reply};
+use crate::wire::{self, Lane, Reply, Wire};
 
-/// A cursor is Redis's own in the low bits; above, up to which rank the first keys at it were given.
-const RANK_SHIFT: u32 = 48;
-/// Keys that `stats` looks at to tell sessions from markers and indexes.
+/// Keys that `stats` looks at on a node to tell sessions from markers and indexes.
 const SAMPLE: usize = 10_000;
 
+/// Where a scan is. In a cursor's 64 bits, from the low ones: Redis's own cursor on the node (32), the
+/// node (8), a sign of the nodes that there were (8), and up to which rank the first keys at that
+/// place were given (16).
+struct Place {
+    at: u64,
+    node: usize,
+    sign: u8,
+    after: u16,
+}
+
+impl Place {
+    fn of(cursor: Cursor) -> Self {
+        Self {
+            at: cursor.0 & u64::from(u32::MAX),
+            node: (cursor.0 >> 32 & 0xff) as usize,
+            sign: (cursor.0 >> 40 & 0xff) as u8,
+            after: (cursor.0 >> 48) as u16,
+        }
+    }
+
+    fn cursor(&self) -> Result<Cursor, Error> {
+        if self.at > u64::from(u32::MAX) || self.node > 0xff {
+            return Err(Failure::protocol("more keys or nodes than a cursor can count").into());
+        }
+        let parts = [
+            u64::from(self.after) << 48,
+            u64::from(self.sign) << 40,
+            (self.node as u64) << 32,
+            self.at,
+        ];
+        Ok(Cursor(parts.into_iter().sum()))
+    }
+}
+
 impl RedisStore {
-    /// A page. Redis may give more keys at a cursor than asked for; then it is asked for fewer. Keys
-    /// that hash to one place come together: should they alone be more than the page, it ends
-    /// between them, ordered by a rank that is taken from the key.
+    /// A page of one node. Redis may give more keys at a cursor than asked for; then it is asked for
+    /// fewer. Keys that hash to one place come together: should they alone be more than the page, it
+    /// ends between them, ordered by a rank that is taken from the key.
     pub(super) async fn scan_page(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {
         let limit = limit.clamp(1, limits::SCAN_PAGE);
-        let mut at = cursor.0 & ((1 << RANK_SHIFT) - 1);
-        let mut after = (cursor.0 >> RANK_SHIFT) as u16;
+        let mut place = Place::of(cursor);
+        let nodes = self.route.nodes();
+        if cursor != Cursor::default() && nodes.sign != place.sign {
+            // Redis's cursors mean nothing on another node.
+            let moved = Failure::new(Class::Moving, "sessions changed nodes during the scan");
+            return Err(moved.into());
+        }
+        place.sign = nodes.sign;
         let mut page = Page::default();
-        let mut count = if after > 0 { 1 } else { limit };
-        loop {
+        let mut count = if place.after > 0 { 1 } else { limit };
+        while let Some(node) = nodes.wires.get(place.node) {
             let room = limit - page.sessions.len();
             count = count.min(room);
-            let (next, mut keys) = self.scan_keys(at, count).await?;
-            keys.retain(|key| rank(key) > after);
+            let (next, mut keys) = scan_keys(&**node, place.at, count).await?;
+            keys.retain(|key| rank(key) > place.after);
             if keys.len() > room && count > 1 {
                 count = count.saturating_sub(keys.len() - room + 1).max(1);
                 continue;
             }
-            if keys.len() > room && !page.sessions.is_empty() {
-                page.next = Some(Cursor(at));
-                return Ok(page);
-            }
             if keys.len() > room {
-                keys.sort_by_key(|key| (rank(key), *key));
-                keys.truncate(part(&keys, room));
-                let last = keys.last().map_or(0, rank);
-                page.sessions = self.infos(&keys).await?;
-                page.next = Some(Cursor(u64::from(last) << RANK_SHIFT | at));
+                if page.sessions.is_empty() {
+                    keys.sort_by_key(|key| (rank(key), *key));
+                    keys.truncate(part(&keys, room));
+                    place.after = keys.last().map_or(0, rank);
+                    page.sessions = self.infos(&keys).await?;
+                }
+                page.next = Some(place.cursor()?);
                 return Ok(page);
             }
             page.sessions.extend(self.infos(&keys).await?);
+            (place.at, place.after, count) = (next, 0, limit);
             if next == 0 {
-                return Ok(page);
+                place.node += 1;
             }
-            (at, after, count) = (next, 0, limit);
-            if page.sessions.len() >= limit {
-                page.next = Some(Cursor(at));
+            if page.sessions.len() >= limit && place.node < nodes.wires.len() {
+                page.next = Some(place.cursor()?);
                 return Ok(page);
             }
         }
-    }
-
-    async fn scan_keys(&self, at: u64, count: usize) -> Result<(u64, Vec<StoredKey>), Error> {
-        let mut scan = wire::command("SCAN", [at]);
-        scan.arg("MATCH")
-            .arg(SESSIONS)
-            .arg("COUNT")
-            .arg(count.max(1));
-        let [reply] = wire::exactly(self.wire.send(Lane::Bulk, vec![scan]).await?)?;
-        let [next, keys] = wire::exactly(wire::array(reply)?)?;
-        let mut found = Vec::new();
-        for key in wire::array(keys)? {
-            let name = wire::bytes(key)?.unwrap_or_default();
-            found.extend(keys::parse_session(&name));
-        }
-        found.sort();
-        found.dedup();
-        Ok((wire::integer(&next)?.cast_unsigned(), found))
+        Ok(page)
     }
 
     /// What is under these keys. A session that rotated since the scan began may have moved to where
@@ -88,9 +111,9 @@ impl RedisStore {
             if waiting.is_empty() {
                 break;
             }
-            let (found, epoch, now) = self.read_many(&waiting).await?;
+            let found = self.read_many(&waiting).await?;
             waiting.clear();
-            for kept in found {
+            for (kept, epoch, now) in found {
                 match kept {
                     Kept::Ended(marker) => waiting.extend(marker.forward.map(|(target, _)| target)),
                     kept => {
@@ -104,42 +127,68 @@ impl RedisStore {
         Ok(infos)
     }
 
+    /// What is under these keys of any tags, each with what it is judged by.
     async fn read_many(
         &self,
         keys: &[StoredKey],
-    ) -> Result<(Vec<Kept>, Option<Epoch>, UnixMillis), Error> {
-        let mut commands = vec![
-            wire::command::<&str>("TIME", []),
-            wire::command("GET", [EPOCH]),
-        ];
-        commands.extend(keys.iter().map(|key| self.layout.read(&keys::session(key))));
-        let mut replies = self.wire.send(Lane::Bulk, commands).await?.into_iter();
-        let now = time(replies.next().unwrap_or_default())?;
-        let epoch = wire::bytes(replies.next().unwrap_or_default())?;
-        let epoch = epoch.and_then(|epoch| epoch.try_into().ok());
-        let kept = replies.map(|reply| self.layout.decode(reply));
-        Ok((kept.collect::<Result<_, _>>()?, epoch, now))
+    ) -> Result<Vec<(Kept, Option<Epoch>, UnixMillis)>, Error> {
+        let mut batches: BTreeMap<SlotTag, Batch> = BTreeMap::new();
+        for key in keys {
+            let tag = key.tag();
+            let batch = batches.entry(tag).or_insert_with(|| Batch {
+                tag,
+                commands: vec![wire::command::<&str>("TIME", []), epoch::read(tag)],
+            });
+            batch.commands.push(self.layout.read(&keys::session(key)));
+        }
+        let batches = batches.into_values().collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for answer in self.route.send_each(Lane::Bulk, batches).await {
+            let mut replies = answer?.into_iter();
+            let now = time(replies.next().unwrap_or_default())?;
+            let epoch = epoch::decode(replies.next().unwrap_or_default())?;
+            for reply in replies {
+                all.push((self.layout.decode(reply)?, epoch, now));
+            }
+        }
+        Ok(all)
     }
 
-    /// Numbers. Sessions are counted up to 10000 keys, and estimated from as many beyond that:
-    /// Redis counts keys, and some of ours are markers and indexes.
+    /// Numbers of all nodes together.
     pub(super) async fn numbers(&self) -> Result<Stats, Error> {
+        let mut all = Stats::default();
+        for node in self.route.nodes().wires {
+            let stats = self.numbers_of(&*node).await?;
+            all.sessions += stats.sessions;
+            all.bytes += stats.bytes;
+            all.bytes_limit = match (all.bytes_limit, stats.bytes_limit) {
+                (Some(one), Some(other)) => Some(one + other),
+                (one, other) => one.or(other),
+            };
+            all.expired += stats.expired;
+            all.evicted += stats.evicted;
+        }
+        Ok(all)
+    }
+
+    /// Numbers of a node. Sessions are counted up to 10000 keys, and estimated from as many beyond
+    /// that: Redis counts keys, and some of ours are markers and indexes.
+    async fn numbers_of(&self, node: &dyn Wire) -> Result<Stats, Error> {
         let commands = vec![
             wire::command::<&str>("DBSIZE", []),
             wire::command("INFO", ["memory"]),
             wire::command("INFO", ["stats"]),
         ];
-        let [size, memory, counters] = wire::exactly(self.wire.send(Lane::Bulk, commands).await?)?;
+        let [size, memory, counters] = wire::exactly(node.send(Lane::Bulk, commands).await?)?;
         let size = wire::integer(&size)?.cast_unsigned();
         let (memory, counters) = (text(memory)?, text(counters)?);
         let (mut at, mut seen, mut alive) = (0, 0_u64, 0_u64);
         loop {
-            let (next, found) = self.scan_keys(at, limits::SCAN_PAGE).await?;
-
+            let (next, found) = scan_keys(node, at, limits::SCAN_PAGE).await?;
             seen += limits::SCAN_PAGE as u64;
-            let (kept, epoch, now) = self.read_many(&found).await?;
-            let lives = |kept: Kept| matches!(kept.judge(epoch, now), Present::Alive(_));
-            alive += kept.into_iter().map(lives).filter(|lives| *lives).count() as u64;
+            for (kept, epoch, now) in self.read_many(&found).await? {
+                alive += u64::from(matches!(kept.judge(epoch, now), Present::Alive(_)));
+            }
             at = next;
             if at == 0 || seen >= SAMPLE as u64 {
                 break;
@@ -157,6 +206,24 @@ impl RedisStore {
         stats.evicted = number(&counters, "evicted_keys");
         Ok(stats)
     }
+}
+
+async fn scan_keys(node: &dyn Wire, at: u64, count: usize) -> Result<(u64, Vec<StoredKey>), Error> {
+    let mut scan = wire::command("SCAN", [at]);
+    scan.arg("MATCH")
+        .arg(SESSIONS)
+        .arg("COUNT")
+        .arg(count.max(1));
+    let [reply] = wire::exactly(node.send(Lane::Bulk, vec![scan]).await?)?;
+    let [next, keys] = wire::exactly(wire::array(reply)?)?;
+    let mut found = Vec::new();
+    for key in wire::array(keys)? {
+        let name = wire::bytes(key)?.unwrap_or_default();
+        found.extend(keys::parse_session(&name));
+    }
+    found.sort();
+    found.dedup();
+    Ok((wire::integer(&next)?.cast_unsigned(), found))
 }
 
 /// How many of the ordered keys fit, never between two of one rank, and at least the first rank.

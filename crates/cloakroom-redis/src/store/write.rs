@@ -1,23 +1,27 @@
-//! Writing a session: create, apply, rotate, destroy, touch. Each is one atomic step; what is around
+//! Writing a session: create, apply, destroy, touch, and placing one that begins or moves. Each is one atomic step; what is around
 //! the step finds the session's present key and prepares another try when somebody was faster.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
 use cloakroom_core::policy::{MaxSessions, OnExcess};
-use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, Subject};
-use cloakroom_core::store::{Absence, Applied, Rotated};
+use cloakroom_core::record::{Changes, Condition, NewSession, Subject};
+use cloakroom_core::store::{Absence, Applied};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::list::STEP;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
-use crate::steps::{Ending, Found, Old, Place, Placed, Tried, at_time};
+use crate::steps::{Ending, Found, Place, Placed, Tried, at_time};
 
 /// Tries of one step before others are reported to be always faster.
-const TRIES: usize = 64;
+pub(super) const TRIES: usize = 64;
+/// How often to see whether a mass revocation is over, for which a login waits.
+const CLOSING: Duration = Duration::from_millis(20);
 
 impl RedisStore {
     pub(super) async fn create_one(
@@ -37,7 +41,7 @@ impl RedisStore {
         };
         match self.place(place, new.max_sessions).await? {
             (Placed::Done(_), record) => {
-                self.recent.put(key, record.clone());
+                self.shared.recent.put(key, record.clone());
                 Ok(record)
             }
             _ => Err(ErrorKind::Collision.into()),
@@ -51,7 +55,7 @@ impl RedisStore {
         condition: &Condition,
     ) -> Result<Applied, Error> {
         let mut at = *key;
-        let mut hint = self.recent.get(key);
+        let mut hint = self.shared.recent.get(key);
         let mut turn = None;
         for _ in 0..TRIES {
             match self
@@ -65,8 +69,8 @@ impl RedisStore {
                     record,
                 } => {
                     match record {
-                        Some(record) => self.recent.put(&at, record),
-                        None => self.recent.forget(&at),
+                        Some(record) => self.shared.recent.put(&at, record),
+                        None => self.shared.recent.forget(&at),
                     }
                     return Ok(Applied::Done {
                         version,
@@ -79,21 +83,21 @@ impl RedisStore {
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
                 Tried::Stale(Present::Alive(record)) => {
-                    self.recent.put(&at, (*record).clone());
+                    self.shared.recent.put(&at, (*record).clone());
                     hint = Some(Arc::new(*record));
                     if turn.is_none() {
                         // Others write this session: those of this process take turns from now on.
                         turn = Some(self.turns.wait(&at).await);
-                        hint = self.recent.get(&at).or(hint);
+                        hint = self.shared.recent.get(&at).or(hint);
                     }
                 }
                 Tried::Stale(Present::Forward(target)) => {
-                    self.recent.forget(&at);
+                    self.shared.recent.forget(&at);
                     at = target;
-                    hint = self.recent.get(&at);
+                    hint = self.shared.recent.get(&at);
                 }
                 Tried::Stale(Present::Absent(absence)) => {
-                    self.recent.forget(&at);
+                    self.shared.recent.forget(&at);
                     return Ok(Applied::Absent(ended_if(at != *key, absence)));
                 }
             }
@@ -101,89 +105,9 @@ impl RedisStore {
         Err(ErrorKind::Conflict.into())
     }
 
-    pub(super) async fn rotate_one(
-        &self,
-        old: &StoredKey,
-        new: &StoredKey,
-        rotation: &Rotation,
-    ) -> Result<Rotated, Error> {
-        let mut at = *old;
-        let mut known = self.recent.get(old);
-        for _ in 0..TRIES {
-            let before = match known.take() {
-                Some(record) => record,
-                None => match self.present(&mut at, *old).await? {
-                    Ok(record) => Arc::new(*record),
-                    Err(absence) => return Ok(Rotated::Absent(absence)),
-                },
-            };
-            if at != *old && rotation.login.is_none() {
-                return Ok(Rotated::Absent(Absence::Ended));
-            }
-            if rotation.login.is_some() {
-                // The id from before a login may not come back, even if the login itself gets lost.
-                self.revoked.note([at]);
-            }
-            match self.rotate_from(&at, &before, new, rotation).await {
-                Ok((Placed::Done(_), record)) => {
-                    self.recent.forget(&at);
-                    self.recent.put(new, record.clone());
-                    return Ok(Rotated::Done(Box::new(record)));
-                }
-                Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(Arc::new(*record)),
-                Ok((Placed::Stale(present), _)) => {
-                    self.recent.forget(&at);
-                    match present {
-                        Present::Forward(target) => at = target,
-                        Present::Absent(absence) => {
-                            return Ok(Rotated::Absent(ended_if(at != *old, absence)));
-                        }
-                        Present::Alive(_) => {}
-                    }
-                }
-                Ok(_) => return Err(ErrorKind::Collision.into()),
-                // It may be the fault of a record that was seen too long ago.
-                Err(error) if is_about_fields(&error) && self.recent.get(&at).is_some() => {
-                    self.recent.forget(&at);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    async fn rotate_from(
-        &self,
-        at: &StoredKey,
-        before: &Record,
-        new: &StoredKey,
-        rotation: &Rotation,
-    ) -> Result<(Placed, Record), Error> {
-        let mut record = before.clone();
-        record.rotate(rotation, before.times.seen_at)?;
-        check_tag(new, record.subject.as_ref())?;
-        let grace = rotation.grace.min(limits::ROTATION_GRACE).as_millis();
-        let most = rotation.login.as_ref().and_then(|login| login.max_sessions);
-        let place = Place {
-            key: new,
-            record: &record,
-            old: Some(Old {
-                key: at,
-                record: before,
-                grace: u64::try_from(grace)
-                    .ok()
-                    .filter(|_| rotation.login.is_none()),
-            }),
-            login: rotation.login.is_some(),
-            limit: limit(most),
-            candidates: Vec::new(),
-        };
-        self.place(place, most).await
-    }
-
     /// Places a session, making room for it if the subject has too many. Gives the record as it is
     /// stored.
-    async fn place(
+    pub(super) async fn place(
         &self,
         mut place: Place<'_>,
         most: Option<MaxSessions>,
@@ -194,7 +118,16 @@ impl RedisStore {
                     let record = self.layout.normal(at_time(&place, now));
                     return Ok((Placed::Done(now), record));
                 }
+                Placed::Closing => tokio::time::sleep(CLOSING).await,
                 Placed::Crowded => {
+                    if let Some(old) = place.old.as_ref().filter(|old| old.elsewhere) {
+                        // Nobody's session is ended for one that has ended itself.
+                        let (present, _) = self.read(old.key).await?;
+                        if !matches!(&present, Present::Alive(record) if is_same(record, old.record))
+                        {
+                            return Ok((Placed::Stale(present), place.record.clone()));
+                        }
+                    }
                     let (Some(subject), Some(most)) = (&place.record.subject, most) else {
                         break;
                     };
@@ -215,7 +148,12 @@ impl RedisStore {
         most: MaxSessions,
         own: Option<StoredKey>,
     ) -> Result<Vec<Entry>, Error> {
-        let (mut alive, mut candidates) = self.listed(subject).await?;
+        let (mut alive, gone) = self.listed(subject).await?;
+        // What is gone leaves the index here, so that the step to come has keys of live sessions alone.
+        for batch in gone.chunks(STEP) {
+            self.forget_entries(subject, batch).await?;
+        }
+        let mut candidates = Vec::new();
         alive.retain(|(entry, _)| Some(entry.key) != own);
         if most.on_excess == OnExcess::Refuse {
             if alive.len() + 1 > most.limit.max(1) {
@@ -229,18 +167,19 @@ impl RedisStore {
 
     pub(super) async fn destroy_one(&self, key: &StoredKey) -> Result<bool, Error> {
         let mut at = *key;
+        self.settle_doubts(at.tag()).await?;
         for _ in 0..TRIES {
             // The subject is needed to take the session out of its index. A hint may be old in
             // everything but that: a session keeps its subject under one key.
-            let record = match self.recent.get(&at) {
+            let record = match self.shared.recent.get(&at) {
                 Some(record) => record,
                 None => match self.present(&mut at, *key).await? {
                     Ok(record) => Arc::new(*record),
                     Err(_) => return Ok(false),
                 },
             };
-            self.recent.forget(&at);
-            self.revoked.note([at]);
+            self.shared.recent.forget(&at);
+            let attempt = self.shared.revoked.ending(vec![at]);
             let index = record.subject.as_ref().map(keys::index);
             let ending = Ending {
                 key: at,
@@ -249,7 +188,11 @@ impl RedisStore {
                     key: at,
                 }),
             };
-            let found = self.steps.end(index.as_deref(), &[ending], None).await?;
+            let found = self
+                .steps
+                .end(at.tag(), index.as_deref(), &[ending], None)
+                .await?;
+            attempt.done();
             match found.as_deref() {
                 Some([Found::Moved(target)]) => at = *target,
                 Some([Found::Alive]) => return Ok(true),
@@ -306,23 +249,20 @@ impl RedisStore {
 }
 
 /// Why there is no session: who was led elsewhere, had one.
-const fn ended_if(led: bool, absence: Absence) -> Absence {
+pub(super) const fn ended_if(led: bool, absence: Absence) -> Absence {
     if led { Absence::Ended } else { absence }
 }
 
-fn limit(most: Option<MaxSessions>) -> usize {
+pub(super) fn limit(most: Option<MaxSessions>) -> usize {
     most.map_or(0, |most| most.limit.max(1))
 }
 
-fn is_about_fields(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Limit { .. } | ErrorKind::NotAnInteger { .. }
-    )
+fn is_same(one: &Record, other: &Record) -> bool {
+    (one.handle, one.version) == (other.handle, other.version)
 }
 
 /// A session of a subject lives under the subject's tag.
-fn check_tag(key: &StoredKey, subject: Option<&Subject>) -> Result<(), Error> {
+pub(super) fn check_tag(key: &StoredKey, subject: Option<&Subject>) -> Result<(), Error> {
     if subject.is_some_and(|subject| SlotTag::of_subject(subject) != key.tag()) {
         let what = "the key has not the slot tag of the session's subject";
         return Err(ErrorKind::Invalid { what }.into());

@@ -2,15 +2,13 @@
 //! closed when a transaction was left half-way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::open::{Opener, ask, transmit, without_errors};
-use super::{Command, Exclusive, Reply};
+use super::open::{Open, Opener, ask, transmit, without_errors};
+use super::{Answers, Command, Exclusive, Lane, Reply, Shared};
 use crate::failure::{Class, Failure};
 
 /// Transactions at the same time; more wait.
@@ -23,8 +21,6 @@ pub(super) struct Spares {
     /// How often they were discarded, and what waits since.
     idle: Mutex<(u64, Vec<Spare>)>,
     permits: Arc<Semaphore>,
-    /// Whether a replica must confirm what must not be lost.
-    pub(super) safe: AtomicBool,
 }
 
 impl Spares {
@@ -41,26 +37,27 @@ impl Default for Spares {
         Self {
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(MOST)),
-            safe: AtomicBool::new(false),
         }
     }
 }
 
 /// A connection that waits, and how many replicas its server had.
-type Spare = (MultiplexedConnection, u64);
+type Spare = (Open, u64);
 
 /// A connection that one caller has alone.
 pub(crate) struct RedisExclusive {
-    connection: MultiplexedConnection,
+    open: Open,
     replicas: u64,
     generation: u64,
     opener: Arc<Opener>,
     spares: Arc<Spares>,
+    shared: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl RedisExclusive {
     pub(super) async fn take(spares: &Arc<Spares>, opener: &Arc<Opener>) -> Result<Self, Failure> {
+        let shared = opener.shared();
         let permits = Arc::clone(&spares.permits).acquire_owned();
         let permit = tokio::time::timeout(opener.timeout(), permits).await;
         let Ok(Ok(permit)) = permit else {
@@ -73,55 +70,72 @@ impl RedisExclusive {
             let mut idle = spares.idle.lock();
             (idle.0, idle.1.pop())
         };
-        let (connection, replicas) = match idle {
+        let is_current = |spare: &Spare| spare.0.number == opener.trust().number();
+        let (open, replicas) = match idle.filter(is_current) {
             Some(spare) => spare,
             None => {
-                let mut connection = opener.open().await?;
-                let safe = spares.safe.load(Ordering::Relaxed);
-                let replicas = if safe {
-                    replicas(&mut connection).await?
-                } else {
-                    0
+                let mut open = opener.open().await?;
+                let replicas = match shared.counts_replicas() {
+                    true => replicas(&mut open).await?,
+                    false => 0,
                 };
-                (connection, replicas)
+                (open, replicas)
             }
         };
         Ok(Self {
-            connection,
+            open,
             replicas,
             generation,
             opener: Arc::clone(opener),
             spares: Arc::clone(spares),
+            shared: Arc::clone(shared),
             _permit: permit,
         })
     }
 }
 
-#[async_trait]
-impl Exclusive for RedisExclusive {
-    async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let sent = transmit(&mut self.connection, commands);
+impl RedisExclusive {
+    /// Sends commands and gives what was answered, errors among it.
+    async fn exchange(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        let Open { connection, number } = &mut self.open;
+        let trust = self.opener.trust();
+        let sent = async {
+            trust.confirm_write(*number).await?;
+            let answer = transmit(connection, commands).await;
+            trust.confirm_write(*number).await?;
+            answer.map_err(|error| Failure::of(&error))
+        };
         match tokio::time::timeout(self.opener.timeout(), sent).await {
-            Ok(Ok(replies)) => without_errors(replies),
-            Ok(Err(error)) => Err(Failure::of(&error)),
+            Ok(answer) => answer,
             Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
         }
     }
 
-    async fn send_safe(&mut self, mut commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        if !self.spares.safe.load(Ordering::Relaxed) {
-            return self.send(commands).await;
+    /// As [`RedisExclusive::exchange`], and whether the replicas have it, where they must.
+    pub(super) async fn exchange_safe(
+        &mut self,
+        lane: Lane,
+        mut commands: Vec<Command>,
+    ) -> Result<Answers, Failure> {
+        // All replicas that were there when the connection was opened, or that could be promoted now;
+        // not one of them: a failover takes the one that is promoted away, and its silence is how the
+        // old primary can be told from the new one.
+        let known = self.replicas.max(self.opener.trust().replicas());
+        let wanted = known.max(self.shared.least());
+        if !self.shared.confirms(lane) || wanted == 0 {
+            let replies = self.exchange(commands).await?;
+            return Ok(Answers {
+                replies,
+                confirmed: Ok(()),
+            });
         }
-        // All replicas that were there when the connection was opened, and not one of them: a failover
-        // takes the one that is promoted away, and its silence is how the old primary can be told
-        // from the new one.
-        let wanted = self.replicas.max(1);
         let mut wait = super::command("WAIT", [wanted]);
         wait.arg(self.opener.timeout().as_millis() as u64 / 2);
         commands.push(wait);
-        let mut replies = self.send(commands).await?;
-        match replies.pop() {
-            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(replies),
+        let mut replies = self.exchange(commands).await?;
+        let confirmed = match replies.pop() {
+            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(()),
+            Some(Reply::ServerError(error)) => Err(Failure::of_server(&error)),
             _ => {
                 self.spares.discard();
                 Err(Failure::new(
@@ -129,20 +143,44 @@ impl Exclusive for RedisExclusive {
                     "not every replica confirmed the change in time; it may be lost",
                 ))
             }
+        };
+        Ok(Answers { replies, confirmed })
+    }
+}
+
+#[async_trait]
+impl Exclusive for RedisExclusive {
+    async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        without_errors(self.exchange(commands).await?)
+    }
+
+    async fn send_safe(
+        &mut self,
+        lane: Lane,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure> {
+        let replies = self.exchange_safe(lane, commands).await?.all()?;
+        if lane == Lane::Final {
+            self.opener.trust().settled().await;
         }
+        Ok(replies)
     }
 
     fn release(self: Box<Self>) {
         let mut idle = self.spares.idle.lock();
         if idle.0 == self.generation {
-            idle.1.push((self.connection.clone(), self.replicas));
+            idle.1.push((self.open.clone(), self.replicas));
         }
     }
 }
 
 /// The replicas of a server that keep up. One that hangs is not waited for by the next connection.
-async fn replicas(connection: &mut MultiplexedConnection) -> Result<u64, Failure> {
-    let info = ask(connection, super::command("INFO", ["replication"])).await?;
+async fn replicas(open: &mut Open) -> Result<u64, Failure> {
+    let info = ask(
+        &mut open.connection,
+        super::command("INFO", ["replication"]),
+    )
+    .await?;
     let info = super::bytes(info)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&info).into_owned();
     let keeps_up = |line: &&str| {

@@ -7,26 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cloakroom_core::Error;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 
-use super::open::{Opener, transmit, without_errors};
-use super::sentinel::Sentinels;
-use super::{Command, Exclusive, Lane, RedisExclusive, Reply, Wire};
+use super::exclusive::{RedisExclusive, Spares};
+use super::open::{Open, Opener, transmit};
+use super::trust::Trust;
+use super::{Answers, Command, Exclusive, Holds, Lane, Reply, Shared, Wire};
 use crate::failure::{Class, Failure};
-use crate::recent::Recent;
-use crate::revoked::Revoked;
-use crate::settings::Settings;
-use crate::wire::exclusive::Spares;
+use crate::settings::{Address, Settings};
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
-/// How soon another sentinel is listened to when one went away.
-const LISTEN_AGAIN: Duration = Duration::from_millis(200);
-
-/// The wire client: redis-rs, with what it lacks.
+/// The wire client: redis-rs, with what it lacks. It goes to one node.
 pub(crate) struct RedisWire {
     opener: Arc<Opener>,
     slots: Arc<Slots>,
@@ -39,96 +32,136 @@ struct Slots {
     main: Vec<Slot>,
     bulk: Slot,
     spares: Arc<Spares>,
-    /// Counts announcements of a new primary; what is being opened then is opened anew.
-    primary: tokio::sync::watch::Sender<u64>,
 }
 
 impl RedisWire {
     /// Must be called on the runtime that the connections shall live on.
     pub(crate) fn new(
         settings: &Settings,
-        revoked: Arc<Revoked>,
-        recent: Arc<Recent>,
-    ) -> Result<Self, Error> {
-        let opener = Arc::new(Opener::new(settings, revoked, recent)?);
+        address: &Address,
+        holds: Arc<Holds>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let opener = Arc::new(Opener::new(settings, address, holds, shared));
         let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),
             spares: Arc::default(),
-            primary: tokio::sync::watch::channel(0).0,
         });
         let watcher = opener.sentinels.clone().map(|sentinels| {
-            let watching = watch(sentinels, Arc::clone(&slots));
-            tokio::spawn(watching).abort_handle()
+            let trust = Arc::clone(opener.trust());
+            let watching = watch(Arc::clone(&trust), Arc::clone(&slots));
+            let following = async { tokio::join!(watching, sentinels.follow(trust)) };
+            tokio::spawn(following).abort_handle()
         });
-        Ok(Self {
+        Self {
             opener,
             slots,
             next: AtomicUsize::new(0),
             watcher,
-        })
-    }
-
-    /// From now on a replica must confirm what must not be lost, or need not.
-    pub(crate) fn set_safe(&self, safe: bool) {
-        self.slots.spares.safe.store(safe, Ordering::Relaxed);
-    }
-
-    fn slot(&self, lane: Lane) -> &Slot {
-        match lane {
-            Lane::Main => {
-                let next = self.next.fetch_add(1, Ordering::Relaxed);
-                &self.slots.main[next % self.slots.main.len()]
-            }
-            Lane::Bulk => &self.slots.bulk,
         }
+    }
+
+    /// Tells a server that got these tags what was revoked of them, if anything was.
+    pub(crate) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
+        let revoked = &self.opener.shared().revoked;
+        if !revoked.concerns(&|tag| tags.has(tag)) {
+            return Ok(());
+        }
+        self.opener.retell(tags).await
+    }
+
+    /// Sends commands on a shared connection.
+    async fn exchange_on(
+        &self,
+        lane: Lane,
+        slot: &Slot,
+        commands: Vec<Command>,
+    ) -> Result<Answers, Failure> {
+        let opened = slot.connection(&self.opener).await;
+        let (generation, mut open) = opened.map_err(Failure::unsent)?;
+        let confirmed = self.confirm(lane, open.number).await;
+        confirmed.map_err(Failure::unsent)?;
+        let waiting = Waiting::new(slot, generation, self.opener.timeout());
+        let sent = transmit(&mut open.connection, commands);
+        let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
+            return Err(Failure::new(Class::Timeout, "no answer in time"));
+        };
+        waiting.answered();
+        // Asked again: it may have hung, or lost its place, while it was waited for.
+        self.confirm(lane, open.number).await?;
+        match answer {
+            Ok(replies) => Ok(Answers {
+                replies,
+                confirmed: Ok(()),
+            }),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                if error.code().is_none() && failure.class() != Class::Timeout {
+                    slot.discard(generation);
+                    self.slots.discard();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn confirm(&self, lane: Lane, number: u64) -> Result<(), Failure> {
+        match lane {
+            Lane::Main | Lane::Bulk => self.opener.trust().confirm(number).await,
+            Lane::Write | Lane::Safe | Lane::Final => {
+                self.opener.trust().confirm_write(number).await
+            }
+        }
+    }
+
+    /// Sends commands on a connection of their own, and asks the replicas.
+    async fn exchange_safe(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let taken = RedisExclusive::take(&self.slots.spares, &self.opener).await;
+        let mut connection = taken.map_err(Failure::unsent)?;
+        let answers = connection.exchange_safe(lane, commands).await;
+        match &answers {
+            Err(failure) if matches!(failure.class(), Class::Unreachable | Class::Timeout) => {}
+            _ => Box::new(connection).release(),
+        }
+        if lane == Lane::Final && matches!(&answers, Ok(answers) if answers.confirmed.is_ok()) {
+            self.opener.trust().settled().await;
+        }
+        answers
     }
 }
 
 #[async_trait]
 impl Wire for RedisWire {
-    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let slot = self.slot(lane);
-        let primary = self.slots.primary.subscribe();
-        let (generation, mut connection) = slot.connection(&self.opener, primary).await?;
-        let waiting = Waiting::new(slot, generation, self.opener.timeout());
-        let sent = tokio::time::timeout(self.opener.timeout(), transmit(&mut connection, commands));
-        let Ok(answer) = sent.await else {
-            return Err(Failure::new(Class::Timeout, "no answer in time"));
+    async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let answers = match self.slot(lane) {
+            Some(slot) => self.exchange_on(lane, slot, commands).await?,
+            None => self.exchange_safe(lane, commands).await?,
         };
-        waiting.answered();
-        let broken = answer.as_ref().is_err_and(|error| error.code().is_none());
-        let result = match answer {
-            Ok(replies) => without_errors(replies),
-            Err(error) => Err(Failure::of(&error)),
-        };
-        if let Err(failure) = &result {
-            let class = failure.class();
-            if class == Class::ReadOnly || broken && class != Class::Timeout {
-                slot.discard(generation);
-                self.slots.discard();
-            }
+        let is_no_primary = |reply: &Reply| matches!(reply, Reply::ServerError(error) if error.code() == "READONLY");
+        if answers.replies.iter().any(is_no_primary) {
+            self.slots.discard();
         }
-        result
-    }
-
-    async fn send_safe(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        if !self.slots.spares.safe.load(Ordering::Relaxed) {
-            return self.send(Lane::Main, commands).await;
-        }
-        let mut connection = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        let replies = connection.send_safe(commands).await;
-        match &replies {
-            Err(failure) if failure.class() == Class::ReadOnly => self.slots.discard(),
-            Err(failure) if matches!(failure.class(), Class::Unreachable | Class::Timeout) => {}
-            _ => Box::new(connection).release(),
-        }
-        replies
+        Ok(answers)
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
-        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await?;
-        Ok(Box::new(opened))
+        let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await;
+        Ok(Box::new(opened.map_err(Failure::unsent)?))
+    }
+}
+
+impl RedisWire {
+    /// The connection of a lane that shares one; what must be confirmed by replicas shares none.
+    fn slot(&self, lane: Lane) -> Option<&Slot> {
+        match lane {
+            lane if self.opener.shared().confirms(lane) => None,
+            Lane::Main | Lane::Write | Lane::Safe | Lane::Final => {
+                let next = self.next.fetch_add(1, Ordering::Relaxed);
+                Some(&self.slots.main[next % self.slots.main.len()])
+            }
+            Lane::Bulk => Some(&self.slots.bulk),
+        }
     }
 }
 
@@ -159,58 +192,51 @@ impl Slots {
     }
 }
 
-/// Lets go of the old primary when a new one is announced, also of one that hangs and closes nothing.
-async fn watch(sentinels: Sentinels, slots: Arc<Slots>) {
-    for turn in 0.. {
-        match sentinels.announcement(turn).await {
-            Ok(()) => {
-                slots.discard();
-                slots.primary.send_modify(|count| *count += 1);
-            }
-            Err(failure) => {
-                tracing::debug!(%failure, "a sentinel cannot be listened to");
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
-        }
+/// Lets go of the old primary when there is a new one, also of one that hangs and closes nothing.
+async fn watch(trust: Arc<Trust>, slots: Arc<Slots>) {
+    loop {
+        trust.changed(trust.number()).await;
+        slots.discard();
     }
 }
 
 /// One multiplexed connection, or the place for it.
 #[derive(Default)]
 struct Slot {
-    open: Mutex<(u64, Option<MultiplexedConnection>)>,
+    open: Mutex<(u64, Option<Open>)>,
     opening: tokio::sync::Mutex<()>,
     late: AtomicUsize,
 }
 
 impl Slot {
-    async fn connection(
-        &self,
-        opener: &Opener,
-        mut primary: tokio::sync::watch::Receiver<u64>,
-    ) -> Result<(u64, MultiplexedConnection), Failure> {
-        if let Some(open) = self.present() {
+    async fn connection(&self, opener: &Opener) -> Result<(u64, Open), Failure> {
+        let trust = opener.trust();
+        if let Some(open) = self.present(trust) {
             return Ok(open);
         }
         let _one_opens = self.opening.lock().await;
-        if let Some(open) = self.present() {
+        if let Some(open) = self.present(trust) {
             return Ok(open);
         }
-        let connection = loop {
+        let opened = loop {
+            // What is being opened when there is a new primary is opened anew.
             tokio::select! {
                 opened = opener.open() => break opened?,
-                Ok(()) = primary.changed() => {}
+                () = trust.changed(trust.number()) => {}
             }
         };
         let mut open = self.open.lock();
-        *open = (open.0 + 1, Some(connection.clone()));
+        *open = (open.0 + 1, Some(opened.clone()));
         self.late.store(0, Ordering::Relaxed);
-        Ok((open.0, connection))
+        Ok((open.0, opened))
     }
 
-    fn present(&self) -> Option<(u64, MultiplexedConnection)> {
+    /// The connection, if it leads to who is primary.
+    fn present(&self, trust: &Trust) -> Option<(u64, Open)> {
         let open = self.open.lock();
-        open.1.clone().map(|connection| (open.0, connection))
+        let current = open.1.as_ref();
+        let current = current.filter(|current| current.number == trust.number());
+        current.map(|current| (open.0, current.clone()))
     }
 
     /// Forgets the connection, unless it is another one by now.

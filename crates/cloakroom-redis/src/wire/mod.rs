@@ -1,40 +1,89 @@
-//! The seam to the wire client: three verbs, so that the client can be changed, and so that what it
-//! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers).
+//! The seam to the wire client: few verbs, so that the client can be changed, and so that what it
+//! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers). A [`Wire`] goes
+//! to one node; which node has a session is [`crate::route`]'s to say.
 
+mod client;
+mod concerns;
 mod exclusive;
 mod lane;
 mod open;
+mod retell;
 mod sentinel;
+mod shared;
+mod trust;
 
 use async_trait::async_trait;
 
 use crate::failure::Failure;
 
-pub(crate) use exclusive::RedisExclusive;
+pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
+pub(crate) use shared::{Durability, Holds, Shared};
 
 /// Which connections a batch goes over, so that what is slow never stands before what is urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Requests of visitors.
+    /// What visitors read.
     Main,
+    /// What visitors change; the primary alone acknowledges it.
+    Write,
     /// Scans and numbers.
     Bulk,
+    /// What must not be lost: where replicas confirm, it is answered when all that keep up have it.
+    /// `WAIT` blocks its connection, so this has one of its own then.
+    Safe,
+    /// An end: as [`Lane::Safe`], wherever there are replicas. It is answered only when no process
+    /// reads from an older primary any more.
+    Final,
 }
 
-/// Sends commands, gets replies. Every call has a deadline.
+/// Sends commands to one node, gets replies. Every call has a deadline.
 #[async_trait]
 pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
-    /// Sends `commands` in one trip; as many replies, none of them an error.
-    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
-
-    /// As [`Wire::send`], for what must not be lost: where replicas confirm, it is answered when one
-    /// has. `WAIT` blocks its connection, so this has one of its own then.
-    async fn send_safe(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
+    /// Sends `commands` in one trip; as many replies, errors of the server among them.
+    async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure>;
 
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;
+
+    /// Sends `commands` in one trip; as many replies, none of them an error.
+    async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
+        self.exchange(lane, commands).await?.all()
+    }
+}
+
+/// What was answered to some commands.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// A reply to each.
+    pub(crate) replies: Vec<Reply>,
+    /// Whether the replicas have what was written, where they must.
+    pub(crate) confirmed: Result<(), Failure>,
+}
+
+impl Answers {
+    /// All replies, if none is an error.
+    pub(crate) fn all(self) -> Result<Vec<Reply>, Failure> {
+        let replies = open::without_errors(self.replies)?;
+        self.confirmed.map(|()| replies)
+    }
+
+    /// Whether nothing went wrong.
+    pub(crate) fn are_clean(&self) -> bool {
+        self.confirmed.is_ok() && self.replies.iter().all(|reply| open::check(reply).is_ok())
+    }
+
+    /// The next reply, if it is no error.
+    pub(crate) fn take(
+        replies: &mut impl Iterator<Item = Reply>,
+        confirmed: &Result<(), Failure>,
+    ) -> Result<Reply, Failure> {
+        let missing = || Failure::protocol("not as many replies as commands");
+        let reply = replies.next().ok_or_else(missing)?;
+        open::check(&reply)?;
+        confirmed.clone().map(|()| reply)
+    }
 }
 
 /// A connection for a transaction. Dropped before [`Exclusive::release`], it is closed, and the
@@ -44,8 +93,12 @@ pub(crate) trait Exclusive: Send {
     /// As [`Wire::send`].
     async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
 
-    /// As [`Wire::send_safe`].
-    async fn send_safe(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure>;
+    /// As [`Wire::send`] on [`Lane::Safe`] or [`Lane::Final`].
+    async fn send_safe(
+        &mut self,
+        lane: Lane,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure>;
 
     /// Gives the connection back; nothing is watched or queued on it.
     fn release(self: Box<Self>);
@@ -61,6 +114,12 @@ pub(crate) fn command<A: redis::ToRedisArgs>(
         command.arg(arg);
     }
     command
+}
+
+/// Whether this is a command of that name.
+pub(crate) fn is_named(command: &Command, name: &str) -> bool {
+    let first = command.args_iter().next();
+    matches!(first, Some(redis::Arg::Simple(word)) if word == name.as_bytes())
 }
 
 /// The bytes of a reply that may be missing.

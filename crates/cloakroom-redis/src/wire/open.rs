@@ -1,120 +1,125 @@
-//! Opening a connection: address, credentials, TLS and TCP settings from the settings; behind
-//! Sentinel, to whoever is primary now. A server that was not met before is told again what was
+//! Opening a connection; behind Sentinel, to whoever is primary now. A server that was not met before is told again what was
 //! revoked, before anybody asks it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::Error;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisConnectionInfo, TlsCertificates,
-};
+use redis::{AsyncConnectionConfig, Pipeline, ServerError};
 
+use super::client::Clients;
+use super::retell::{Elsewhere, retell};
 use super::sentinel::Sentinels;
-use super::{Command, Reply, array, bytes, command};
+use super::trust::Trust;
+use super::{Command, Holds, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
-use crate::recent::Recent;
-use crate::revoked::Revoked;
-use crate::settings::{Address, Settings, invalid};
+use crate::settings::{Address, Settings};
 
-/// After this long without an acknowledged byte a peer is gone: real hosts die without a FIN.
-const PEER_GONE: Duration = Duration::from_secs(10);
-/// Commands in one batch of a replay.
-const REPLAY_BATCH: usize = 1_000;
+/// An open connection.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) connection: MultiplexedConnection,
+    /// Of the primary that it leads to; [`Trust`] knows whether it is one still.
+    pub(super) number: u64,
+}
 
 /// How to open a connection.
 pub(super) struct Opener {
-    settings: Settings,
-    ca: Option<Vec<u8>>,
+    /// The server, or the first sentinel.
+    address: Address,
+    timeout: Duration,
+    clients: Clients,
     pub(super) sentinels: Option<Sentinels>,
-    revoked: Arc<Revoked>,
-    recent: Arc<Recent>,
+    trust: Arc<Trust>,
+    /// Whether a node of a cluster is what is looked for.
+    cluster: bool,
+    holds: Arc<Holds>,
+    shared: Arc<Shared>,
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
-    replaying: tokio::sync::Mutex<()>,
+    retelling: tokio::sync::Mutex<()>,
 }
 
 impl Opener {
     pub(super) fn new(
         settings: &Settings,
-        revoked: Arc<Revoked>,
-        recent: Arc<Recent>,
-    ) -> Result<Self, Error> {
-        let ca = match &settings.ca {
-            None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|_| {
-                invalid(
-                    "store ca",
-                    &path.display().to_string(),
-                    "name a readable PEM file",
-                )
-            })?),
-        };
+        address: &Address,
+        holds: Arc<Holds>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let clients = Clients::new(settings, shared.ca.clone());
         let sentinels = settings
             .master
             .as_ref()
-            .map(|master| Sentinels::new(settings, master));
-        let opener = Self {
-            settings: settings.clone(),
-            ca,
+            .map(|master| Sentinels::new(settings, master, clients.clone()));
+        let count = sentinels.as_ref().map_or(0, |_| settings.addresses.len());
+        Self {
+            address: address.clone(),
+            timeout: settings.timeout,
+            clients,
             sentinels,
-            revoked,
-            recent,
+            trust: Arc::new(Trust::new(count)),
+            cluster: settings.cluster,
+            holds,
+            shared,
             met: Mutex::new(None),
-            replaying: tokio::sync::Mutex::default(),
-        };
-        let wrong = |_| {
-            invalid(
-                "store ca",
-                "(its contents)",
-                "name a PEM file with a CA in it",
-            )
-        };
-        opener.client(&settings.addresses[0]).map_err(wrong)?;
-        Ok(opener)
+            retelling: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(super) const fn timeout(&self) -> Duration {
-        self.settings.timeout
+        self.timeout
+    }
+
+    pub(super) const fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// Opens one. Its failure names the address.
-    pub(super) async fn open(&self) -> Result<MultiplexedConnection, Failure> {
-        match tokio::time::timeout(self.settings.timeout, self.open_now()).await {
+    pub(super) async fn open(&self) -> Result<Open, Failure> {
+        match tokio::time::timeout(self.timeout, self.open_now()).await {
             Ok(opened) => opened,
             Err(_) => {
                 let late = Failure::new(Class::Timeout, "no connection in time");
-                Err(late.at(&self.settings.addresses[0].to_string()))
+                Err(late.at(&self.address.to_string()))
             }
         }
     }
 
-    async fn open_now(&self) -> Result<MultiplexedConnection, Failure> {
-        let address = match &self.sentinels {
-            None => self.settings.addresses[0].clone(),
-            Some(sentinels) => sentinels.primary().await?,
+    async fn open_now(&self) -> Result<Open, Failure> {
+        let (number, address) = match &self.sentinels {
+            None => (self.trust.number(), self.address.clone()),
+            Some(_) => self.trust.primary().await?,
         };
-        let opened = self.open_at(&address).await;
-        opened.map_err(|failure| failure.at(&address.to_string()))
+        match self.open_at(&address).await {
+            Ok(connection) => Ok(Open { connection, number }),
+            Err(failure) => Err(failure.at(&address.to_string())),
+        }
     }
 
     async fn open_at(&self, address: &Address) -> Result<MultiplexedConnection, Failure> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.timeout))
+            .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(None);
-        let client = self.client(address).map_err(|error| Failure::of(&error))?;
+        let client = self.clients.server(address);
+        let client = client.map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
-        self.meet(&mut connection).await?;
+        self.meet(&mut connection, &address.to_string()).await?;
         Ok(connection)
     }
 
     /// Finds out who answers, and tells a server that was not met before what was revoked.
-    async fn meet(&self, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    async fn meet(
+        &self,
+        connection: &mut MultiplexedConnection,
+        address: &str,
+    ) -> Result<(), Failure> {
         if self.sentinels.is_some() {
             let role = ask(connection, command::<&str>("ROLE", [])).await?;
             let role = array(role)?.into_iter().next().unwrap_or_default();
@@ -126,83 +131,46 @@ impl Opener {
             }
         }
         let run = match ask(connection, command("INFO", ["server"])).await {
-            Ok(info) => run_of(&bytes(info)?.unwrap_or_default()),
+            Ok(info) => {
+                let info = bytes(info)?.unwrap_or_default();
+                let cluster = line_of(&info, b"redis_mode:") == Some(b"cluster");
+                if cluster && !self.cluster {
+                    let words = "a node of a cluster was opened by itself";
+                    return Err(Failure::new(Class::CrossSlot, words));
+                }
+                line_of(&info, b"run_id:").map(<[u8]>::to_vec)
+            }
             // Without the right to ask, every connection is a server that was not met before.
             Err(failure) if failure.class() == Class::Permission => None,
             Err(failure) => return Err(failure),
         };
-        let _one_replays = self.replaying.lock().await;
+        let one_tells = self.retelling.lock().await;
         if run.is_some() && *self.met.lock() == run {
             return Ok(());
         }
-        if self.met.lock().is_some() || run.is_none() {
-            let mut replay = self.revoked.replay();
-            while !replay.is_empty() {
-                let rest = replay.split_off(replay.len().min(REPLAY_BATCH));
-                let told = transmit(connection, replay).await;
-                without_errors(told.map_err(|error| Failure::of(&error))?)?;
-                replay = rest;
-            }
-        }
-        self.recent.clear();
-        *self.met.lock() = run;
+        self.shared.turn_over();
+        let holds = |tag| self.holds.has(tag);
+        retell(connection, &self.shared.revoked, &holds, Elsewhere::IsFine).await?;
+        self.shared.recent.clear();
+        self.met.lock().clone_from(&run);
+        drop(one_tells);
+        let concerns = &self.shared.concerns;
+        concerns.look(connection, run.as_deref(), address).await;
         Ok(())
     }
 
-    fn client(&self, address: &Address) -> redis::RedisResult<Client> {
-        let settings = &self.settings;
-        let mut redis = RedisConnectionInfo::default()
-            .set_db(settings.database)
-            .set_lib_name("cloakroom", env!("CARGO_PKG_VERSION"));
-        if settings.resp3 {
-            redis = redis.set_protocol(ProtocolVersion::RESP3);
+    /// Tells a server that got these tags what was revoked of them.
+    pub(super) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
+        let telling = async {
+            let mut open = self.open_now().await?;
+            let is_one = |tag| tags.has(tag);
+            let revoked = &self.shared.revoked;
+            retell(&mut open.connection, revoked, &is_one, Elsewhere::IsWrong).await
+        };
+        match tokio::time::timeout(self.timeout, telling).await {
+            Ok(told) => told,
+            Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
         }
-        if let Some(user) = &settings.user {
-            redis = redis.set_username(user);
-        }
-        if let Some(password) = &settings.password {
-            redis = redis.set_password(&password.0);
-        }
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(TcpKeepalive::new().with_time(PEER_GONE));
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(PEER_GONE);
-        let info = connection_addr(address)
-            .into_connection_info()?
-            .set_redis_settings(redis)
-            .set_tcp_settings(tcp);
-        match &self.ca {
-            None => Client::open(info),
-            Some(ca) => Client::build_with_tls(
-                info,
-                TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(ca.clone()),
-                },
-            ),
-        }
-    }
-}
-
-pub(super) fn connection_addr(address: &Address) -> ConnectionAddr {
-    match address {
-        Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        Address::Tcp {
-            host,
-            port,
-            tls: false,
-        } => ConnectionAddr::Tcp(host.clone(), *port),
-        Address::Tcp {
-            host,
-            port,
-            tls: true,
-        } => ConnectionAddr::TcpTls {
-            host: host.clone(),
-            port: *port,
-            insecure: false,
-            tls_params: None,
-        },
     }
 }
 
@@ -212,7 +180,11 @@ pub(super) async fn transmit(
     commands: Vec<Command>,
 ) -> Result<Vec<Reply>, redis::RedisError> {
     if let [command] = &*commands {
-        return Ok(vec![connection.send_packed_command(command).await?]);
+        let reply = match connection.send_packed_command(command).await {
+            Ok(reply) => reply,
+            Err(error) => Reply::ServerError(ServerError::try_from(error)?),
+        };
+        return Ok(vec![reply]);
     }
     let count = commands.len();
     let mut pipeline = Pipeline::with_capacity(count);
@@ -224,16 +196,16 @@ pub(super) async fn transmit(
 
 /// The first server error in `replies`, as what it is.
 pub(super) fn without_errors(replies: Vec<Reply>) -> Result<Vec<Reply>, Failure> {
-    fn error(reply: &Reply) -> Option<&redis::ServerError> {
-        match reply {
-            Reply::ServerError(error) => Some(error),
-            Reply::Array(items) => items.iter().find_map(error),
-            _ => None,
-        }
-    }
-    match replies.iter().find_map(error) {
-        Some(error) => Err(Failure::of_server(error)),
-        None => Ok(replies),
+    replies.iter().try_for_each(check)?;
+    Ok(replies)
+}
+
+/// Whether a reply is an error, or one of those inside it is.
+pub(super) fn check(reply: &Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::ServerError(error) => Err(Failure::of_server(error)),
+        Reply::Array(items) => items.iter().try_for_each(check),
+        _ => Ok(()),
     }
 }
 
@@ -248,9 +220,10 @@ pub(super) async fn ask(
     Ok(reply)
 }
 
-/// The id of a server's run, which changes when it restarts.
-fn run_of(info: &[u8]) -> Option<Vec<u8>> {
+/// The value of a line of INFO.
+fn line_of<'a>(info: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut lines = info.split(|byte| *byte == b'\n');
-    let run = lines.find_map(|line| line.strip_prefix(b"run_id:"))?;
-    Some(run.trim_ascii().to_vec())
+    lines
+        .find_map(|line| line.strip_prefix(name))
+        .map(<[u8]>::trim_ascii)
 }

@@ -1,154 +1,252 @@
-//! Who is the primary, by Redis Sentinel: asked whenever a connection is opened, and listened to for
-//! the announcement of a new one.
+//! What the sentinels say of the primary: each is asked again and again, and listened to for the
+//! announcement of a new one, upon which all are asked at once. What follows from it is
+//! [`super::trust`]'s to say.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::watch;
 
-use super::bytes;
-use super::open::{connection_addr, transmit, without_errors};
+use super::client::Clients;
+use super::open::{transmit, without_errors};
+use super::trust::{LEASE, Trust, Word};
+use super::{Reply, array, bytes, command, exactly};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
-use crate::wire;
 
 /// The longest that one sentinel is waited for, so that a dead one does not use up the deadline.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often each is asked, and how often while it matters.
+const CALM: Duration = Duration::from_millis(500);
+const ALERT: Duration = Duration::from_millis(50);
+/// How soon a sentinel that went away is listened to again.
+const LISTEN_AGAIN: Duration = Duration::from_millis(200);
+/// What is worth asking for at once: a replica will be made primary, is it, is known to be it.
+const EVENTS: [&str; 3] = [
+    "+failover-state-send-slaveof-noone",
+    "+promoted-slave",
+    "+switch-master",
+];
+/// A replica that has not answered a sentinel for this long is not promoted by it.
+const SILENT_MS: u64 = 5_000;
 
 /// The sentinels of one master.
-#[derive(Clone, Debug)]
-pub(crate) struct Sentinels {
+#[derive(Clone)]
+pub(super) struct Sentinels {
+    clients: Clients,
     nodes: Vec<Address>,
     master: String,
     tls: bool,
     patience: Duration,
-}
-
-/// What one sentinel says.
-struct Word {
-    primary: Address,
-    /// Counts failovers: the higher is the later word.
-    epoch: u64,
-    failing_over: bool,
+    warned: Arc<AtomicBool>,
 }
 
 impl Sentinels {
-    pub(super) fn new(settings: &Settings, master: &str) -> Self {
+    pub(super) fn new(settings: &Settings, master: &str, clients: Clients) -> Self {
         Self {
+            clients,
             nodes: settings.addresses.clone(),
             master: master.to_owned(),
             tls: matches!(settings.addresses[0], Address::Tcp { tls: true, .. }),
             patience: PATIENCE.min(settings.timeout / 2),
+            warned: Arc::default(),
         }
     }
 
-    /// Where the primary is, by the latest word of all sentinels that answer. While one of them runs
-    /// a failover there is none: the old primary still takes writes then, and they will be lost.
-    pub(super) async fn primary(&self) -> Result<Address, Failure> {
-        let asked = self.nodes.iter().map(|node| async move {
-            match tokio::time::timeout(self.patience, self.ask(node)).await {
-                Ok(answer) => answer.map_err(|failure| failure.at(&node.to_string())),
-                Err(_) => {
-                    let late = Failure::new(Class::Unreachable, "the sentinel does not answer");
-                    Err(late.at(&node.to_string()))
-                }
-            }
-        });
-        let mut latest: Option<Word> = None;
-        let mut failed = Failure::new(Class::Unreachable, "no sentinel is configured");
-        for answer in futures_util::future::join_all(asked).await {
-            match answer {
-                Ok(word) if word.failing_over => {
-                    let words = format!("{:?} is being failed over", self.master);
-                    return Err(Failure::new(Class::Down, words));
-                }
-                Ok(word) if latest.as_ref().is_none_or(|known| known.epoch < word.epoch) => {
-                    latest = Some(word);
-                }
-                Ok(_) => {}
-                Err(failure) => failed = failure,
-            }
-        }
-        latest.map(|word| word.primary).ok_or(failed)
+    /// Asks and listens for ever.
+    pub(super) async fn follow(self, trust: Arc<Trust>) {
+        let announced = watch::channel(()).0;
+        let asking = (0..self.nodes.len()).map(|node| self.ask_on(node, &trust, &announced));
+        let listening = (0..self.nodes.len()).map(|node| self.listen_on(node, &announced));
+        futures_util::future::join(join_all(asking), join_all(listening)).await;
     }
 
-    async fn ask(&self, node: &Address) -> Result<Word, Failure> {
-        let opened = client(node)?
-            .get_multiplexed_async_connection_with_config(&AsyncConnectionConfig::new())
-            .await;
-        let mut connection = opened.map_err(|error| Failure::of(&error))?;
-        let mut question = wire::command("SENTINEL", ["MASTER"]);
-        question.arg(&self.master);
-        let answer = transmit(&mut connection, vec![question]).await;
-        let answer = answer.map_err(|error| Failure::of(&error))?;
-        if let [wire::Reply::ServerError(error)] = &*answer
-            && error
-                .details()
-                .is_some_and(|text| text.contains("No such master"))
+    async fn ask_on(&self, node: usize, trust: &Trust, announced: &watch::Sender<()>) {
+        let mut announced = announced.subscribe();
+        let mut connection = None;
+        loop {
+            let asked = self.ask(&self.nodes[node], &mut connection);
+            let said = match tokio::time::timeout(self.patience, asked).await {
+                Ok(said) => said,
+                Err(_) => Err(Failure::new(
+                    Class::Unreachable,
+                    "the sentinel does not answer",
+                )),
+            };
+            if said.is_err() {
+                connection = None;
+            }
+            let name = self.nodes[node].to_string();
+            trust.hear(node, said.map_err(|failure| failure.at(&name)));
+            let pause = if trust.is_unsettled() { ALERT } else { CALM };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = announced.changed() => {}
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        node: &Address,
+        connection: &mut Option<MultiplexedConnection>,
+    ) -> Result<Word, Failure> {
+        let open = match connection {
+            Some(open) => open,
+            None => connection.insert(self.connect(node).await?),
+        };
+        let asked = Instant::now();
+        let questions = ["MASTER", "GET-MASTER-ADDR-BY-NAME", "REPLICAS"];
+        let questions = questions.map(|word| command("SENTINEL", [word, &self.master]));
+        let answers = transmit(open, questions.into()).await;
+        let answers = answers.map_err(|error| Failure::of(&error))?;
+        let unknown = |text: &str| text.contains("No such master");
+        if let Some(Reply::ServerError(error)) = answers.first()
+            && error.details().is_some_and(unknown)
         {
             let words = format!("the sentinel knows no master {:?}", self.master);
             return Err(Failure::new(Class::UnknownMaster, words));
         }
-        let answer = without_errors(answer)?;
-        let [answer] = wire::exactly(answer)?;
-        let mut told = HashMap::new();
-        let mut items = wire::array(answer)?.into_iter();
-        while let (Some(name), Some(value)) = (items.next(), items.next()) {
-            told.insert(text(name)?, text(value)?);
-        }
-        let number = |name: &str| told.get(name).and_then(|text| text.parse().ok());
-        let port = number("port").and_then(|port: u64| u16::try_from(port).ok());
-        let (Some(host), Some(port)) = (told.get("ip"), port) else {
+        let [master, address, replicas] = exactly(without_errors(answers)?)?;
+        self.word(asked, &told(master)?, address, replicas)
+    }
+
+    fn word(
+        &self,
+        asked: Instant,
+        master: &Told,
+        address: Reply,
+        replicas: Reply,
+    ) -> Result<Word, Failure> {
+        let mut address = array(address)?.into_iter().map(text);
+        let (Some(host), Some(port)) = (address.next(), address.next()) else {
             return Err(Failure::protocol("a sentinel told no address"));
         };
-        let flags = told.get("flags").map(String::as_str).unwrap_or_default();
+        let (host, port) = (host?, port?);
+        // Who runs the failover names the new primary here as soon as it is promoted, long before
+        // the failover is over.
+        let running = master.flags("failover_in_progress");
+        let promoted = (master.get("ip"), master.get("port")) != (&*host, &*port);
+        if promoted && !running {
+            return Err(Failure::new(Class::Down, "the primary was just changed"));
+        }
+        let own = format!("{host}:{port}");
+        let port = port.parse();
+        let known_for = if promoted {
+            0
+        } else {
+            master.number("role-reported-time")
+        };
+        let now = Instant::now();
+        let since = now.checked_sub(Duration::from_millis(known_for));
+        let replicas = array(replicas)?.into_iter().map(|reply| {
+            let replica = told(reply)?;
+            let name = format!("{}:{}", replica.get("ip"), replica.get("port"));
+            Ok((name, can_be_promoted(&replica)))
+        });
+        let (known, named) = (master.number("num-other-sentinels") + 1, self.nodes.len());
+        if known > named as u64 && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                known,
+                named,
+                "name all sentinels in the URL: a majority of those named decides who is primary"
+            );
+        }
+        let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
+        replicas.retain(|(name, _)| *name != own);
         Ok(Word {
+            asked,
+            since: since.unwrap_or(now),
             primary: Address::Tcp {
-                host: host.clone(),
-                port,
+                host,
+                port: port.map_err(|_| Failure::protocol("a sentinel told no port"))?,
                 tls: self.tls,
             },
-            epoch: number("config-epoch").unwrap_or_default(),
-            failing_over: flags.contains("failover_in_progress"),
+            epoch: master.number("config-epoch"),
+            failing_over: running && !promoted,
+            replicas,
         })
     }
 
-    /// Waits until a sentinel announces a new primary, asking them in turn to tell.
-    pub(super) async fn announcement(&self, turn: usize) -> Result<(), Failure> {
-        let node = &self.nodes[turn % self.nodes.len()];
+    async fn connect(&self, node: &Address) -> Result<MultiplexedConnection, Failure> {
         let error = |error: redis::RedisError| Failure::of(&error);
-        let mut subscription = client(node)?.get_async_pubsub().await.map_err(error)?;
-        subscription
-            .subscribe("+switch-master")
-            .await
-            .map_err(error)?;
-        let mut messages = subscription.on_message();
+        let client = self.clients.sentinel(node).map_err(error)?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let opening = client.get_multiplexed_async_connection_with_config(&config);
+        opening.await.map_err(error)
+    }
+
+    async fn listen_on(&self, node: usize, announced: &watch::Sender<()>) {
         loop {
-            let next = std::future::poll_fn(|context| {
-                futures_util::Stream::poll_next(std::pin::Pin::new(&mut messages), context)
-            });
-            let Some(message) = next.await else {
-                return Err(Failure::new(Class::Unreachable, "the sentinel went away"));
-            };
-            let name = message
-                .get_payload_bytes()
-                .split(|byte| *byte == b' ')
-                .next();
-            if name == Some(self.master.as_bytes()) {
-                return Ok(());
+            if let Err(failure) = self.listen(&self.nodes[node], announced).await {
+                tracing::debug!(%failure, "a sentinel cannot be listened to");
             }
+            tokio::time::sleep(LISTEN_AGAIN).await;
         }
+    }
+
+    async fn listen(&self, node: &Address, announced: &watch::Sender<()>) -> Result<(), Failure> {
+        let error = |error: redis::RedisError| Failure::of(&error);
+        let client = self.clients.sentinel(node).map_err(error)?;
+        let late = |_| Failure::new(Class::Unreachable, "the sentinel does not answer");
+        let opening = tokio::time::timeout(LEASE, client.get_async_pubsub()).await;
+        let mut subscription = opening.map_err(late)?.map_err(error)?;
+        for event in EVENTS {
+            subscription.subscribe(event).await.map_err(error)?;
+        }
+        let mut messages = subscription.on_message();
+        while let Some(message) = messages.next().await {
+            // Events of other masters cost a question and no more.
+            tracing::debug!(event = message.get_channel_name(), "a sentinel announces");
+            announced.send_replace(());
+        }
+        Err(Failure::new(Class::Unreachable, "the sentinel went away"))
     }
 }
 
-fn client(node: &Address) -> Result<Client, Failure> {
-    let addr: ConnectionAddr = connection_addr(node);
-    let info: Result<ConnectionInfo, _> = addr.into_connection_info();
-    let client = info.and_then(Client::open);
-    client.map_err(|error| Failure::of(&error))
+/// Whether the sentinel would make it the primary (`sentinelSelectSlave` in its source).
+fn can_be_promoted(replica: &Told) -> bool {
+    let out = ["s_down", "o_down", "disconnected"];
+    !out.iter().any(|flag| replica.flags(flag))
+        && replica.number("last-ok-ping-reply") <= SILENT_MS
+        && replica.get("slave-priority") != "0"
+        // It is being filled, or has yet to be told whose replica it is.
+        && replica.get("master-link-status") == "ok"
 }
 
-fn text(reply: wire::Reply) -> Result<String, Failure> {
+/// Names and values.
+struct Told(HashMap<String, String>);
+
+fn told(reply: Reply) -> Result<Told, Failure> {
+    let mut items = array(reply)?.into_iter();
+    let mut told = HashMap::new();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        told.insert(text(name)?, text(value)?);
+    }
+    Ok(Told(told))
+}
+
+impl Told {
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.get(name).parse().unwrap_or_default()
+    }
+
+    fn flags(&self, flag: &str) -> bool {
+        self.get("flags").split(',').any(|word| word == flag)
+    }
+}
+
+fn text(reply: Reply) -> Result<String, Failure> {
     let bytes = bytes(reply)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,7 +1,12 @@
 //! A primary, two replicas and three sentinels of a test's own.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::history::History;
+use crate::mesh::{Mesh, Side};
 use crate::server::Server;
 
 /// They are stopped when it is dropped.
@@ -21,9 +26,63 @@ impl Constellation {
             sentinels: (0..3).map(|_| servers[0].sentinel()).collect(),
             servers,
         };
-        started.wait("replicas", || {
-            started.servers[0].cli(&["WAIT", "2", "1000"]) == "2"
-                && started.sentinels.iter().all(|sentinel| {
+        started.wait_until_whole();
+        started
+    }
+
+    /// On a network that can be cut: these servers and a sentinel on the left, the others on the right.
+    pub(crate) fn across(mesh: &Mesh, left: &[usize]) -> (Self, Doors) {
+        let sides = [0, 1, 2].map(|number| match left.contains(&number) {
+            true => Side::Left,
+            false => Side::Right,
+        });
+        let doors = sides.map(|side| mesh.door(side, None));
+        let servers = [0, 1, 2].map(|number| {
+            let (port, primary) = (doors[number].port, doors[0].port);
+            let source = sides[number].address().to_string();
+            let (port, primary) = (port.to_string(), format!("127.0.0.1 {primary}"));
+            let mut settings = vec!["--repl-diskless-sync-delay", "0"];
+            settings.extend(["--bind-source-addr", &source]);
+            settings.extend(["--replica-announce-ip", "127.0.0.1"]);
+            settings.extend(["--replica-announce-port", &port]);
+            for [name, password] in [["left", ">left"], ["right", ">right"]] {
+                settings.extend(["--user", name, "on", password, "~*", "&*", "+@all"]);
+            }
+            if number > 0 {
+                settings.extend(["--replicaof", &primary]);
+            }
+            let server = Server::start(&settings);
+            doors[number].leads_to(server.port);
+            server
+        });
+        let [mut left, mut right] = [Vec::new(), Vec::new()];
+        let sentinels = [Side::Left, Side::Right, Side::Right].map(|side| {
+            let [from_left, from_right] =
+                [Side::Left, Side::Right].map(|from| mesh.door(side, Some(from)));
+            let more = format!(
+                "bind-source-addr {}\nsentinel announce-ip 127.0.0.1\nsentinel announce-port {}\n",
+                side.address(),
+                from_left.port
+            );
+            let sentinel = Server::sentinel_of(doors[0].port, &more);
+            from_left.leads_to(sentinel.port);
+            from_right.leads_to(sentinel.port);
+            left.push(from_left.port);
+            right.push(from_right.port);
+            sentinel
+        });
+        let started = Self {
+            servers: servers.into(),
+            sentinels: sentinels.into(),
+        };
+        started.wait_until_whole();
+        (started, Doors { left, right })
+    }
+
+    fn wait_until_whole(&self) {
+        self.wait("replicas", || {
+            self.servers[0].cli(&["WAIT", "2", "1000"]) == "2"
+                && self.sentinels.iter().all(|sentinel| {
                     let known = sentinel.cli(&["SENTINEL", "MASTER", "shop"]);
                     let number = |name: &str| {
                         let mut lines = known.lines().skip_while(|line| *line != name);
@@ -32,7 +91,6 @@ impl Constellation {
                     number("num-slaves") == "2" && number("num-other-sentinels") == "2"
                 })
         });
-        started
     }
 
     pub(crate) fn url(&self, database: usize, parameters: &str) -> String {
@@ -66,7 +124,15 @@ impl Constellation {
         });
     }
 
-    fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
+    /// Tells the history when a sentinel announces a new primary, until the ears are dropped.
+    pub(crate) fn listen(&self, history: &Arc<History>) -> Vec<Ear> {
+        let sentinels = self.sentinels.iter();
+        sentinels
+            .map(|sentinel| Ear::open(sentinel.port, Arc::clone(history)))
+            .collect()
+    }
+
+    pub(crate) fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
         for _ in 0..600 {
             if is_there() {
                 return;
@@ -74,5 +140,55 @@ impl Constellation {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("{what} did not come within 30 s");
+    }
+}
+
+/// The ports of doors on a network that can be cut.
+pub(crate) struct Doors {
+    left: Vec<u16>,
+    right: Vec<u16>,
+}
+
+impl Doors {
+    /// The URL for a client that stands on `side`.
+    pub(crate) fn url(&self, side: Side, parameters: &str) -> String {
+        let name = side.name();
+        let ports = match side {
+            Side::Left => &self.left,
+            Side::Right => &self.right,
+        };
+        let hosts: Vec<String> = ports
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        let hosts = hosts.join(",");
+        format!("redis+sentinel://{name}:{name}@{hosts}/shop?{parameters}")
+    }
+}
+
+/// Listens to one sentinel.
+pub(crate) struct Ear(TcpStream);
+
+impl Ear {
+    fn open(port: u16, history: Arc<History>) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the sentinel answers");
+        stream
+            .write_all(b"SUBSCRIBE +switch-master\r\n")
+            .expect("the sentinel listens");
+        let lines = BufReader::new(stream.try_clone().expect("a socket can be shared")).lines();
+        std::thread::spawn(move || {
+            let mut lines = lines.map_while(Result::ok);
+            if lines.any(|line| line.starts_with("shop ")) {
+                history.announced();
+            }
+        });
+        Self(stream)
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        // It may be gone already, with its sentinel.
+        drop(self.0.shutdown(Shutdown::Both));
     }
 }

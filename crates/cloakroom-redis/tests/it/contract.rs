@@ -9,14 +9,16 @@ use cloakroom_redis::RedisStore;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::cluster::Cluster;
 use crate::constellation::Constellation;
-use crate::server::Server;
+use crate::server::{Brand, Server};
 
 /// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
-const RIGHTS: &str = "~session:* ~subject:* ~session-epoch -@all +select +get +set +exists +pttl \
+const RIGHTS: &str = "~session:* ~subject:* ~session-epoch:* ~session-closing:* -@all +select +get +set +exists +pttl \
     +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
-    +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
+    +sadd +srem +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
 const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
+const PLAIN: &str = "+eval +evalsha +zcard +zscore +zrangebyscore ~session-ended:*";
 const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
 
 #[test]
@@ -28,6 +30,21 @@ fn packed() {
 fn fields() {
     check(&Server::start(&[]), |server, number| {
         server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn plain_ids() {
+    check(&Server::start(&[]), |server, number| {
+        server.url(number, "&ids=plain")
+    });
+}
+
+#[test]
+fn plain_ids_with_no_more_rights_than_it_needs() {
+    check(&with_rights(PLAIN), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&ids=plain")
     });
 }
 
@@ -112,6 +129,78 @@ fn fields_behind_sentinel_without_scripting() {
     check_urls((0..CASES.len()).map(url).collect());
 }
 
+#[test]
+fn packed_on_valkey() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| server.url(number, ""));
+}
+
+#[test]
+fn fields_on_valkey() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn packed_on_valkey_without_scripting() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never")
+    });
+}
+
+#[test]
+fn fields_on_valkey_without_scripting() {
+    let server = Server::start_brand(Brand::Valkey, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never&layout=fields")
+    });
+}
+
+#[test]
+fn packed_on_the_newest_redis() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| server.url(number, ""));
+}
+
+#[test]
+fn packed_on_the_newest_redis_without_scripting() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&scripts=never")
+    });
+}
+
+#[test]
+fn fields_on_the_newest_redis() {
+    let server = Server::start_brand(Brand::NewestRedis, &[]);
+    check(&server, |server, number| {
+        server.url(number, "&layout=fields")
+    });
+}
+
+#[test]
+fn packed_in_a_cluster() {
+    check_clustered("timeout=30000");
+}
+
+#[test]
+fn fields_in_a_cluster() {
+    check_clustered("timeout=30000&layout=fields");
+}
+
+#[test]
+fn packed_in_a_cluster_without_scripting() {
+    check_clustered("timeout=30000&scripts=never");
+}
+
+#[test]
+fn fields_in_a_cluster_without_scripting() {
+    check_clustered("timeout=30000&scripts=never&layout=fields");
+}
+
 /// A server whose user `app` has just the rights that are documented.
 fn with_rights(special: &str) -> Server {
     let mut settings = vec!["--user", "app", "on", ">secret"];
@@ -158,6 +247,47 @@ fn check_urls(urls: Vec<String>) {
         }
         Report(results)
     });
+    judge(&report);
+}
+
+/// Runs every case in a cluster that is empty. A cluster has one database, so there are some clusters,
+/// and each case has one alone.
+fn check_clustered(parameters: &str) {
+    const CLUSTERS: usize = 3;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    let next = AtomicUsize::new(0);
+    let results = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..CLUSTERS {
+            scope.spawn(|| {
+                let cluster = Cluster::start();
+                while let Some(case) = CASES.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    cluster.flush();
+                    let factory = Factory {
+                        urls: vec![cluster.url(parameters)],
+                        next: AtomicUsize::new(0),
+                        handle: runtime.handle().clone(),
+                    };
+                    let checked = runtime.block_on(async {
+                        let limit = std::time::Duration::from_secs(120);
+                        tokio::time::timeout(limit, case.check(&factory)).await
+                    });
+                    let hangs = |_| Verdict::Broken("it hangs".to_owned());
+                    let verdict = checked.unwrap_or_else(hangs);
+                    let mut results = results.lock().expect("no case panics");
+                    results.push((*case, verdict));
+                }
+            });
+        }
+    });
+    judge(&Report(results.into_inner().expect("no case panics")));
+}
+
+fn judge(report: &Report) {
     let kept = report
         .0
         .iter()

@@ -97,6 +97,72 @@ const ANSWERS: &[(&str, Class, ErrorKind, bool)] = &[
         false,
     ),
     (
+        "-ASK 3999 127.0.0.1:6381",
+        Class::Moving,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-WRONGPASS invalid username-password pair or user is disabled.",
+        Class::Credentials,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-UNKILLABLE Sorry the script already executed write commands",
+        Class::Busy,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-UNBLOCKED force unblock from blocking operation, instance state changed",
+        Class::ReadOnly,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-EXECABORT Transaction discarded because of previous errors.",
+        Class::Aborted,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-EXECABORT Transaction discarded because of: OOM command not allowed",
+        Class::Full,
+        ErrorKind::StoreFull,
+        true,
+    ),
+    (
+        "-ERR Error running script (call to f_1): @user_script:3: -READONLY You can't write",
+        Class::ReadOnly,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-ERR max number of clients reached",
+        Class::TooManyClients,
+        ErrorKind::StoreUnavailable,
+        true,
+    ),
+    (
+        "-DENIED Redis is running in protected mode",
+        Class::Protected,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-NOPROTO unsupported protocol version",
+        Class::Protocol,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
+        "-ERR ACL failure in script: User app has no permissions to run the 'set' command",
+        Class::Permission,
+        ErrorKind::StoreRefused,
+        false,
+    ),
+    (
         "-ERR unknown command",
         Class::Protocol,
         ErrorKind::StoreRefused,
@@ -223,9 +289,33 @@ fn what_is_wrong_is_told_at_the_start() {
             Class::Protocol,
         ),
         (
-            "half a cluster",
+            "a node of a cluster as a single server",
             format!("redis://127.0.0.1:{}", cluster.port),
+            Class::CrossSlot,
+        ),
+        (
+            "half a cluster",
+            format!("redis+cluster://127.0.0.1:{}", cluster.port),
             Class::Down,
+        ),
+        (
+            "a single server as a cluster",
+            format!("redis+cluster://127.0.0.1:{}", tls.port),
+            Class::NoCluster,
+        ),
+        (
+            "no node of a cluster",
+            format!(
+                "redis+cluster://127.0.0.1:{},127.0.0.1:{}",
+                free_port(),
+                free_port()
+            ),
+            Class::Unreachable,
+        ),
+        (
+            "a cluster without a password",
+            format!("redis+cluster://127.0.0.1:{}", plain.port),
+            Class::Credentials,
         ),
     ];
     kit::run(async {
@@ -264,9 +354,15 @@ fn a_wrong_url_is_an_invalid_setting() {
         ("redis://127.0.0.1?connections=65", "store connections"),
         ("redis://127.0.0.1?scripts=maybe", "store scripts"),
         ("redis://127.0.0.1?protocol=resp4", "store protocol"),
-        ("redis://127.0.0.1?ids=plain", "store parameter"),
+        ("redis://127.0.0.1?ids=open", "store ids"),
+        ("redis://127.0.0.1?ids=plain&layout=packed", "store layout"),
+        ("redis://127.0.0.1?scripts=never&ids=plain", "store scripts"),
+        ("redis://127.0.0.1?names=plain", "store parameter"),
         ("redis://127.0.0.1?durability=both", "store durability"),
         ("redis+sentinel://127.0.0.1", "store master"),
+        ("redis+cluster://127.0.0.1/1", "store database"),
+        ("redis+cluster://127.0.0.1,x:y", "store host"),
+        ("redis+shard://127.0.0.1", "store scheme"),
         ("redis+sentinel://127.0.0.1,x:y/shop", "store host"),
         ("rediss://127.0.0.1?ca=/nowhere.pem", "store ca"),
     ];

@@ -67,6 +67,14 @@ pub(crate) fn login(subject: &Subject, max_sessions: Option<MaxSessions>) -> Rot
     }
 }
 
+pub(crate) fn rotation(grace: Duration) -> Rotation {
+    Rotation {
+        changes: Changes::new(),
+        login: None,
+        grace,
+    }
+}
+
 /// Runs a test on a runtime.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()

@@ -5,15 +5,29 @@
     reason = "figures and reports are shown to whoever asks by --nocapture"
 )]
 
+mod across;
+mod adopted;
+mod cluster;
+mod cluster_failover;
+mod compared;
+mod concerns;
 mod constellation;
 mod contract;
+mod durability;
+mod everything;
 mod failover;
 mod failures;
 mod fake;
 mod foreign;
+mod history;
 mod kit;
+mod mesh;
 mod outages;
+mod plain;
 mod proxy;
+mod sentinel;
 mod server;
 mod trips;
+mod troubles;
 mod upkeep;
+mod visitors;

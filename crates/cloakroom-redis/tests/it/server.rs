@@ -1,13 +1,26 @@
-//! A redis-server of a test's own, on a free loopback port, stopped when the test is over.
+//! A server of a test's own, on a free loopback port, stopped when the test is over: Redis as Debian
+//! has it, the newest Redis, or Valkey.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brand {
+    /// The `redis-server` of this machine: 6.2 or newer.
+    Redis,
+    /// 8.4 or newer, which has `SET .. IFEQ`.
+    NewestRedis,
+    /// 8.1 or newer, which has it as well.
+    Valkey,
+}
+
 /// A running server.
 pub(crate) struct Server {
+    brand: Brand,
     child: Child,
     pub(crate) port: u16,
     pub(crate) tls_port: Option<u16>,
@@ -18,7 +31,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with these settings besides the usual ones.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        Self::start_in(new_directory(), None, settings)
+        Self::start_brand(Brand::Redis, settings)
+    }
+
+    /// Starts a server of that brand with these settings besides the usual ones.
+    pub(crate) fn start_brand(brand: Brand, settings: &[&str]) -> Self {
+        Self::start_in(brand, new_directory(), None, settings)
     }
 
     /// Starts a server that speaks TLS as well, with a certificate for 127.0.0.1 in `ca.pem`.
@@ -37,10 +55,15 @@ impl Server {
         all.extend(["--tls-key-file", &key, "--tls-ca-cert-file", &cert]);
         all.extend(["--tls-auth-clients", "no"]);
         all.extend(settings);
-        Self::start_in(directory.clone(), Some(port), &all)
+        Self::start_in(Brand::Redis, directory.clone(), Some(port), &all)
     }
 
-    fn start_in(directory: PathBuf, tls_port: Option<u16>, settings: &[&str]) -> Self {
+    fn start_in(
+        brand: Brand,
+        directory: PathBuf,
+        tls_port: Option<u16>,
+        settings: &[&str],
+    ) -> Self {
         let port = free_port();
         let port_text = port.to_string();
         let mut all = vec!["--port", &port_text, "--bind", "127.0.0.1"];
@@ -48,7 +71,8 @@ impl Server {
         all.extend(["--unixsocket", "redis.sock"]);
         all.extend(settings);
         let server = Self {
-            child: spawn(&directory, &all),
+            brand,
+            child: spawn(brand, &directory, &all),
             port,
             tls_port,
             directory,
@@ -61,26 +85,28 @@ impl Server {
     /// Starts a server as a replica of this one.
     pub(crate) fn replica(&self) -> Self {
         let port = self.port.to_string();
-        Self::start(&[
-            "--replicaof",
-            &format!("127.0.0.1 {port}"),
-            "--repl-diskless-sync-delay",
-            "0",
-        ])
+        let primary = format!("127.0.0.1 {port}");
+        let settings = ["--replicaof", &primary, "--repl-diskless-sync-delay", "0"];
+        Self::start_brand(self.brand, &settings)
     }
 
     /// Starts a sentinel that watches this server as `shop`.
     pub(crate) fn sentinel(&self) -> Self {
+        Self::sentinel_of(self.port, "")
+    }
+
+    /// Starts a sentinel that watches whoever is behind `primary`, with these lines besides.
+    pub(crate) fn sentinel_of(primary: u16, more: &str) -> Self {
         let (directory, port) = (new_directory(), free_port());
         let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {} 2\n\
+            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {primary} 2\n\
              sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 6000\n\
-             sentinel parallel-syncs shop 2\n",
-            self.port
+             sentinel parallel-syncs shop 2\n{more}"
         );
         std::fs::write(directory.join("sentinel.conf"), text).expect("the directory is ours");
-        let child = spawn(&directory, &["sentinel.conf", "--sentinel"]);
+        let child = spawn(Brand::Redis, &directory, &["sentinel.conf", "--sentinel"]);
         let server = Self {
+            brand: Brand::Redis,
             child,
             port,
             tls_port: None,
@@ -93,9 +119,15 @@ impl Server {
 
     /// Kills the server and starts it again on what it last saved.
     pub(crate) fn kill_and_restart(&mut self) {
+        self.kill_and_restart_as(self.brand);
+    }
+
+    /// The same, but it is another program afterwards.
+    pub(crate) fn kill_and_restart_as(&mut self, brand: Brand) {
         self.kill();
+        self.brand = brand;
         let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
-        self.child = spawn(&self.directory, &settings);
+        self.child = spawn(self.brand, &self.directory, &settings);
         self.wait_until_it_answers();
     }
 
@@ -103,6 +135,15 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         let killed = self.child.kill().and_then(|()| self.child.wait().map(drop));
         killed.expect("the server is ours");
+    }
+
+    /// The port of the cluster's bus, in a cluster.
+    pub(crate) fn bus(&self) -> u16 {
+        let mut settings = self.settings.iter();
+        let bus = settings.find(|setting| *setting == "--cluster-port");
+        let port = bus.and_then(|_| settings.next());
+        port.and_then(|port| port.parse().ok())
+            .expect("it is a node")
     }
 
     /// Its URL with these parameters.
@@ -142,7 +183,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("redis-server on port {} does not answer", self.port);
+        panic!("{:?} on port {} does not answer", self.brand, self.port);
     }
 }
 
@@ -156,15 +197,33 @@ impl Drop for Server {
     }
 }
 
-fn spawn(directory: &PathBuf, settings: &[&str]) -> Child {
-    Command::new("redis-server")
+fn spawn(brand: Brand, directory: &Path, settings: &[&str]) -> Child {
+    let (program, install) = brand.program();
+    let started = Command::new(&program)
         .args(settings)
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .expect("redis-server is missing: apt-get install -y redis-server")
+        .spawn();
+    started.unwrap_or_else(|error| panic!("{} ({error}): run {install}", program.display()))
+}
+
+impl Brand {
+    /// The program, and the command that installs it.
+    fn program(self) -> (PathBuf, &'static str) {
+        let newer = |name| {
+            // Cargo gives tests a directory of their own in the target directory, `tmp`.
+            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+            let servers = target.expect("it is in target").join("tests/servers");
+            (servers.join(name), "`./test tools`")
+        };
+        match self {
+            Self::Redis => ("redis-server".into(), "`apt-get install -y redis-server`"),
+            Self::NewestRedis => newer("redis-server"),
+            Self::Valkey => newer("valkey-server"),
+        }
+    }
 }
 
 pub(crate) fn free_port() -> u16 {

@@ -16,4 +16,7 @@ mod logs;
 mod probe;
 mod script;
 mod touches;
+#[cfg(feature = "tower-sessions-0_15")]
+mod tower_sessions;
+mod watch;
 mod world;

@@ -40,6 +40,11 @@ impl Probe {
         *self.broken.lock() = Some((operation, kind));
     }
 
+    /// Nothing fails any more.
+    pub(crate) fn mend(&self) {
+        *self.broken.lock() = None;
+    }
+
     /// What was asked since the last time, as `"load 1, apply 1"`.
     pub(crate) fn take_calls(&self) -> String {
         let calls = std::mem::take(&mut *self.calls.lock());

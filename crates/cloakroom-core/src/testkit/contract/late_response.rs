@@ -41,7 +41,11 @@ pub(super) async fn of_a_slow_rotation(kit: &Kit) -> Checked {
     fast.login("alice").await?;
     let new = set_id(fast.finish().await)?;
     keeps(slow.finish().await, "after a login")?;
-    kit.alive(&new.key(), "the session that signed in").await?;
+    kit.alive(
+        &new.key_as(kit.store.key_form()),
+        "the session that signed in",
+    )
+    .await?;
     Ok(())
 }
 
@@ -87,7 +91,8 @@ pub(super) async fn after_a_logout(kit: &Kit) -> Checked {
         let ended = counted.is_err_and(|error| *error.kind() == ErrorKind::SessionEnded);
         ensure!(ended, "an increment after a logout was not refused");
         keeps(late.finish().await, "after a logout")?;
-        kit.gone(&id.key(), "after the late response").await?;
+        kit.gone(&id.key_as(kit.store.key_form()), "after the late response")
+            .await?;
         ensure_eq!(
             kit.store.stats().await?.sessions,
             0,
@@ -142,9 +147,13 @@ pub(super) async fn an_unknown_id_is_not_adopted(kit: &Kit) -> Checked {
     session.set("cart", &1)?;
     let new = set_id(session.finish().await)?;
     ensure!(!present(&unknown)?.is(&new), "an unknown id was adopted");
-    kit.gone(&unknown.key(), "the unknown id").await?;
-    kit.alive(&new.key(), "the session that was created for it")
+    kit.gone(&unknown.key_as(kit.store.key_form()), "the unknown id")
         .await?;
+    kit.alive(
+        &new.key_as(kit.store.key_form()),
+        "the session that was created for it",
+    )
+    .await?;
     Ok(())
 }
 
@@ -200,15 +209,18 @@ async fn race(kit: &Kit, first: Act, second: Act, head_start: usize) -> Checked 
             Cookie::Set { id: new, .. } => {
                 set += 1;
                 ensure!(!present(&id)?.is(new), "{words}: the old id was set again");
-                alive += usize::from(is_alive(kit, &new.key()).await?);
+                alive += usize::from(is_alive(kit, &new.key_as(kit.store.key_form())).await?);
             }
         }
     }
     let orphaned = set > 0 && alive == 0 && !ended;
     ensure!(!orphaned, "{words}: every cookie that was set is dead");
     if signed_in {
-        kit.gone(&id.key(), &format!("{words}: the id from before the login"))
-            .await?;
+        kit.gone(
+            &id.key_as(kit.store.key_form()),
+            &format!("{words}: the id from before the login"),
+        )
+        .await?;
     }
     if ended && !signed_in {
         let left = outcomes
@@ -219,7 +231,7 @@ async fn race(kit: &Kit, first: Act, second: Act, head_start: usize) -> Checked 
             "{words}: a logout left the session alive"
         );
         kit.gone(
-            &id.key(),
+            &id.key_as(kit.store.key_form()),
             &format!("{words}: the id from before the logout"),
         )
         .await?;
@@ -236,7 +248,9 @@ async fn begin(kit: &Kit, user: Option<&Subject>) -> Checked<SessionId> {
     let mut cart = sets([])?;
     cart.set("cart", crate::record::Value::integer(1))?;
     new.fields = new.fields.changed(&cart)?.0;
-    kit.store.create(&id.key(), &new).await?;
+    kit.store
+        .create(&id.key_as(kit.store.key_form()), &new)
+        .await?;
     Ok(id)
 }
 

@@ -11,7 +11,7 @@ use super::Summary;
 use super::call::{Call, Seen};
 use super::truth::{Key, Known, Span, Truth, as_changes, is_in_time};
 use crate::Error;
-use crate::id::{Handle, StoredKey};
+use crate::id::{Handle, KeyForm, StoredKey};
 use crate::record::{
     Changes, Condition, Login, NewSession, Record, Rotation, SessionInfo, Subject,
 };
@@ -133,6 +133,10 @@ impl Watch {
 
 #[async_trait]
 impl Store for Watch {
+    fn key_form(&self) -> KeyForm {
+        self.inner.key_form()
+    }
+
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
         let mut call = self.call();
         call.note(|truth| {

@@ -47,7 +47,7 @@ async fn answer(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
     let Some(id) = presented(app, headers) else {
         return StatusCode::UNAUTHORIZED.into_response();
     };
-    let key = id.key();
+    let key = id.key_as(app.store.key_form());
     match app.store.load(&key).await {
         // An outage is no logout: the gateway must not send the visitor to the login page.
         Err(error) => Problem::from(error).into_response(),

@@ -29,7 +29,7 @@ pub(super) async fn rotate(
     State(app): State<App>,
     Ticket(id): Ticket,
 ) -> Result<Json<IssuedResponse>, Problem> {
-    let key = id.key();
+    let key = id.key_as(app.store.key_form());
     let rotation = Rotation {
         grace: app.rotation_grace,
         ..Rotation::default()
@@ -82,7 +82,8 @@ pub(super) async fn login(
         grace: Duration::ZERO,
         ..Rotation::default()
     };
-    let (id, record) = move_to_new_id(&app, &id.key(), tag, &rotation).await?;
+    let (id, record) =
+        move_to_new_id(&app, &id.key_as(app.store.key_form()), tag, &rotation).await?;
     app.observe(&Event::LoggedIn(record.handle));
     Ok(Json(IssuedResponse::new(&id, &record)))
 }
@@ -117,7 +118,11 @@ async fn move_to_new_id(
     loop {
         tries += 1;
         let id = SessionId::generate(tag, &*app.entropy).map_err(cloakroom_core::Error::from)?;
-        match app.store.rotate(old, &id.key(), rotation).await {
+        match app
+            .store
+            .rotate(old, &id.key_as(app.store.key_form()), rotation)
+            .await
+        {
             Ok(Rotated::Done(record)) => return Ok((id, *record)),
             Ok(Rotated::Absent(absence)) => return Err(why_absent(app, old, absence).await?),
             Err(error) if is_collision(&error) && tries < limits::COLLISION_TRIES => {}

@@ -27,7 +27,7 @@ pub(super) async fn read(
     State(app): State<App>,
     Ticket(id): Ticket,
 ) -> Result<Json<SessionResponse>, Problem> {
-    let key = id.key();
+    let key = id.key_as(app.store.key_form());
     match app.store.load(&key).await? {
         Lookup::Absent(absence) => Err(absent(&app, absence)),
         Lookup::Found(loaded) => {
@@ -61,7 +61,11 @@ pub(super) async fn patch(
     let condition = request
         .if_version
         .map_or(Condition::Always, Condition::Version);
-    match app.store.apply(&id.key(), &changes, &condition).await? {
+    match app
+        .store
+        .apply(&id.key_as(app.store.key_form()), &changes, &condition)
+        .await?
+    {
         Applied::Done {
             version,
             increments,
@@ -104,7 +108,7 @@ pub(super) async fn destroy(
         }
         Err(problem) => return Err(problem),
     };
-    let ended = app.store.destroy(&id.key()).await?;
+    let ended = app.store.destroy(&id.key_as(app.store.key_form())).await?;
     if ended {
         app.observe(&Event::Revoked(1));
     }

@@ -128,7 +128,11 @@ async fn create_under_new_id(app: &App, new: &NewSession) -> Result<(SessionId, 
     loop {
         tries += 1;
         let id = SessionId::generate(tag, &*app.entropy)?;
-        match app.store.create(&id.key(), new).await {
+        match app
+            .store
+            .create(&id.key_as(app.store.key_form()), new)
+            .await
+        {
             Ok(record) => return Ok((id, record)),
             Err(error) if is_collision(&error) && tries < limits::COLLISION_TRIES => {}
             Err(error) => return Err(error),

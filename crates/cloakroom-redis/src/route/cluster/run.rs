@@ -1,0 +1,226 @@
+//! Commands on their way through a cluster, until each is answered or time is over. A command that was
+//! refused goes again by itself, because its neighbours may have been answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloakroom_core::id::SlotTag;
+use futures_util::future::join_all;
+
+use super::asking;
+use super::node::Node;
+use super::scout::Scout;
+use crate::failure::{Class, Failure, Redirect};
+use crate::wire::{Answers, Command, Lane, Reply, Wire};
+
+/// Between two tries while slots move or a failover is under way.
+const PAUSE_FIRST: Duration = Duration::from_millis(2);
+const PAUSE_MOST: Duration = Duration::from_millis(50);
+/// Redirections that are followed without a pause.
+const AT_ONCE: u32 = 4;
+
+/// Commands on their way.
+pub(super) struct Run<'a> {
+    scout: &'a Scout,
+    lane: Lane,
+    units: Vec<Unit>,
+    began: Instant,
+    tries: u32,
+}
+
+/// One command.
+struct Unit {
+    tag: SlotTag,
+    command: Command,
+    /// Why it was not done the last time, and who refused it.
+    refused: Option<(Failure, Arc<Node>)>,
+    answer: Option<Result<Reply, Failure>>,
+}
+
+/// A node, whether its owner sends us there, and the commands for it.
+type Group = (Arc<Node>, bool, Vec<usize>);
+
+impl<'a> Run<'a> {
+    pub(super) const fn new(scout: &'a Scout, lane: Lane, began: Instant) -> Self {
+        Self {
+            scout,
+            lane,
+            units: Vec::new(),
+            began,
+            tries: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, tag: SlotTag, command: Command) {
+        self.units.push(Unit {
+            tag,
+            command,
+            refused: None,
+            answer: None,
+        });
+    }
+
+    /// What a node answered to these commands.
+    pub(super) fn heard(
+        &mut self,
+        from: &Arc<Node>,
+        units: &[usize],
+        answers: Result<Answers, Failure>,
+    ) {
+        let (replies, confirmed) = match answers {
+            Ok(Answers { replies, confirmed }) => (replies, confirmed),
+            Err(failure) => (Vec::new(), Err(failure)),
+        };
+        let nothing = replies.is_empty();
+        let mut replies = replies.into_iter();
+        for unit in units {
+            let unit = &mut self.units[*unit];
+            let answer = match &confirmed {
+                Err(failure) if nothing => Err(failure.clone()),
+                confirmed => Answers::take(&mut replies, confirmed),
+            };
+            unit.refused = None;
+            match answer {
+                Err(failure) if failure.was_refused() => {
+                    unit.refused = Some((failure, Arc::clone(from)));
+                }
+                Err(failure) => {
+                    if matches!(failure.class(), Class::Unreachable | Class::Timeout) {
+                        self.scout.report();
+                    }
+                    unit.answer = Some(Err(failure));
+                }
+                answer => unit.answer = Some(answer),
+            }
+        }
+    }
+
+    /// Sends what is not answered yet, as often as it takes and time allows.
+    pub(super) async fn finish(mut self) -> Vec<Result<Reply, Failure>> {
+        while self.goes_on().await {
+            let groups = self.groups();
+            let sending = groups.iter().map(|(node, ask, units)| {
+                let commands = units.iter().map(|at| self.units[*at].command.clone());
+                let commands: Vec<_> = commands.collect();
+                exchange(node, *ask, self.lane, commands)
+            });
+            let answers = join_all(sending).await;
+            for ((node, _, units), answers) in groups.iter().zip(answers) {
+                self.heard(node, units, answers);
+            }
+        }
+        let units = self.units.into_iter();
+        let answers = units.map(|unit| match (unit.answer, unit.refused) {
+            (Some(answer), _) => answer,
+            (None, Some((failure, _))) => Err(failure),
+            (None, None) => Err(Failure::new(Class::Down, "nobody has this slot")),
+        });
+        answers.collect()
+    }
+
+    /// Whether to send again: something is not answered, and there is time.
+    async fn goes_on(&mut self) -> bool {
+        let open = || self.units.iter().filter(|unit| unit.answer.is_none());
+        if open().next().is_none() {
+            return false;
+        }
+        let mut moved = Vec::new();
+        let mut worst = None;
+        for unit in open() {
+            match &unit.refused {
+                Some((failure, from)) => match (failure.redirect(), self.tries < AT_ONCE) {
+                    (Some(Redirect::Moved(to)), _) => match from.address.there(to) {
+                        Some(to) => moved.push((unit.tag, Some(self.scout.node(&to)))),
+                        None => worst = Some(failure.clone()),
+                    },
+                    (Some(Redirect::Ask(_)), true) => {}
+                    _ => worst = Some(failure.clone()),
+                },
+                None if self.scout.map().owner(unit.tag).is_none() => {
+                    worst = Some(Failure::new(Class::Down, "nobody has this slot"));
+                }
+                None => {}
+            }
+        }
+        if self.tries >= AT_ONCE && worst.is_none() && !moved.is_empty() {
+            worst = Some(Failure::new(Class::Moving, "the nodes disagree"));
+        }
+        if !moved.is_empty() && self.scout.publish(moved).await.is_err() {
+            self.scout.report();
+        }
+        let tries = self.tries;
+        self.tries += 1;
+        match worst {
+            Some(failure) => pause(self.scout, &failure, tries, self.began).await,
+            None => self.began.elapsed() < budget(self.scout),
+        }
+    }
+
+    /// What is not answered yet, by where it goes.
+    fn groups(&self) -> Vec<Group> {
+        let map = self.scout.map();
+        let mut groups: Vec<Group> = Vec::new();
+        for (at, unit) in self.units.iter().enumerate() {
+            if unit.answer.is_some() {
+                continue;
+            }
+            let asked = match &unit.refused {
+                Some((failure, from)) => match failure.redirect() {
+                    Some(Redirect::Ask(to)) => from.address.there(to),
+                    _ => None,
+                },
+                None => None,
+            };
+            let ask = asked.is_some();
+            let node = match asked {
+                Some(address) => self.scout.node(&address),
+                None => match map.owner(unit.tag) {
+                    Some(owner) => Arc::clone(owner),
+                    None => continue,
+                },
+            };
+            let same = |(known, asks, _): &&mut Group| Arc::ptr_eq(known, &node) && *asks == ask;
+            match groups.iter_mut().find(same) {
+                Some((_, _, units)) => units.push(at),
+                None => groups.push((node, ask, vec![at])),
+            }
+        }
+        groups
+    }
+}
+
+async fn exchange(
+    node: &Node,
+    ask: bool,
+    lane: Lane,
+    commands: Vec<Command>,
+) -> Result<Answers, Failure> {
+    if !ask {
+        return node.wire.exchange(lane, commands).await;
+    }
+    let answers = node.wire.exchange(lane, asking::each(commands)).await?;
+    Ok(Answers {
+        replies: asking::replies(answers.replies),
+        confirmed: answers.confirmed,
+    })
+}
+
+/// Waits a little after a refusal, for news of the cluster if that may help; `false`: no time is left.
+pub(super) async fn pause(scout: &Scout, failure: &Failure, tries: u32, began: Instant) -> bool {
+    let pause = (PAUSE_FIRST * (1 << tries.min(8))).min(PAUSE_MOST);
+    if began.elapsed() + pause >= budget(scout) {
+        scout.report();
+        return false;
+    }
+    if failure.class() == Class::Moving && failure.redirect().is_none() {
+        tokio::time::sleep(pause).await;
+    } else {
+        scout.news(pause).await;
+    }
+    true
+}
+
+/// A little less than an operation may take, so that it ends with the reason and not with its time.
+fn budget(scout: &Scout) -> Duration {
+    scout.timeout() * 7 / 8
+}

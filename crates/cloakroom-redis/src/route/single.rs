@@ -1,0 +1,69 @@
+//! One node has everything: one server, or whoever is primary by Sentinel.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cloakroom_core::id::SlotTag;
+
+use super::{Batch, Nodes, Route};
+use crate::failure::Failure;
+use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Wire};
+
+/// The route to one node.
+#[derive(Debug)]
+pub(crate) struct Single(pub(crate) Arc<dyn Wire>);
+
+#[async_trait]
+impl Route for Single {
+    async fn send(
+        &self,
+        _: SlotTag,
+        lane: Lane,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure> {
+        self.0.send(lane, commands).await
+    }
+
+    async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {
+        let sizes: Vec<usize> = batches.iter().map(|batch| batch.commands.len()).collect();
+        let commands = batches.into_iter().flat_map(|batch| batch.commands);
+        match self.0.exchange(lane, commands.collect()).await {
+            Ok(Answers { replies, confirmed }) => {
+                let mut replies = replies.into_iter();
+                let mut take = |_| Answers::take(&mut replies, &confirmed);
+                let answers = sizes.into_iter().map(|size| {
+                    let own: Vec<_> = (0..size).map(&mut take).collect();
+                    own.into_iter().collect()
+                });
+                answers.collect()
+            }
+            Err(failure) => vec![Err(failure); sizes.len()],
+        }
+    }
+
+    async fn exclusive(
+        &self,
+        _: SlotTag,
+        refused: Option<Failure>,
+    ) -> Result<Box<dyn Exclusive>, Failure> {
+        match refused {
+            Some(failure) => Err(failure),
+            None => self.0.exclusive().await,
+        }
+    }
+
+    fn is_one_step(&self, _: SlotTag, _: SlotTag) -> bool {
+        true
+    }
+
+    fn is_one_node(&self) -> bool {
+        true
+    }
+
+    fn nodes(&self) -> Nodes {
+        Nodes {
+            wires: vec![Arc::clone(&self.0)],
+            sign: 0,
+        }
+    }
+}

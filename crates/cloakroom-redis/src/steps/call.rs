@@ -1,0 +1,92 @@
+//! What a script is called with, and what it says.
+
+use cloakroom_core::UnixMillis;
+use cloakroom_core::id::SlotTag;
+use cloakroom_core::record::Condition;
+
+use super::Found;
+use crate::failure::Failure;
+use crate::head;
+use crate::settings::LayoutName;
+use crate::wire::{self, Reply};
+
+/// The keys, all of one tag as far as nodes are concerned, and the arguments of a script.
+pub(super) struct Call {
+    pub(super) tag: SlotTag,
+    pub(super) keys: Vec<String>,
+    pub(super) args: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(super) fn new<const N: usize>(tag: SlotTag, keys: [String; N]) -> Self {
+        Self {
+            tag,
+            keys: keys.into(),
+            args: Vec::new(),
+        }
+    }
+
+    pub(super) fn arg(&mut self, arg: impl AsRef<[u8]>) {
+        self.args.push(arg.as_ref().to_vec());
+    }
+
+    pub(super) fn condition(&mut self, layout: LayoutName, condition: &Condition) {
+        let (word, name, value) = match condition {
+            Condition::Always => ("always", Vec::new(), Vec::new()),
+            Condition::Version(version) => {
+                ("version", version.to_be_bytes()[2..].to_vec(), Vec::new())
+            }
+            Condition::Field { name, expected } => {
+                let name = name.as_str().as_bytes().to_vec();
+                match expected {
+                    None => ("missing", name, Vec::new()),
+                    Some(value) => ("equal", name, layout.encode_value(value.as_ref())),
+                }
+            }
+        };
+        self.arg(word);
+        self.arg(name);
+        self.arg(value);
+    }
+}
+
+/// What a script said.
+pub(super) struct Answer {
+    pub(super) word: String,
+    pub(super) now: UnixMillis,
+    pub(super) rest: Vec<Reply>,
+}
+
+impl Answer {
+    pub(super) fn of(replies: Vec<Reply>) -> Result<Self, Failure> {
+        let [reply] = wire::exactly(replies)?;
+        let mut items = wire::array(reply)?.into_iter();
+        let missing = || Failure::protocol("a script's reply is too short");
+        let word = wire::bytes(items.next().ok_or_else(missing)?)?.ok_or_else(missing)?;
+        let now = wire::integer(&items.next().ok_or_else(missing)?)?;
+        Ok(Self {
+            word: String::from_utf8_lossy(&word).into_owned(),
+            now: UnixMillis::new(u64::try_from(now).unwrap_or_default()),
+            rest: items.collect(),
+        })
+    }
+
+    /// What was found under each key.
+    pub(super) fn found(self) -> Result<Vec<Found>, Failure> {
+        let now = self.now;
+        let found = self.rest.into_iter().map(|reply| match reply {
+            Reply::Int(1) => Ok(Found::Alive),
+            Reply::Int(_) => Ok(Found::Dead),
+            raw => {
+                let bytes = wire::bytes(raw)?.unwrap_or_default();
+                let marker = head::decode_marker(&bytes)
+                    .ok_or_else(|| Failure::foreign("a marker is none of ours"))?;
+                Ok(match marker.forward {
+                    Some((target, until)) if now < until => Found::Moved(target),
+                    _ => Found::Dead,
+                })
+            }
+        });
+        found.collect()
+    }
+}

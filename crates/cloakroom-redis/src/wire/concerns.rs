@@ -1,0 +1,202 @@
+//! What is to be worried about in a server that works: how it keeps its memory decides whether
+//! sessions disappear, or whether new ones will be refused. Asked once of each server that is met, and
+//! told as an event and a log line. A server that does not say is not asked twice.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom_core::observe::{Concern, Event, Observer};
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+
+use super::open::ask;
+use super::{array, bytes, command};
+use crate::failure::{Class, Failure};
+
+/// The longest that a connection waits for this; its callers wait too.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Servers that are remembered as asked.
+const REMEMBERED: usize = 64;
+/// The part of its memory that a server may use before it is nearly full, in percent.
+const NEARLY_FULL: u128 = 80;
+
+/// Asks servers, and tells.
+#[derive(Debug)]
+pub(crate) struct Concerns {
+    observer: Arc<dyn Observer>,
+    /// Runs of servers that were asked; `None` stands for all that do not tell their run.
+    asked: Mutex<VecDeque<Option<Vec<u8>>>>,
+}
+
+/// How a server keeps its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Memory {
+    policy: String,
+    /// In bytes; 0 is none.
+    limit: u64,
+    /// In bytes, where the server tells.
+    used: Option<u64>,
+}
+
+impl Concerns {
+    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer,
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Looks at a server, unless it was looked at before. Nothing fails by it.
+    pub(super) async fn look(
+        &self,
+        connection: &mut MultiplexedConnection,
+        run: Option<&[u8]>,
+        address: &str,
+    ) {
+        if !self.is_new(run) {
+            return;
+        }
+        let told = match tokio::time::timeout(PATIENCE, memory(connection)).await {
+            Ok(told) => told,
+            Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
+        };
+        match told {
+            Ok(memory) => {
+                for concern in memory.concerns() {
+                    self.tell(concern, address);
+                }
+            }
+            Err(failure) => {
+                tracing::debug!(server = address, %failure, "the server does not tell how it keeps its memory");
+            }
+        }
+    }
+
+    /// Tells a concern.
+    pub(crate) fn tell(&self, concern: Concern, address: &str) {
+        let name = concern.name();
+        tracing::warn!(concern = name, server = address, "{}", concern.advice());
+        self.observer.observe(&Event::StoreConcern(concern));
+    }
+
+    fn is_new(&self, run: Option<&[u8]>) -> bool {
+        let mut asked = self.asked.lock();
+        if asked.iter().any(|known| known.as_deref() == run) {
+            return false;
+        }
+        asked.push_back(run.map(<[u8]>::to_vec));
+        if asked.len() > REMEMBERED {
+            asked.pop_front();
+        }
+        true
+    }
+}
+
+impl Memory {
+    fn concerns(&self) -> Vec<Concern> {
+        let used = u128::from(self.used.unwrap_or_default());
+        let nearly = used * 100 > u128::from(self.limit) * NEARLY_FULL;
+        let all = [
+            (
+                self.policy.starts_with("allkeys-"),
+                Concern::EvictsEverything,
+            ),
+            (self.limit == 0, Concern::NoMemoryLimit),
+            (
+                self.policy == "noeviction" && self.limit > 0 && nearly,
+                Concern::NearlyFull,
+            ),
+        ];
+        let holding = all.into_iter().filter(|(holds, _)| *holds);
+        holding.map(|(_, concern)| concern).collect()
+    }
+}
+
+/// `INFO memory` says it all, and needs a right that the store has anyway. `CONFIG GET` is for servers
+/// that leave it out there; many providers forbid that one.
+async fn memory(connection: &mut MultiplexedConnection) -> Result<Memory, Failure> {
+    let info = match ask(connection, command("INFO", ["memory"])).await {
+        Ok(info) => bytes(info)?.unwrap_or_default(),
+        Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => {
+            Vec::new()
+        }
+        Err(failure) => return Err(failure),
+    };
+    let info = String::from_utf8_lossy(&info);
+    let line = |name: &str| {
+        let mut lines = info.lines();
+        lines.find_map(|line| {
+            Some(
+                line.strip_prefix(name)?
+                    .strip_prefix(':')?
+                    .trim()
+                    .to_owned(),
+            )
+        })
+    };
+    let number = |text: String| text.parse::<u64>().ok();
+    let used = line("used_memory").and_then(number);
+    if let (Some(policy), Some(limit)) =
+        (line("maxmemory_policy"), line("maxmemory").and_then(number))
+    {
+        return Ok(Memory {
+            policy,
+            limit,
+            used,
+        });
+    }
+    let policy = setting(connection, "maxmemory-policy").await?;
+    let limit = number(setting(connection, "maxmemory").await?);
+    Ok(Memory {
+        policy,
+        limit: limit.ok_or_else(|| Failure::protocol("maxmemory is no number"))?,
+        used,
+    })
+}
+
+async fn setting(connection: &mut MultiplexedConnection, name: &str) -> Result<String, Failure> {
+    let mut question = command("CONFIG", ["GET"]);
+    question.arg(name);
+    let answer = array(ask(connection, question).await?)?;
+    let value = answer.into_iter().nth(1).map(bytes).transpose()?.flatten();
+    let value = value.ok_or_else(|| Failure::protocol("the server knows no such setting"))?;
+    Ok(String::from_utf8_lossy(&value).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_keep_memory_has_its_concerns() {
+        use Concern::{EvictsEverything, NearlyFull, NoMemoryLimit};
+        let cases: [(&str, u64, Option<u64>, &[Concern]); 11] = [
+            ("volatile-ttl", 100, Some(99), &[]),
+            ("volatile-lru", 100, Some(10), &[]),
+            ("noeviction", 100, Some(80), &[]),
+            ("noeviction", 100, Some(81), &[NearlyFull]),
+            ("noeviction", 100, None, &[]),
+            ("noeviction", u64::MAX, Some(u64::MAX), &[NearlyFull]),
+            ("noeviction", 0, Some(99), &[NoMemoryLimit]),
+            ("volatile-ttl", 0, None, &[NoMemoryLimit]),
+            ("allkeys-lru", 100, Some(10), &[EvictsEverything]),
+            ("allkeys-lfu", 100, Some(99), &[EvictsEverything]),
+            (
+                "allkeys-random",
+                0,
+                None,
+                &[EvictsEverything, NoMemoryLimit],
+            ),
+        ];
+        for (policy, limit, used, concerns) in cases {
+            let policy = policy.to_owned();
+            let memory = Memory {
+                policy,
+                limit,
+                used,
+            };
+            assert_eq!(memory.concerns(), concerns, "{memory:?}");
+        }
+    }
+}

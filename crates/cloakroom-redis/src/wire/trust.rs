@@ -1,0 +1,424 @@
+//! Whom to believe behind Sentinel: the server that a majority of the sentinels calls the primary, for
+//! as long as their word is fresh. An old primary that was cut off, hung or was told to step down goes
+//! on answering for a while; what it says is refused here.
+//!
+//! It rests on majorities: a failover needs one, and a word needs one, so two words share a sentinel.
+//! Once a majority knows the new primary, nobody gets a fresh word for the old one, and words that were
+//! given before are over a [`LEASE`] later. Until then nothing is called ended for good ([`Trust::settled`]).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::failure::{Class, Failure};
+use crate::settings::Address;
+
+/// How long a word holds. All processes must think the same of it, so it is no setting.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+
+/// What one sentinel says.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    /// When it was asked; it cannot have answered earlier.
+    pub(super) asked: Instant,
+    /// Since when it says so.
+    pub(super) since: Instant,
+    pub(super) primary: Address,
+    /// Counts failovers: the higher is the later word.
+    pub(super) epoch: u64,
+    /// It runs a failover, and there is no new primary yet.
+    pub(super) failing_over: bool,
+    /// The replicas, and whether they could be promoted.
+    pub(super) replicas: Vec<(String, bool)>,
+}
+
+/// What the sentinels say, and what follows from it.
+#[derive(Debug)]
+pub(super) struct Trust {
+    words: Mutex<Words>,
+    view: watch::Sender<View>,
+    /// Copies of the view for the hot path; its end in ms since `origin`.
+    failing_over: AtomicBool,
+    number: AtomicU64,
+    until: AtomicU64,
+    replicas: AtomicU64,
+    origin: Instant,
+}
+
+/// What each sentinel said last, or why it said nothing.
+type Words = Vec<Option<Result<Word, Failure>>>;
+
+/// What a majority says.
+#[derive(Clone, Debug)]
+struct View {
+    /// Counts primaries; 0 before the first.
+    number: u64,
+    primary: Option<(Address, u64)>,
+    until: Instant,
+    /// When no other process believes an older primary any more.
+    settled: Instant,
+    failing_over: bool,
+    /// Why there is no primary, once all were asked.
+    failure: Option<Failure>,
+}
+
+/// What the words of a majority come to.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    primary: Address,
+    epoch: u64,
+    asked: Instant,
+    since: Instant,
+    replicas: u64,
+}
+
+impl Trust {
+    /// `sentinels`: how many there are; 0 for a server without, which is believed always.
+    pub(super) fn new(sentinels: usize) -> Self {
+        let origin = Instant::now();
+        let view = View {
+            number: 0,
+            primary: None,
+            until: origin,
+            settled: origin,
+            failing_over: false,
+            failure: None,
+        };
+        Self {
+            words: Mutex::new(vec![None; sentinels]),
+            view: watch::channel(view).0,
+            failing_over: AtomicBool::new(false),
+            number: AtomicU64::new(0),
+            until: AtomicU64::new(if sentinels == 0 { u64::MAX } else { 0 }),
+            replicas: AtomicU64::new(0),
+            origin,
+        }
+    }
+
+    /// Takes the word of a sentinel, or that it has none.
+    pub(super) fn hear(&self, sentinel: usize, said: Result<Word, Failure>) {
+        let mut words = self.words.lock();
+        let said = match (&words[sentinel], said) {
+            (Some(Ok(before)), Ok(mut word)) => {
+                if (&before.primary, before.epoch) == (&word.primary, word.epoch) {
+                    word.since = word.since.min(before.since);
+                }
+                Ok(word)
+            }
+            // One that does not answer has still said what it said.
+            (Some(Ok(before)), Err(_)) if before.asked.elapsed() < LEASE => Ok(before.clone()),
+            (_, said) => said,
+        };
+        words[sentinel] = Some(said);
+        let all = words.len();
+        let heard: Vec<&Word> = words.iter().flatten().flatten().collect();
+        let verdict = judge(all, &heard);
+        let failing_over = heard.iter().any(|word| word.failing_over);
+        self.failing_over.store(failing_over, Ordering::Release);
+        let failure = failure(&words);
+        self.view.send_modify(|view| {
+            view.failing_over = failing_over;
+            view.failure = failure;
+            let Some(verdict) = verdict else {
+                // Words contradict each other: a new primary is becoming known.
+                if heard_another(view, &heard) {
+                    view.until = view.until.min(Instant::now());
+                }
+                return;
+            };
+            let now = Some((verdict.primary, verdict.epoch));
+            if view.primary != now {
+                view.primary = now;
+                view.number += 1;
+            }
+            view.until = verdict.asked + LEASE;
+            view.settled = verdict.since + LEASE;
+            self.replicas.store(verdict.replicas, Ordering::Release);
+        });
+        let view = self.view.borrow();
+        let until = view.until.saturating_duration_since(self.origin);
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.number.store(view.number, Ordering::Release);
+        self.until.store(until, Ordering::Release);
+    }
+
+    /// The number of the primary that is believed now.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Replicas that could be promoted, and must have what may not be lost.
+    pub(super) fn replicas(&self) -> u64 {
+        self.replicas.load(Ordering::Acquire)
+    }
+
+    /// Whether what primary `number` has said may be believed. If nobody has vouched for it lately, it
+    /// waits until somebody does, unless it is known that too few can. Bounded by the caller.
+    pub(super) async fn confirm(&self, number: u64) -> Result<(), Failure> {
+        let now = || u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.number() == number && now() < self.until.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut view = self.view.subscribe();
+        let known = |view: &View| {
+            view.number != number || view.failure.is_some() || Instant::now() < view.until
+        };
+        let gone = || Failure::new(Class::Down, "the server is primary no more");
+        let view = view.wait_for(known).await.map_err(|_| gone())?;
+        match &view.failure {
+            _ if view.number != number => Err(gone()),
+            Some(failure) if Instant::now() >= view.until => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Trust::confirm`], for what primary `number` was told to write. While a failover runs it
+    /// takes writes that its successor will not have.
+    pub(super) async fn confirm_write(&self, number: u64) -> Result<(), Failure> {
+        if self.failing_over.load(Ordering::Acquire) {
+            return Err(under_way());
+        }
+        self.confirm(number).await
+    }
+
+    /// The primary and its number. While a failover runs there is none: the old one still takes
+    /// writes then, and they will be lost.
+    pub(super) async fn primary(&self) -> Result<(u64, Address), Failure> {
+        let mut view = self.view.subscribe();
+        let known = |view: &View| {
+            view.failing_over || view.failure.is_some() || Instant::now() < view.until
+        };
+        let view = view.wait_for(known).await;
+        let gone = |_| Failure::new(Class::Unreachable, "nobody asks the sentinels any more");
+        let view = view.map_err(gone)?;
+        if view.failing_over {
+            return Err(under_way());
+        }
+        match (&view.primary, &view.failure) {
+            (Some((primary, _)), _) if Instant::now() < view.until => {
+                Ok((view.number, primary.clone()))
+            }
+            (_, Some(failure)) => Err(failure.clone()),
+            _ => Err(Failure::new(Class::Down, "the sentinels do not agree")),
+        }
+    }
+
+    /// Waits until no process believes an older primary. Bounded by the caller.
+    pub(super) async fn settled(&self) {
+        let settled = self.view.borrow().settled;
+        tokio::time::sleep_until(settled.into()).await;
+    }
+
+    /// Waits until another primary than `number` is believed.
+    pub(super) async fn changed(&self, number: u64) {
+        let mut view = self.view.subscribe();
+        if view.wait_for(|view| view.number != number).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether somebody has to look closely: nobody is believed, or soon somebody else.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let view = self.view.borrow();
+        view.failing_over || Instant::now() + LEASE / 2 > view.until
+    }
+}
+
+fn under_way() -> Failure {
+    Failure::new(Class::Down, "a failover is under way")
+}
+
+/// What a majority of `all` sentinels says, if they agree.
+fn judge(all: usize, heard: &[&Word]) -> Option<Verdict> {
+    let majority = all / 2 + 1;
+    let latest = heard.iter().max_by_key(|word| (word.epoch, word.asked))?;
+    let mut agreed: Vec<&Word> = heard
+        .iter()
+        .copied()
+        .filter(|word| word.epoch == latest.epoch && word.primary == latest.primary)
+        .collect();
+    // The instant from which on so many had said it.
+    agreed.sort_by_key(|word| std::cmp::Reverse(word.asked));
+    let asked = agreed.get(majority - 1)?.asked;
+    agreed.sort_by_key(|word| word.since);
+    let since = agreed.get(majority - 1)?.since;
+    // A replica is excused if so many say that it cannot be promoted.
+    let mut able: HashMap<&str, usize> = HashMap::new();
+    for (name, is_able) in agreed.iter().flat_map(|word| &word.replicas) {
+        *able.entry(name).or_default() += usize::from(*is_able);
+    }
+    let excused = |votes: &usize| agreed.len() - votes >= majority;
+    let replicas = able.values().filter(|votes| !excused(votes)).count() as u64;
+    Some(Verdict {
+        primary: latest.primary.clone(),
+        epoch: latest.epoch,
+        asked,
+        since,
+        replicas,
+    })
+}
+
+fn heard_another(view: &View, heard: &[&Word]) -> bool {
+    let known = view.primary.as_ref().map_or(0, |(_, epoch)| *epoch);
+    heard.iter().any(|word| word.epoch > known)
+}
+
+/// Why there is no primary, if all were asked and too few answer.
+fn failure(words: &[Option<Result<Word, Failure>>]) -> Option<Failure> {
+    let answered = words.iter().flatten().filter(|word| word.is_ok()).count();
+    let asked = words.iter().flatten().count();
+    if asked < words.len() || answered > words.len() / 2 {
+        return None;
+    }
+    let failures = words
+        .iter()
+        .flatten()
+        .filter_map(|word| word.as_ref().err());
+    let most_telling = failures.max_by_key(|failure| !failure.class().is_retryable())?;
+    if answered == 0 || !most_telling.class().is_retryable() {
+        return Some(most_telling.clone());
+    }
+    let all = words.len();
+    let words = format!("{answered} of {all} sentinels answer, which is no majority");
+    Some(Failure::new(Class::Down, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn word(primary: u16, epoch: u64, asked: Instant) -> Word {
+        Word {
+            asked,
+            since: asked,
+            primary: Address::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: primary,
+                tls: false,
+            },
+            epoch,
+            failing_over: false,
+            replicas: vec![("a".to_owned(), true), ("b".to_owned(), true)],
+        }
+    }
+
+    #[test]
+    fn a_minority_says_nothing() {
+        let now = Instant::now();
+        let (old, new) = (word(1, 0, now), word(2, 1, now));
+        assert_eq!(judge(3, &[&old]), None);
+        assert_eq!(
+            judge(3, &[&old, &old, &new]),
+            None,
+            "one knows a later primary"
+        );
+        let verdict = judge(3, &[&old, &new, &new]).expect("two know it");
+        assert_eq!((verdict.epoch, verdict.primary), (1, new.primary.clone()));
+        assert_eq!(judge(5, &[&new, &new]), None);
+        assert!(judge(1, &[&old]).is_some());
+    }
+
+    #[test]
+    fn a_word_is_as_old_as_the_majority() {
+        let now = Instant::now();
+        let [first, second, third] = [0, 100, 300].map(|ms| now + Duration::from_millis(ms));
+        let words = [first, second, third].map(|asked| word(1, 0, asked));
+        let verdict = judge(3, &[&words[2], &words[0], &words[1]]).expect("all agree");
+        assert_eq!(verdict.asked, second, "two have said it since");
+        assert_eq!(verdict.since, second, "from then on two knew it");
+    }
+
+    #[test]
+    fn a_replica_is_excused_by_a_majority() {
+        let now = Instant::now();
+        let (up, mut down) = (word(1, 0, now), word(1, 0, now));
+        down.replicas[1].1 = false;
+        let wanted = |words: &[&Word]| judge(3, words).expect("all agree").replicas;
+        assert_eq!(wanted(&[&up, &up, &up]), 2);
+        assert_eq!(wanted(&[&up, &up, &down]), 2);
+        assert_eq!(
+            wanted(&[&up, &down]),
+            2,
+            "who was not heard may find it able"
+        );
+        assert_eq!(wanted(&[&up, &down, &down]), 1);
+        assert_eq!(wanted(&[&down, &down]), 1);
+    }
+
+    /// Others may have been told of the old primary up to the moment in which a majority knew the new
+    /// one, and believe it for a lease.
+    #[tokio::test]
+    async fn an_end_waits_for_who_believes_an_older_primary() {
+        let trust = Trust::new(3);
+        let now = Instant::now();
+        for sentinel in 0..2 {
+            trust.hear(sentinel, Ok(word(2, 1, now)));
+        }
+        assert!(trust.settled().now_or_never().is_none(), "it is new");
+        let long_ago = now.checked_sub(LEASE * 2).expect("the machine is up");
+        for sentinel in 0..2 {
+            let since = long_ago;
+            trust.hear(
+                sentinel,
+                Ok(Word {
+                    since,
+                    ..word(3, 2, now)
+                }),
+            );
+        }
+        assert!(trust.settled().now_or_never().is_some(), "all know it");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_while_a_failover_runs() {
+        let trust = Trust::new(1);
+        let failing_over = true;
+        trust.hear(
+            0,
+            Ok(Word {
+                failing_over,
+                ..word(1, 0, Instant::now())
+            }),
+        );
+        let number = trust.number();
+        trust.confirm(number).await.expect("what it says is true");
+        trust
+            .confirm_write(number)
+            .await
+            .expect_err("it will be lost");
+        trust.primary().await.expect_err("nor does anybody begin");
+        trust.hear(0, Ok(word(1, 0, Instant::now())));
+        trust
+            .confirm_write(number)
+            .await
+            .expect("it was called off");
+    }
+
+    #[tokio::test]
+    async fn an_old_primary_is_not_believed() {
+        let trust = Trust::new(3);
+        for sentinel in 0..2 {
+            trust.hear(sentinel, Ok(word(1, 0, Instant::now())));
+        }
+        let (old, _) = trust.primary().await.expect("two say it");
+        trust.confirm(old).await.expect("it is fresh");
+        trust.hear(2, Ok(word(2, 1, Instant::now())));
+        let waiting = trust.confirm(old).now_or_never();
+        assert!(
+            waiting.is_none(),
+            "one has said something later: nobody is believed"
+        );
+        trust.hear(0, Ok(word(2, 1, Instant::now())));
+        assert_eq!(
+            trust.confirm(old).await.expect_err("another is").class(),
+            Class::Down
+        );
+        let (new, _) = trust.primary().await.expect("two say it");
+        trust.confirm(new).await.expect("it is fresh");
+    }
+}

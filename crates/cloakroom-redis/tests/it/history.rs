@@ -1,0 +1,352 @@
+//! What clients saw while servers failed, and the judgement over it: acknowledged creates that are
+//! gone, acknowledged revocations that were undone, writes that were lost, calls that came too late.
+//! It knows nothing of servers, so every topology is judged alike. `visitors.rs` makes the calls.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use cloakroom_core::StoredKey;
+use parking_lot::Mutex;
+
+/// A call may outlive its deadline by this; more is counted.
+const LATE: Duration = Duration::from_millis(50);
+
+/// What all clients were told.
+#[derive(Debug)]
+pub(crate) struct History {
+    deadline: Duration,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    sessions: HashMap<StoredKey, Life>,
+    /// Keys to read, for whoever wants to: kept, and ended.
+    kept: Vec<StoredKey>,
+    ended: Vec<StoredKey>,
+    /// When ends of all sessions were asked for, and acknowledged.
+    all: Vec<(Instant, Option<Instant>)>,
+    announced: Option<Instant>,
+    /// Clients that are cut off, so that no announcement reaches them, and until when.
+    cut_off: Vec<usize>,
+    healed: Option<Instant>,
+    last: HashMap<usize, Instant>,
+    gaps: HashMap<usize, Duration>,
+    undone: HashSet<StoredKey>,
+    superseded: HashSet<StoredKey>,
+    report: Report,
+}
+
+/// What is known of one session under one key.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    created: Instant,
+    /// From when on it may be gone, because somebody asked for it.
+    may_end: Option<Instant>,
+    ended: Option<(Instant, How)>,
+    written: u64,
+}
+
+/// How a key came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// By a logout or a revocation.
+    Revoked,
+    /// The session has a new id.
+    Superseded,
+}
+
+/// The figures of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) creates: usize,
+    pub(crate) creates_lost: usize,
+    /// Reads that did not find a session that is there.
+    pub(crate) creates_missed: usize,
+    pub(crate) revocations: usize,
+    /// Sessions that a read found after the end of them was acknowledged.
+    pub(crate) revocations_undone: usize,
+    /// Ids that a rotation or login had replaced, and that a read found again.
+    pub(crate) superseded_undone: usize,
+    pub(crate) writes: usize,
+    pub(crate) writes_lost: usize,
+    pub(crate) reads: usize,
+    pub(crate) refused: usize,
+    pub(crate) late: usize,
+    /// The most by which a call outlived its deadline.
+    pub(crate) worst_overshoot: Duration,
+    /// From the announcement of a new primary, or from the end of a cut, to the first success of the
+    /// slowest client.
+    pub(crate) worst_gap: Duration,
+    /// The longest that a client was without any success.
+    pub(crate) longest_outage: Duration,
+}
+
+impl History {
+    /// `deadline`: what every call promises to keep.
+    pub(crate) fn new(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// A call of a client is over.
+    pub(crate) fn called(&self, client: usize, began: Instant, succeeded: bool) {
+        let now = Instant::now();
+        let mut seen = self.seen.lock();
+        let over = (now - began).saturating_sub(self.deadline);
+        seen.report.late += usize::from(over > LATE);
+        seen.report.worst_overshoot = seen.report.worst_overshoot.max(over);
+        if !succeeded {
+            seen.report.refused += 1;
+            return;
+        }
+        let last = seen.last.insert(client, now).unwrap_or(now);
+        seen.report.longest_outage = seen.report.longest_outage.max(now - last);
+        let told = match seen.cut_off.contains(&client) {
+            true => seen.healed,
+            false => seen.announced,
+        };
+        if let Some(told) = told.filter(|told| *told <= began) {
+            seen.gaps.entry(client).or_insert(now - told);
+        }
+    }
+
+    /// A new primary was announced; the first announcement counts.
+    pub(crate) fn announced(&self) {
+        self.seen.lock().announced.get_or_insert(Instant::now());
+    }
+
+    /// From now on these clients hear no announcement.
+    pub(crate) fn cut_off(&self, clients: &[usize]) {
+        self.seen.lock().cut_off = clients.to_vec();
+    }
+
+    /// They do again.
+    pub(crate) fn healed(&self) {
+        self.seen.lock().healed = Some(Instant::now());
+    }
+
+    /// A session was created, or got this key.
+    pub(crate) fn created(&self, key: StoredKey) {
+        let mut seen = self.seen.lock();
+        seen.report.creates += 1;
+        seen.kept.push(key);
+        let life = Life {
+            created: Instant::now(),
+            may_end: None,
+            ended: None,
+            written: 0,
+        };
+        let before = seen.sessions.insert(key, life);
+        assert!(before.is_none(), "a key was made twice");
+    }
+
+    /// Somebody is about to end it: from now on it may be gone.
+    pub(crate) fn ending(&self, key: StoredKey) {
+        let mut seen = self.seen.lock();
+        let now = Instant::now();
+        let life = seen.sessions.get_mut(&key).expect("it was created");
+        life.may_end.get_or_insert(now);
+    }
+
+    /// Its end was acknowledged.
+    pub(crate) fn ended(&self, key: StoredKey, how: How) {
+        let mut seen = self.seen.lock();
+        seen.report.revocations += usize::from(how == How::Revoked);
+        seen.ended.push(key);
+        let now = Instant::now();
+        let life = seen.sessions.get_mut(&key).expect("it was created");
+        life.ended.get_or_insert((now, how));
+    }
+
+    /// Somebody is about to end all sessions.
+    pub(crate) fn ending_all(&self) {
+        self.seen.lock().all.push((Instant::now(), None));
+    }
+
+    /// The end of all sessions was acknowledged.
+    pub(crate) fn ended_all(&self) {
+        let mut seen = self.seen.lock();
+        seen.report.revocations += 1;
+        let last = seen.all.last_mut().expect("it was about to");
+        last.1 = Some(Instant::now());
+    }
+
+    /// The `number`th write of a session was acknowledged.
+    pub(crate) fn wrote(&self, key: StoredKey, number: u64) {
+        let mut seen = self.seen.lock();
+        seen.report.writes += 1;
+        let life = seen.sessions.get_mut(&key).expect("it was created");
+        life.written = number;
+    }
+
+    /// A read that began at `began` found a session with so many writes, or none.
+    pub(crate) fn read(&self, key: StoredKey, began: Instant, found: Option<u64>) {
+        let mut seen = self.seen.lock();
+        seen.report.reads += 1;
+        let life = seen.sessions[&key];
+        if found.is_some() {
+            match life.ended {
+                Some((ended, How::Revoked)) if ended < began => drop(seen.undone.insert(key)),
+                Some((ended, How::Superseded)) if ended < began => {
+                    seen.superseded.insert(key);
+                }
+                _ => {}
+            }
+            let all = |all: &(Instant, Option<Instant>)| {
+                life.created < all.0 && all.1.is_some_and(|ended| ended < began)
+            };
+            if seen.all.iter().any(all) {
+                seen.undone.insert(key);
+            }
+        } else if life.created < began && life.must_be_there(&seen.all) {
+            seen.report.creates_missed += 1;
+        }
+    }
+
+    /// Some key to read: one that is kept, or one whose end was acknowledged.
+    pub(crate) fn some(&self, ended: bool, random: usize) -> Option<StoredKey> {
+        let seen = self.seen.lock();
+        let keys = if ended { &seen.ended } else { &seen.kept };
+        // Mostly the last ones: what was just acknowledged is what a failover loses.
+        let recent = keys.len().min(if random.is_multiple_of(4) {
+            keys.len()
+        } else {
+            50
+        });
+        let place = keys.len().checked_sub(1 + random % recent.max(1))?;
+        Some(keys[place])
+    }
+
+    /// All keys, for the last look.
+    pub(crate) fn keys(&self) -> Vec<StoredKey> {
+        self.seen.lock().sessions.keys().copied().collect()
+    }
+
+    /// The judgement. `found`: what is there when all servers are back, in one client's eyes.
+    pub(crate) fn judge(&self, found: &HashMap<StoredKey, Option<u64>>) -> Report {
+        let seen = self.seen.lock();
+        let mut report = seen.report.clone();
+        for (key, life) in &seen.sessions {
+            match found[key] {
+                None if life.must_be_there(&seen.all) => {
+                    report.creates_lost += 1;
+                    report.writes_lost += usize::try_from(life.written).unwrap_or_default();
+                }
+                Some(number) if life.ended.is_none() && number < life.written => {
+                    report.writes_lost +=
+                        usize::try_from(life.written - number).unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+        report.revocations_undone = seen.undone.len();
+        report.superseded_undone = seen.superseded.len();
+        report.worst_gap = seen.gaps.values().copied().max().unwrap_or_default();
+        report
+    }
+}
+
+impl Report {
+    /// Another run of the same.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.creates, other.creates),
+            (&mut self.creates_lost, other.creates_lost),
+            (&mut self.creates_missed, other.creates_missed),
+            (&mut self.revocations, other.revocations),
+            (&mut self.revocations_undone, other.revocations_undone),
+            (&mut self.superseded_undone, other.superseded_undone),
+            (&mut self.writes, other.writes),
+            (&mut self.writes_lost, other.writes_lost),
+            (&mut self.reads, other.reads),
+            (&mut self.refused, other.refused),
+            (&mut self.late, other.late),
+        ] {
+            *sum += more;
+        }
+        for (worst, other) in [
+            (&mut self.worst_overshoot, other.worst_overshoot),
+            (&mut self.worst_gap, other.worst_gap),
+            (&mut self.longest_outage, other.longest_outage),
+        ] {
+            *worst = other.max(*worst);
+        }
+    }
+
+    /// Its row of the table in docs/operate/failover.md.
+    pub(crate) fn row(&self, mode: &str, fault: &str) -> String {
+        let ms = |time: Duration| format!("{} ms", time.as_millis());
+        let cells = [
+            mode.to_owned(),
+            fault.to_owned(),
+            format!("{} of {}", self.creates_lost, self.creates),
+            format!("{} of {}", self.revocations_undone, self.revocations),
+            self.superseded_undone.to_string(),
+            format!("{} of {}", self.writes_lost, self.writes),
+            ms(self.longest_outage),
+            ms(self.worst_gap),
+            format!("{} ({})", ms(self.worst_overshoot), self.late),
+        ];
+        format!("| {} |", cells.join(" | "))
+    }
+}
+
+impl Life {
+    fn must_be_there(&self, all: &[(Instant, Option<Instant>)]) -> bool {
+        // Who was being created while all were ended may be on either side.
+        self.may_end.is_none()
+            && all
+                .iter()
+                .all(|(_, end)| end.is_some_and(|end| end < self.created))
+    }
+}
+
+/// The checker can tell: each kind of loss, told to it, is in its figures.
+#[test]
+fn each_loss_is_counted() {
+    let history = History::new(Duration::from_millis(1));
+    let ids = crate::kit::Ids::new();
+    let [lost, undone, replaced, written, all] = [(); 5].map(|()| ids.key(None));
+    let earlier = Instant::now();
+    history.created(all);
+    history.ending_all();
+    history.ended_all();
+    for key in [lost, undone, replaced, written] {
+        history.created(key);
+    }
+    history.wrote(written, 2);
+    history.ending(undone);
+    history.ended(undone, How::Revoked);
+    history.ending(replaced);
+    history.ended(replaced, How::Superseded);
+    // What began before it was acknowledged may find it.
+    for key in [undone, replaced, all] {
+        history.read(key, earlier, Some(0));
+    }
+    let nothing = history.judge(&found(&history, |key| (key != all).then_some(2)));
+    assert_eq!((nothing.revocations_undone, nothing.creates_lost), (0, 0));
+    let later = Instant::now();
+    for key in [undone, replaced, all] {
+        history.read(key, later, Some(0));
+    }
+    history.read(lost, later, None);
+    history.called(0, earlier, true);
+    let report = history.judge(&found(&history, |key| (key != lost).then_some(1)));
+    assert_eq!(report.creates_lost, 1);
+    assert_eq!(report.creates_missed, 1);
+    assert_eq!(report.revocations_undone, 2);
+    assert_eq!(report.superseded_undone, 1);
+    assert_eq!(report.writes_lost, 1);
+}
+
+#[cfg(test)]
+fn found(
+    history: &History,
+    of: impl Fn(StoredKey) -> Option<u64>,
+) -> HashMap<StoredKey, Option<u64>> {
+    let keys = history.keys().into_iter();
+    keys.map(|key| (key, of(key))).collect()
+}

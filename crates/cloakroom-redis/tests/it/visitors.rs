@@ -1,0 +1,249 @@
+//! Visitors who sign in, write, read each other's sessions and sign out while servers fail, and write
+//! down what they were told (`history.rs`). Each client is a store of its own, as each machine has one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cloakroom_core::record::{Rotation, Subject};
+use cloakroom_core::store::{Applied, Lookup, Rotated};
+use cloakroom_core::{Error, Store, StoredKey};
+use cloakroom_redis::RedisStore;
+use tokio::task::JoinHandle;
+
+use crate::history::{History, How, Report};
+use crate::kit::{self, Ids};
+
+/// Visitors of one client at the same time.
+const VISITORS: usize = 3;
+/// Between two visits of one visitor, so that tests leave each other some of the machine.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// Sessions of a visitor who leaves later: some are begun before a fault and left in the middle of it.
+const LATER: usize = 30;
+
+/// Visitors at all clients, until told to stop.
+pub(crate) struct Load {
+    history: Arc<History>,
+    stores: Vec<Arc<RedisStore>>,
+    stop: Arc<AtomicBool>,
+    visitors: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Must be called on a runtime.
+    pub(crate) fn start(history: &Arc<History>, stores: &[Arc<RedisStore>]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut visitors = Vec::new();
+        for (client, store) in stores.iter().enumerate() {
+            for number in 0..VISITORS {
+                let visitor = Visitor {
+                    client,
+                    store: Arc::clone(store),
+                    history: Arc::clone(history),
+                    ids: Ids::new(),
+                    name: format!("{client}-{number}"),
+                };
+                visitors.push(tokio::spawn(visitor.visit(Arc::clone(&stop))));
+            }
+        }
+        Self {
+            history: Arc::clone(history),
+            stores: stores.to_vec(),
+            stop,
+            visitors,
+        }
+    }
+
+    /// Ends all sessions by a client of its own, in the middle of the rest. It has a last look with
+    /// the others.
+    pub(crate) async fn revoke_all(&mut self, operator: RedisStore) {
+        self.history.ending_all();
+        operator.revoke_all().await.expect("nothing is wrong yet");
+        self.history.ended_all();
+        self.stores.push(Arc::new(operator));
+    }
+
+    /// Stops the visitors, lets every client look at a part of the sessions, and judges.
+    pub(crate) async fn finish(self) -> Report {
+        self.stop.store(true, Ordering::SeqCst);
+        for visitor in self.visitors {
+            visitor.await.expect("no visitor panics");
+        }
+        let keys = self.history.keys();
+        let parts = keys.chunks(keys.len() / 16 + 1).enumerate();
+        let looks: Vec<_> = parts
+            .map(|(number, keys)| {
+                let store = Arc::clone(&self.stores[number % self.stores.len()]);
+                let (keys, history) = (keys.to_vec(), Arc::clone(&self.history));
+                tokio::spawn(async move {
+                    let mut found = Vec::new();
+                    for key in keys {
+                        let began = Instant::now();
+                        let number = patiently(&store, &key).await;
+                        history.read(key, began, number);
+                        found.push((key, number));
+                    }
+                    found
+                })
+            })
+            .collect();
+        let mut found = HashMap::new();
+        for look in looks {
+            found.extend(look.await.expect("the last look is not in vain"));
+        }
+        self.history.judge(&found)
+    }
+}
+
+/// What is under a key, once the store answers.
+async fn patiently(store: &RedisStore, key: &StoredKey) -> Option<u64> {
+    let mut last = None;
+    for _ in 0..400 {
+        match store.load(key).await {
+            Ok(lookup) => return number(lookup),
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the store does not answer after all is over: {last:?}");
+}
+
+/// How many writes a session has seen.
+fn number(lookup: Lookup) -> Option<u64> {
+    let Lookup::Found(loaded) = lookup else {
+        return None;
+    };
+    let value = loaded.record.fields.get("n");
+    let text = value.and_then(|value| str::from_utf8(value.bytes).ok());
+    Some(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+struct Visitor {
+    client: usize,
+    store: Arc<RedisStore>,
+    history: Arc<History>,
+    ids: Ids,
+    name: String,
+}
+
+impl Visitor {
+    async fn visit(self, stop: Arc<AtomicBool>) {
+        let mut later = VecDeque::new();
+        for round in 0_usize.. {
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let way = match round % 6 {
+                0 | 1 => self.stay().await,
+                2 => self.leave(round, &mut later).await,
+                3 => self.sign_in(round).await,
+                4 => self.change_id().await,
+                _ => self.leave_everywhere(round).await,
+            };
+            let random = round.wrapping_mul(0x9e37_79b9) >> 5;
+            for ended in [true, false, true] {
+                if let Some(key) = self.history.some(ended, random) {
+                    self.look(key).await;
+                }
+            }
+            // Who was refused comes again a little later.
+            let pause = if way.is_some() { PAUSE } else { 3 * PAUSE };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Option<T> {
+        let began = Instant::now();
+        let result = call.await;
+        self.history.called(self.client, began, result.is_ok());
+        result.ok()
+    }
+
+    async fn create(&self, subject: Option<&Subject>) -> Option<StoredKey> {
+        let (key, new) = (self.ids.key(subject), self.ids.new_session(subject));
+        self.call(self.store.create(&key, &new)).await?;
+        self.history.created(key);
+        Some(key)
+    }
+
+    async fn write(&self, key: StoredKey, times: u64) -> Option<()> {
+        for number in 1..=times {
+            let changes = kit::sets("n", &number.to_string());
+            let condition = Default::default();
+            let applied = self.call(self.store.apply(&key, &changes, &condition));
+            if let Applied::Done { .. } = applied.await? {
+                self.history.wrote(key, number);
+            }
+        }
+        Some(())
+    }
+
+    async fn look(&self, key: StoredKey) -> Option<()> {
+        let began = Instant::now();
+        let lookup = self.call(self.store.load(&key)).await?;
+        self.history.read(key, began, number(lookup));
+        Some(())
+    }
+
+    async fn stay(&self) -> Option<()> {
+        let key = self.create(None).await?;
+        self.write(key, 2).await
+    }
+
+    async fn leave(&self, round: usize, later: &mut VecDeque<StoredKey>) -> Option<()> {
+        later.push_back(self.create(None).await?);
+        let key = match round % 4 {
+            0 => later.pop_back()?,
+            _ if later.len() > LATER => later.pop_front()?,
+            _ => return Some(()),
+        };
+        self.history.ending(key);
+        // `false` comes where a failover lost the session: nobody was told that it ended.
+        if self.call(self.store.destroy(&key)).await? {
+            self.history.ended(key, How::Revoked);
+        }
+        self.look(key).await
+    }
+
+    async fn sign_in(&self, round: usize) -> Option<()> {
+        let user = kit::subject(&format!("{}-{round}", self.name));
+        let old = self.create(None).await?;
+        let new = self.ids.key(Some(&user));
+        self.rotate(old, new, kit::login(&user, None)).await?;
+        self.write(new, 1).await
+    }
+
+    async fn change_id(&self) -> Option<()> {
+        let old = self.create(None).await?;
+        let new = self.ids.key(None);
+        self.rotate(old, new, kit::rotation(Duration::ZERO)).await
+    }
+
+    async fn rotate(&self, old: StoredKey, new: StoredKey, rotation: Rotation) -> Option<()> {
+        self.history.ending(old);
+        let rotated = self.call(self.store.rotate(&old, &new, &rotation)).await?;
+        if let Rotated::Done(_) = rotated {
+            self.history.created(new);
+            self.history.ended(old, How::Superseded);
+        }
+        self.look(old).await
+    }
+
+    async fn leave_everywhere(&self, round: usize) -> Option<()> {
+        let user = kit::subject(&format!("{}-{round}", self.name));
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            keys.push(self.create(Some(&user)).await?);
+        }
+        for key in &keys {
+            self.history.ending(*key);
+        }
+        self.call(self.store.revoke_subject(&user, None)).await?;
+        for key in &keys {
+            self.history.ended(*key, How::Revoked);
+        }
+        self.look(keys[round % 2]).await
+    }
+}
