@@ -4,6 +4,7 @@
 //! happened since. Both are kept inside the record, so that a lost TTL, a late sweep or a replica
 //! cannot serve a session longer (NIST SP 800-63B-4, 5.2; ASVS 5.0, 7.3.1 and 7.3.2).
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::time::UnixMillis;
@@ -15,8 +16,10 @@ use crate::{Error, ErrorKind, limits};
 /// later write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lifetimes {
-    idle: Option<Duration>,
-    absolute: Duration,
+    // Counted, not `Duration`s: every read of a session reckons with them, and a `Duration` takes
+    // a division for each sum. Whoever asks gets one.
+    idle_millis: Option<NonZeroU64>,
+    absolute_millis: u64,
 }
 
 impl Lifetimes {
@@ -27,8 +30,8 @@ impl Lifetimes {
     /// [`limits::LIFETIME`].
     pub fn new(idle: Duration, absolute: Duration) -> Result<Self, Error> {
         Ok(Self {
-            idle: Some(checked("idle", idle)?),
-            absolute: checked("absolute", absolute)?,
+            idle_millis: NonZeroU64::new(checked("idle", idle)?),
+            absolute_millis: checked("absolute", absolute)?,
         })
     }
 
@@ -38,8 +41,8 @@ impl Lifetimes {
     /// As [`Lifetimes::new`].
     pub fn fixed(absolute: Duration) -> Result<Self, Error> {
         Ok(Self {
-            idle: None,
-            absolute: checked("absolute", absolute)?,
+            idle_millis: None,
+            absolute_millis: checked("absolute", absolute)?,
         })
     }
 
@@ -54,13 +57,16 @@ impl Lifetimes {
     /// How long the session lives without activity, if that is limited.
     #[must_use]
     pub const fn idle(&self) -> Option<Duration> {
-        self.idle
+        match self.idle_millis {
+            Some(idle) => Some(Duration::from_millis(idle.get())),
+            None => None,
+        }
     }
 
     /// How long the session lives in any case.
     #[must_use]
     pub const fn absolute(&self) -> Duration {
-        self.absolute
+        Duration::from_millis(self.absolute_millis)
     }
 
     /// How old the last recorded activity must be before a read records it anew: 5 % of the idle
@@ -68,18 +74,18 @@ impl Lifetimes {
     /// minute would never slide). `None` if activity changes nothing.
     #[must_use]
     pub fn touch_interval(&self) -> Option<Duration> {
-        let idle = self.idle?;
-        Some((idle / 20).max(Duration::from_secs(60)).min(idle / 4))
+        let idle = self.idle_millis?.get();
+        Some(Duration::from_millis(touch_interval(idle)))
     }
 
     pub(crate) const fn constant(idle_secs: Option<u64>, absolute_secs: u64) -> Self {
-        let idle = match idle_secs {
-            Some(secs) => Some(Duration::from_secs(secs)),
+        let idle_millis = match idle_secs {
+            Some(secs) => NonZeroU64::new(secs * 1_000),
             None => None,
         };
         Self {
-            idle,
-            absolute: Duration::from_secs(absolute_secs),
+            idle_millis,
+            absolute_millis: absolute_secs * 1_000,
         }
     }
 }
@@ -114,15 +120,15 @@ impl Times {
     #[must_use]
     pub fn absolute_deadline(&self) -> UnixMillis {
         let start = self.authenticated_at.unwrap_or(self.created_at);
-        start.saturating_add(self.lifetimes.absolute)
+        start.plus_millis(self.lifetimes.absolute_millis)
     }
 
     /// When the session is over unless something happens before.
     #[must_use]
     pub fn deadline(&self) -> UnixMillis {
         let absolute = self.absolute_deadline();
-        match self.lifetimes.idle {
-            Some(idle) => absolute.min(self.seen_at.saturating_add(idle)),
+        match self.lifetimes.idle_millis {
+            Some(idle) => absolute.min(self.seen_at.plus_millis(idle.get())),
             None => absolute,
         }
     }
@@ -162,31 +168,36 @@ pub fn decide(times: &Times, now: UnixMillis) -> Verdict {
     if now >= absolute {
         return Verdict::Expired(Limit::Absolute);
     }
-    let absolute_left = absolute.since(now).min(times.lifetimes.absolute);
-    let Some(idle) = times.lifetimes.idle else {
+    let absolute_left = absolute
+        .millis_since(now)
+        .min(times.lifetimes.absolute_millis);
+    let Some(idle) = times.lifetimes.idle_millis.map(NonZeroU64::get) else {
         return Verdict::Alive {
-            remaining: absolute_left,
+            remaining: Duration::from_millis(absolute_left),
             touch_due: false,
         };
     };
-    let idle_deadline = times.seen_at.saturating_add(idle);
+    let idle_deadline = times.seen_at.plus_millis(idle);
     if now >= idle_deadline {
         return Verdict::Expired(Limit::Idle);
     }
-    let remaining = absolute_left.min(idle_deadline.since(now).min(idle));
-    let interval = times.lifetimes.touch_interval().unwrap_or(idle);
-    let touch_due = times.seen_at > now || now.since(times.seen_at) >= interval;
+    let remaining = absolute_left.min(idle_deadline.millis_since(now).min(idle));
+    let quiet = now.millis_since(times.seen_at);
     Verdict::Alive {
-        remaining,
-        touch_due,
+        remaining: Duration::from_millis(remaining),
+        touch_due: times.seen_at > now || quiet >= touch_interval(idle),
     }
 }
 
-fn checked(setting: &'static str, value: Duration) -> Result<Duration, Error> {
+/// [`Lifetimes::touch_interval`], all in milliseconds.
+fn touch_interval(idle: u64) -> u64 {
+    (idle / 20).max(60_000).min(idle / 4)
+}
+
+/// The lifetime in whole milliseconds, which are some.
+fn checked(setting: &'static str, value: Duration) -> Result<u64, Error> {
     if (limits::LIFETIME_MIN..=limits::LIFETIME).contains(&value) {
-        return Ok(Duration::from_millis(
-            u64::try_from(value.as_millis()).unwrap_or(u64::MAX),
-        ));
+        return Ok(u64::try_from(value.as_millis()).unwrap_or(u64::MAX));
     }
     Err(Error::new(ErrorKind::InvalidSetting {
         setting,

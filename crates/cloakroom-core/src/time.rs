@@ -32,10 +32,20 @@ impl UnixMillis {
         Self(self.0.saturating_sub(millis(by)))
     }
 
+    /// Later by so many milliseconds, or the end of time.
+    pub(crate) const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// How many milliseconds ago `earlier` was; zero if it lies in the future.
+    pub(crate) const fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// How long ago `earlier` was; zero if it lies in the future.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.millis_since(earlier))
     }
 }
 

@@ -75,9 +75,11 @@ impl EmbeddedConfig {
     }
 
     /// The most bytes that the store takes, at least [`MIN_MEMORY`]. Counted are the bytes that
-    /// pages, tables and wheels really take, used or not, with the allocator's header of each
-    /// page, and a sixteenth of the limit for what is remembered of ended sessions; not the records
-    /// on their way to a caller.
+    /// pages, tables and wheels really take, used or not, and a sixteenth of the limit for what is
+    /// remembered of ended sessions; not the records on their way to a caller. Pages that are freed
+    /// wait for the next session, and go back to the system in pieces of 2 MiB; until then
+    /// they are resident, though not counted: never more than what was once in use, and at most
+    /// 8 MiB that never was.
     #[must_use]
     pub const fn max_memory(mut self, bytes: Option<u64>) -> Self {
         self.max_memory = bytes;

@@ -158,7 +158,7 @@ pub(crate) fn set_seen(entry: &mut [u8], at: UnixMillis) {
 
 /// Counts a write and records its activity. Returns the version.
 pub(crate) fn count_write(entry: &mut [u8], at: UnixMillis) -> u64 {
-    let version = (take(entry, VERSION, 6) + 1).min(SIX_BYTES);
+    let version = (take_six(entry, VERSION) + 1).min(SIX_BYTES);
     put(entry, VERSION, version, 6);
     set_seen(entry, at);
     version
@@ -166,7 +166,10 @@ pub(crate) fn count_write(entry: &mut [u8], at: UnixMillis) -> u64 {
 
 /// Marks a session as used lately.
 pub(crate) const fn set_referenced(entry: &mut [u8]) {
-    entry[TAG + 1] |= (REFERENCED >> 8) as u8;
+    // A line of the cache that is not written need not go back to memory.
+    if entry[TAG + 1] & (REFERENCED >> 8) as u8 == 0 {
+        entry[TAG + 1] |= (REFERENCED >> 8) as u8;
+    }
 }
 
 /// Whether the session was used since this was last asked.
@@ -186,7 +189,7 @@ pub(crate) fn set_fields(entry: &mut [u8], fields: &[u8]) {
 /// Where in its slot the fields of a session are.
 pub(crate) fn fields_range(entry: &[u8]) -> std::ops::Range<usize> {
     let at = View(entry).fields_at();
-    at..at + take(entry, FIELDS, 3) as usize
+    at..at + (take(entry, FIELDS - 1, 4) >> 8) as usize
 }
 
 /// A session in its slot, to be read.
@@ -218,20 +221,20 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn version(self) -> u64 {
-        take(self.0, VERSION, 6)
+        take_six(self.0, VERSION)
     }
 
     pub(crate) fn times(self, known: &KnownLifetimes) -> Times {
-        let created_at = UnixMillis::new(take(self.0, CREATED, 6));
+        let created_at = UnixMillis::new(take_six(self.0, CREATED));
         let authenticated_at = match self.flags() {
             flags if flags & SIGNED_IN_WHEN_CREATED != 0 => Some(created_at),
-            flags if flags & SIGNED_IN_LATER != 0 => Some(UnixMillis::new(take(self.0, REST, 6))),
+            flags if flags & SIGNED_IN_LATER != 0 => Some(UnixMillis::new(take_six(self.0, REST))),
             _ => None,
         };
         Times {
             created_at,
             authenticated_at,
-            seen_at: UnixMillis::new(take(self.0, SEEN, 6)),
+            seen_at: UnixMillis::new(take_six(self.0, SEEN)),
             lifetimes: self.lifetimes(known),
         }
     }
@@ -347,10 +350,18 @@ fn put_bytes(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     at + bytes.len()
 }
 
+#[inline]
 fn take(entry: &[u8], at: usize, bytes: usize) -> u64 {
     let mut number = [0; 8];
     number[..bytes].copy_from_slice(&entry[at..at + bytes]);
     u64::from_le_bytes(number)
+}
+
+/// A number of six bytes, of which two others are in front: one read, where [`take`] puts it
+/// together of two.
+#[inline]
+fn take_six(entry: &[u8], at: usize) -> u64 {
+    take(entry, at - 2, 8) >> 16
 }
 
 fn text(bytes: &[u8]) -> &str {

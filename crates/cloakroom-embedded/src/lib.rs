@@ -8,11 +8,10 @@
 //! nothing at all.
 //!
 //! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
-//! - `slab`, `table`, `index`: where bytes lie and how they are found
+//! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
+//!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
-
-#![forbid(unsafe_code)]
 
 mod clock;
 mod config;
@@ -20,6 +19,7 @@ mod entry;
 mod evict;
 mod housekeeping;
 mod index;
+mod pool;
 mod shard;
 mod slab;
 mod store;

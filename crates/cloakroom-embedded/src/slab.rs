@@ -4,8 +4,14 @@
 //! Sizes go in steps of 16 bytes up to 1 KiB (the rounding costs 8 bytes on average), then in
 //! eighths of a doubling; above 4 KiB a slot has a page of its own. A page is about 8 KiB: with 64
 //! shards and 50 sizes in use, half-filled pages cost 64 x 50 x 4 KiB = 12 MiB, which is 12 bytes
-//! for each of a million sessions. A page whose last slot is freed goes back to the allocator.
+//! for each of a million sessions. Pages of slots up to 2 KiB come from the store's pool; larger
+//! ones, of which few fit a page, from the allocator. A page whose last slot is freed goes back.
 
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::pool::{Freed, MOST_UNITS, Pages, Pool, UNIT};
 use crate::table::NUMBER_BITS;
 
 /// Names a slot: the page's number (20 bits), then six bits for the slot in it. The bits above are
@@ -16,6 +22,8 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const PAGES: usize = 1 << (NUMBER_BITS - SLOT_BITS);
 const PAGE_BYTES: usize = 8 * 1024;
+/// Classes whose pages are the pool's: slots up to 2 KiB.
+const POOLED: usize = FINE / STEP + 8;
 const STEP: usize = 16;
 const FINE: usize = 1024;
 const COARSE: usize = 4096;
@@ -23,27 +31,35 @@ const CLASSES: usize = FINE / STEP + 16;
 const LARGE: u8 = CLASSES as u8;
 const LARGE_STEP: usize = 512;
 const END: u32 = u32::MAX;
-/// What the allocator adds to each page (glibc: an 8-byte header, sizes rounded up to 16).
-const PAGE_HEADER: usize = 16;
+/// What a page from the allocator costs beside its bytes: glibc adds 16, and its place in the map
+/// of them is 25 bytes that may be used by less than half.
+const BOX_NOTES: usize = 80;
 /// What the slab notes of each page.
-const PAGE_NOTES: usize = size_of::<Page>() + size_of::<Box<[u8]>>() + size_of::<u8>();
+const PAGE_NOTES: usize = size_of::<Page>() + size_of::<usize>() + size_of::<u8>();
 
 /// Slots of bytes.
 #[derive(Debug)]
 pub(crate) struct Slab {
-    /// What finding a slot reads, apart from the rest: 17 bytes for a page are mostly in the cache,
+    /// What finding a slot reads, apart from the rest: 9 bytes for a page are mostly in the cache,
     /// so that a session costs one miss and not two.
-    bytes_of: Vec<Box<[u8]>>,
+    pooled: Pages,
     classes: Vec<u8>,
+    /// The pages that are not the pool's.
+    boxed: HashMap<u32, Box<[u8]>>,
     pages: Vec<Page>,
     /// First page with a free slot, by class; linked by `Page::next` and `prev`.
     open: [u32; CLASSES],
     /// First page without bytes, linked by `next`.
     empty: u32,
     bytes: usize,
-    /// Pages that go back to the allocator once the shard's lock is let go of: it may give them on
-    /// to the system, many at a time, and that takes milliseconds.
     freed: Vec<Box<[u8]>>,
+}
+
+/// Pages that go back once the shard's lock is let go of: the system may take them, many at a time,
+/// and that takes milliseconds.
+pub(crate) struct FreedPages {
+    _pooled: Option<Freed>,
+    _boxed: Vec<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -55,10 +71,11 @@ struct Page {
 }
 
 impl Slab {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self {
-            bytes_of: Vec::new(),
+            pooled: Pages::new(pool),
             classes: Vec::new(),
+            boxed: HashMap::new(),
             pages: Vec::new(),
             open: [END; CLASSES],
             empty: END,
@@ -98,36 +115,63 @@ impl Slab {
             if class != LARGE {
                 self.unlink(number);
             }
-            let bytes = std::mem::take(&mut self.bytes_of[number as usize]);
-            self.bytes -= bytes.len() + PAGE_HEADER;
-            self.freed.push(bytes);
+            match POOLED_SHAPES.get(usize::from(class)) {
+                Some(shape) => {
+                    self.bytes -= shape.units * UNIT;
+                    self.pooled.free(number as usize);
+                }
+                None => {
+                    let page = self.boxed.remove(&number).expect("the page was in use");
+                    self.bytes -= page.len() + BOX_NOTES;
+                    self.freed.push(page);
+                }
+            }
             self.pages[number as usize].next = self.empty;
             self.empty = number;
         }
     }
 
     /// The pages that are free since this was last asked, to be dropped outside of the lock.
-    pub(crate) fn take_freed(&mut self) -> Vec<Box<[u8]>> {
-        std::mem::take(&mut self.freed)
-    }
-
-    /// The slot's bytes, all that it has.
-    pub(crate) fn get(&self, slot: SlotRef) -> &[u8] {
-        let number = (slot >> SLOT_BITS) as usize;
-        let page = &*self.bytes_of[number];
-        match SLOT_SIZES.get(usize::from(self.classes[number])) {
-            Some(&bytes) => &page[slot as usize % SLOTS * usize::from(bytes)..][..bytes.into()],
-            None => page,
+    #[inline]
+    pub(crate) fn take_freed(&mut self) -> FreedPages {
+        FreedPages {
+            _pooled: self.pooled.take_freed(),
+            _boxed: std::mem::take(&mut self.freed),
         }
     }
 
     /// The slot's bytes, all that it has.
+    #[inline]
+    pub(crate) fn get(&self, slot: SlotRef) -> &[u8] {
+        let number = (slot >> SLOT_BITS) as usize;
+        let class = usize::from(self.classes[number]);
+        match POOLED_SHAPES.get(class) {
+            Some(shape) => {
+                &self.pooled.get(number)[slot as usize % SLOTS * shape.bytes..][..shape.bytes]
+            }
+            None => {
+                let page = &*self.boxed[&(number as u32)];
+                &page[in_box(page, class, slot)]
+            }
+        }
+    }
+
+    /// The slot's bytes, all that it has.
+    #[inline]
     pub(crate) fn get_mut(&mut self, slot: SlotRef) -> &mut [u8] {
         let number = (slot >> SLOT_BITS) as usize;
-        let page = &mut *self.bytes_of[number];
-        match SLOT_SIZES.get(usize::from(self.classes[number])) {
-            Some(&bytes) => &mut page[slot as usize % SLOTS * usize::from(bytes)..][..bytes.into()],
-            None => page,
+        let class = usize::from(self.classes[number]);
+        match POOLED_SHAPES.get(class) {
+            Some(shape) => {
+                let page = self.pooled.get_mut(number);
+                &mut page[slot as usize % SLOTS * shape.bytes..][..shape.bytes]
+            }
+            None => {
+                let page = self.boxed.get_mut(&(number as u32));
+                let page = &mut **page.expect("the page is in use");
+                let range = in_box(page, class, slot);
+                &mut page[range]
+            }
         }
     }
 
@@ -142,14 +186,13 @@ impl Slab {
         {
             return Some(0);
         }
-        let (slot_bytes, slots) = shape(class, len);
         let growth = match self.pages.len() {
             _ if self.empty != END => 0,
             PAGES => return None,
             len if len == self.pages.capacity() => len.max(4) * PAGE_NOTES,
             _ => 0,
         };
-        Some(slot_bytes * slots + PAGE_HEADER + growth)
+        Some(page_cost(class, len) + growth)
     }
 
     /// Whether a slot of `len` bytes would be as large as `slot` is.
@@ -179,7 +222,7 @@ impl Slab {
 
     fn add_page(&mut self, class: u8, len: usize) -> u32 {
         let (slot_bytes, slots) = shape(class, len);
-        let bytes = vec![0; slot_bytes * slots].into_boxed_slice();
+        let units = POOLED_SHAPES.get(usize::from(class)).map(|it| it.units);
         let page = Page {
             used: 0,
             next: END,
@@ -188,19 +231,22 @@ impl Slab {
         };
         let number = if self.empty == END {
             self.make_number();
-            self.bytes_of.push(bytes);
             self.classes.push(class);
             self.pages.push(page);
             self.pages.len() as u32 - 1
         } else {
             let number = self.empty as usize;
             self.empty = self.pages[number].next;
-            self.bytes_of[number] = bytes;
             self.classes[number] = class;
             self.pages[number] = page;
             number as u32
         };
-        self.bytes += slot_bytes * slots + PAGE_HEADER;
+        self.pooled.put(number as usize, units.unwrap_or(0));
+        if units.is_none() {
+            let bytes = vec![0; slot_bytes * slots].into_boxed_slice();
+            self.boxed.insert(number, bytes);
+        }
+        self.bytes += page_cost(class, len);
         if class != LARGE {
             self.link(number);
         }
@@ -212,7 +258,7 @@ impl Slab {
     fn make_number(&mut self) {
         let len = self.pages.len();
         if len == self.pages.capacity() {
-            self.bytes_of.reserve_exact(len.max(4));
+            self.pooled.reserve_exact(len.max(4));
             self.classes.reserve_exact(len.max(4));
             self.pages.reserve_exact(len.max(4));
         }
@@ -256,13 +302,84 @@ fn class_of(len: usize) -> u8 {
 
 /// Bytes of a slot, and slots of a page.
 fn shape(class: u8, len: usize) -> (usize, usize) {
-    match SLOT_SIZES.get(usize::from(class)) {
-        Some(&bytes) => (
-            bytes.into(),
-            (PAGE_BYTES / usize::from(bytes)).clamp(4, SLOTS),
-        ),
-        None => (len.next_multiple_of(LARGE_STEP), 1),
+    let class = usize::from(class);
+    match (POOLED_SHAPES.get(class), SLOT_SIZES.get(class)) {
+        (Some(shape), _) => (shape.bytes, shape.slots),
+        (None, Some(&bytes)) => (bytes.into(), 4),
+        (None, None) => (len.next_multiple_of(LARGE_STEP), 1),
     }
+}
+
+/// Bytes that a page takes.
+fn page_cost(class: u8, len: usize) -> usize {
+    let (slot_bytes, slots) = shape(class, len);
+    match POOLED_SHAPES.get(usize::from(class)) {
+        Some(shape) => shape.units * UNIT,
+        None => slot_bytes * slots + BOX_NOTES,
+    }
+}
+
+/// Where in a page that is not the pool's a slot is.
+fn in_box(page: &[u8], class: usize, slot: SlotRef) -> std::ops::Range<usize> {
+    match SLOT_SIZES.get(class) {
+        Some(&bytes) => {
+            let first = slot as usize % SLOTS * usize::from(bytes);
+            first..first + usize::from(bytes)
+        }
+        None => 0..page.len(),
+    }
+}
+
+/// How a page of the pool is divided.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Of a slot.
+    bytes: usize,
+    slots: usize,
+    /// Of the page.
+    units: usize,
+}
+
+/// How the pool's pages are divided, by class: they have about [`PAGE_BYTES`], or another size if that loses
+/// less to the remainder.
+const POOLED_SHAPES: [Shape; POOLED] = {
+    let mut shapes = [Shape {
+        bytes: 0,
+        slots: 0,
+        units: 0,
+    }; POOLED];
+    let mut class = 0;
+    while class < shapes.len() {
+        let bytes = SLOT_SIZES[class] as usize;
+        let mut best = shape_of(bytes, PAGE_BYTES / UNIT);
+        let mut units = 1;
+        while units <= MOST_UNITS {
+            let other = shape_of(bytes, units);
+            // Shares lost, compared without a division; few are as good as none.
+            let (lost, less) = (lost(best) * other.units, lost(other) * best.units);
+            if lost > best.units * other.units * UNIT / 32 && less < lost {
+                best = other;
+            }
+            units += 1;
+        }
+        shapes[class] = best;
+        class += 1;
+    }
+    shapes
+};
+
+const fn shape_of(bytes: usize, units: usize) -> Shape {
+    let fit = units * UNIT / bytes;
+    let slots = if fit < SLOTS { fit } else { SLOTS };
+    Shape {
+        bytes,
+        slots,
+        units,
+    }
+}
+
+const fn lost(shape: Shape) -> usize {
+    shape.units * UNIT - shape.slots * shape.bytes
 }
 
 /// Bytes of a slot, by class.
@@ -307,7 +424,7 @@ mod tests {
         fn slots_keep_their_bytes_and_memory_goes_back(
             steps in prop::collection::vec((1_usize..6000, any::<u8>(), any::<bool>()), 1..300)
         ) {
-            let mut slab = Slab::new();
+            let mut slab = Slab::new(Arc::new(Pool::new()));
             let mut model: BTreeMap<SlotRef, (usize, u8)> = BTreeMap::new();
             for (len, byte, free) in steps {
                 if free && !model.is_empty() {

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
 use crate::housekeeping;
+use crate::pool::Pool;
 use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
 use crate::table::SEGMENTS;
 
@@ -67,10 +68,14 @@ impl EmbeddedStore {
         } = config;
         let hasher = DefaultHashBuilder::default();
         let now = clock.now();
+        let pool = Arc::new(Pool::new());
         let part = max_memory.map(|limit| limit / shards as u64);
         let store = Self(Arc::new(Inner {
             shards: (0..shards)
-                .map(|_| Mutex::new(Shard::new(now, hasher.clone(), part)))
+                .map(|_| {
+                    let pool = Arc::clone(&pool);
+                    Mutex::new(Shard::new(now, hasher.clone(), part, pool))
+                })
                 .collect(),
             memory: Memory::new(max_memory, part, eviction),
             generation: AtomicU32::new(0),
@@ -264,15 +269,16 @@ impl Inner {
         };
         // Both locks go before anybody is told; the second guard is let go of first.
         let mut reaped = source.take_reaped();
-        let mut freed = [source.take_freed(), Vec::new()];
+        let mut freed_there = None;
+        let freed = source.take_freed();
         if let Some(mut target) = target {
             reaped.add(target.take_reaped());
-            freed[1] = target.take_freed();
+            freed_there = Some(target.take_freed());
             target.count_memory(&self.memory);
         }
         source.count_memory(&self.memory);
         drop(source);
-        drop(freed);
+        drop((freed, freed_there));
         if reaped != Reaped::default() {
             self.report(reaped);
         }

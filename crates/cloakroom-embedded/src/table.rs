@@ -58,8 +58,28 @@ impl Table {
         }
     }
 
+    /// The first of [`Table::all`] that is the one. Every operation asks this once, so it is a
+    /// loop: the adapters of `all` cost it as much as the rest.
+    #[inline]
     pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(&u32) -> bool) -> Option<u32> {
-        self.all(hash).find(|number| is(number))
+        let segment = &self.segments[segment_of(hash)];
+        let mark = mark_of(hash);
+        let mut at = segment.first(hash);
+        // There is an empty place behind each row, but in a table without places.
+        while let Some(&place) = segment.places.get(at)
+            && place != EMPTY
+        {
+            let number = place & NUMBER;
+            if place & !NUMBER == mark && is(&number) {
+                return Some(number);
+            }
+            at = if at + 1 == segment.places.len() {
+                0
+            } else {
+                at + 1
+            };
+        }
+        None
     }
 
     /// All with this hash, and perhaps others.

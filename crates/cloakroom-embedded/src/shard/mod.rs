@@ -11,6 +11,7 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 use hashbrown::DefaultHashBuilder;
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
 pub(crate) use self::read::POSITION_BITS;
 pub(crate) use self::room::Memory;
@@ -18,7 +19,8 @@ pub(crate) use self::sweep::Swept;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
-use crate::slab::{Slab, SlotRef};
+use crate::pool::Pool;
+use crate::slab::{FreedPages, Slab, SlotRef};
 use crate::table::Table;
 use crate::tombs::{Remembered, Tombs};
 use crate::wheel::Wheel;
@@ -88,9 +90,14 @@ pub(crate) struct Alive {
 
 impl Shard {
     /// An empty shard, whose part of the memory limit this is, if there is one.
-    pub(crate) fn new(now: UnixMillis, hasher: DefaultHashBuilder, limit: Option<u64>) -> Self {
+    pub(crate) fn new(
+        now: UnixMillis,
+        hasher: DefaultHashBuilder,
+        limit: Option<u64>,
+        pool: Arc<Pool>,
+    ) -> Self {
         Self {
-            slab: Slab::new(),
+            slab: Slab::new(pool),
             keys: Table::new(),
             subjects: SubjectIndex::new(),
             wheel: Wheel::new(now.as_millis()),
@@ -230,7 +237,8 @@ impl Shard {
     }
 
     /// Memory that nothing uses any more, to be dropped once the lock is let go of.
-    pub(crate) fn take_freed(&mut self) -> Vec<Box<[u8]>> {
+    #[inline]
+    pub(crate) fn take_freed(&mut self) -> FreedPages {
         self.slab.take_freed()
     }
 

@@ -11,9 +11,10 @@ use crate::table::SEGMENTS;
 impl Shard {
     /// A session as `load` answers it.
     pub(crate) fn loaded(&mut self, alive: Alive, forwarded: bool) -> Loaded {
-        entry::set_referenced(self.slab.get_mut(alive.slot));
+        let entry = self.slab.get_mut(alive.slot);
+        entry::set_referenced(entry);
         Loaded {
-            record: self.record(alive.slot),
+            record: View(entry).record(&self.known, true),
             remaining: alive.remaining,
             touch_due: alive.touch_due,
             forwarded,
