@@ -91,15 +91,17 @@ pub(crate) async fn store(
             let store = EmbeddedStore::new(config).map_err(|error| error.to_string())?;
             Ok(Arc::new(store))
         }
-        Choice::Shared(url) => match RedisStore::connect(&url.redis).await {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(format!(
-                "setting store = {:?} ({}) cannot be opened: {}",
-                url.masked,
-                url.origin,
-                reason(&error)
-            )),
-        },
+        Choice::Shared(url) => {
+            match RedisStore::connect(&url.redis.as_ref().clone().observer(observer)).await {
+                Ok(store) => Ok(Arc::new(store)),
+                Err(error) => Err(format!(
+                    "setting store = {:?} ({}) cannot be opened: {}",
+                    url.masked,
+                    url.origin,
+                    reason(&error)
+                )),
+            }
+        }
     }
 }
 

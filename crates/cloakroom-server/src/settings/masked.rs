@@ -2,17 +2,18 @@
 //! not the one that was meant, or no URL at all.
 
 /// Parameters of a store's URL whose values are no secrets.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "ca",
     "connections",
     "db",
     "durability",
     "ids",
     "layout",
+    "moving",
     "protocol",
     "scripts",
+    "sentinel-user",
     "timeout",
-    "window",
 ];
 
 const MASK: &str = "***";
