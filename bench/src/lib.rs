@@ -1,5 +1,12 @@
-//! What the engine benchmarks share: sessions of the size that the goals name, a store call without
-//! a runtime, and what the operating system says of time and memory.
+//! What the benchmarks share: sessions of the size that the goals name, a store call without a
+//! runtime, what the operating system says of time and memory; the applications and their load.
+
+pub mod load;
+pub mod peers;
+pub mod redis_server;
+pub mod wire;
+
+pub mod wire_clients;
 
 use std::future::Future;
 use std::pin::pin;
@@ -96,9 +103,46 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
 
 /// CPU time that this thread has used.
 pub fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    cpu(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// CPU time that this process has used.
+pub fn process_cpu() -> Duration {
+    cpu(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn cpu(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     let nanos = u32::try_from(time.tv_nsec).expect("below a second");
     Duration::new(time.tv_sec.unsigned_abs(), nanos)
+}
+
+/// CPU time that this process has used.
+pub fn process_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).expect("below a second");
+    Duration::new(time.tv_sec.unsigned_abs(), nanos)
+}
+
+/// CPU time that another process has used, in steps of 10 ms.
+pub fn cpu_of(process: u32) -> Duration {
+    let path = format!("/proc/{process}/stat");
+    let stat = std::fs::read_to_string(path).expect("a running process on Linux");
+    let after_name = stat.rsplit_once(')').expect("a name in brackets").1;
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Ties this thread, and what it starts, to one processor. Does nothing if there is no such.
+pub fn tie_to_processor(number: usize) {
+    if std::thread::available_parallelism().is_ok_and(|count| count.get() > number) {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(number);
+        if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+            eprintln!("this thread cannot be tied to processor {number}: {error}");
+        }
+    }
 }
 
 /// Resident memory of a process, in bytes.

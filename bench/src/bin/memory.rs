@@ -4,10 +4,9 @@
 //! `memory [sessions]`. Needs Debian's redis-server.
 
 use std::io::Write as _;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
+use cloakroom_bench::redis_server::RedisServer;
 use cloakroom_bench::{fields, key, ready, resident, session, size_argument};
 use cloakroom_core::Store;
 use cloakroom_embedded::EmbeddedStore;
@@ -70,7 +69,7 @@ fn embedded(sessions: u64, large: bool) -> u64 {
 
 fn redis(sessions: u64, large: bool) -> u64 {
     let server = RedisServer::start();
-    let before = resident(server.process.id());
+    let before = resident(server.id());
     let mut connection = server.connect();
     for first in (0..sessions).step_by(1_000) {
         let mut pipeline = redis::pipe();
@@ -96,57 +95,5 @@ fn redis(sessions: u64, large: bool) -> u64 {
         .query(&mut connection)
         .expect("redis counts");
     assert_eq!(count, sessions);
-    resident(server.process.id()) - before
-}
-
-/// A Redis of this program's own, on a free loopback port, with nothing on disk.
-struct RedisServer {
-    process: Child,
-    port: u16,
-}
-
-impl RedisServer {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free loopback port")
-            .port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .stdout(Stdio::null())
-            .spawn();
-        let process = process.unwrap_or_else(|error| {
-            panic!(
-                "redis-server does not start ({error}); install it: apt-get install -y redis-server"
-            )
-        });
-        let server = Self { process, port };
-        server.connect();
-        server
-    }
-
-    fn connect(&self) -> redis::Connection {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port));
-        let client = client.expect("a URL of redis");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(_) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(50))
-                }
-                Err(error) => panic!("redis-server does not answer: {error}"),
-            }
-        }
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        let ended = self.process.kill().and_then(|()| self.process.wait());
-        if let Err(error) = ended {
-            eprintln!("redis-server did not end: {error}");
-        }
-    }
+    resident(server.id()) - before
 }

@@ -16,6 +16,9 @@ const IDENTITY: std::ops::Range<usize> = 9..27;
 const RECORD: u8 = 1;
 const MARKER: u8 = 2;
 const MARKER_BYTES: usize = 13;
+/// A target whose key is a hash; one of a plain id is a byte longer.
+const TARGET_BYTES: usize = 34;
+const TARGETS_MOST: usize = 35;
 const TAG_BYTES: usize = 2;
 
 /// Handle and version, which a compare-and-set compares.
@@ -119,11 +122,17 @@ pub(crate) fn encode_marker(marker: &Marker) -> Vec<u8> {
 
 /// Reads a marker; `None` if this is none.
 pub(crate) fn decode_marker(bytes: &[u8]) -> Option<Marker> {
-    let (head, target) = bytes.split_at_checked(MARKER_BYTES)?;
+    let (head, rest) = bytes.split_at_checked(MARKER_BYTES)?;
     if head[0] != MARKER {
         return None;
     }
     let until = UnixMillis::new(six_bytes(&head[7..]));
+    // What follows the target is a session that is leaving.
+    let target = if rest.len() > TARGETS_MOST {
+        &rest[..TARGET_BYTES]
+    } else {
+        rest
+    };
     let forward = match target.len() {
         0 => None,
         _ => Some((decode_target(target)?, until)),
@@ -132,6 +141,12 @@ pub(crate) fn decode_marker(bytes: &[u8]) -> Option<Marker> {
         forgotten_at: UnixMillis::new(six_bytes(&head[1..7])),
         forward,
     })
+}
+
+/// What is kept beneath a marker, while a session leaves for another node.
+pub(crate) fn beneath_marker(bytes: &[u8]) -> Option<&[u8]> {
+    let beneath = bytes.get(MARKER_BYTES + TARGET_BYTES..)?;
+    (is_marker(bytes) && !beneath.is_empty()).then_some(beneath)
 }
 
 /// A key as bytes, inside a marker: tag, then hash.

@@ -57,6 +57,13 @@ pub(crate) fn epoch(tag: SlotTag) -> String {
     name
 }
 
+/// Reads the Redis key of a tag's epoch back.
+pub(crate) fn parse_epoch(key: &[u8]) -> Option<SlotTag> {
+    let tag = str::from_utf8(key).ok()?.strip_prefix(EPOCH)?;
+    let tag = tag.strip_prefix('{')?.strip_suffix('}')?;
+    SlotTag::new(u16::from_str_radix(tag, 16).ok()?)
+}
+
 /// The Redis key that is there while a tag is closing.
 pub(crate) fn closing(tag: SlotTag) -> String {
     let mut name = String::with_capacity(CLOSING.len() + 5);

@@ -14,6 +14,8 @@
 //! atomic step there as well, but for one: a login of a visitor whose session is in another slot is
 //! two. It loses no write and leaves no two sessions that somebody can reach; a process that dies
 //! between the steps leaves a session in the subject's list that nobody has the id of.
+//! With one replica for each primary, a failover leaves a primary without any, and `safe` refuses
+//! creations and logins there until it has one again: give each two.
 //! While a slot is being moved to another node, operations that need several of its keys wait until
 //! these are together again, within their deadline.
 //!

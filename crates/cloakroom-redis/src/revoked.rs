@@ -79,15 +79,21 @@ pub(crate) struct Everything {
 #[derive(Debug, Default)]
 struct Before {
     known: HashSet<Epoch>,
-    /// Whether all are known: every tag has answered what it had before.
+    /// Whether every tag has answered.
     all: bool,
+    /// Whether one answered that was told before already.
+    unheard: bool,
 }
 
 impl Everything {
     /// A tag had this epoch before.
     pub(crate) fn ended(&self, epoch: Epoch) {
-        if epoch != self.epoch {
-            self.before.lock().known.insert(epoch);
+        let mut before = self.before.lock();
+        if epoch == self.epoch {
+            // It was told twice, and what it said the first time was not heard.
+            before.unheard = true;
+        } else {
+            before.known.insert(epoch);
         }
     }
 
@@ -100,7 +106,8 @@ impl Everything {
     /// may be any but its own.
     fn is_over(&self, epoch: Epoch) -> bool {
         let before = self.before.lock();
-        before.known.contains(&epoch) || !before.all && epoch != self.epoch
+        let all_known = before.all && !before.unheard;
+        before.known.contains(&epoch) || !all_known && epoch != self.epoch
     }
 }
 

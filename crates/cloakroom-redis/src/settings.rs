@@ -1,5 +1,7 @@
 //! What a store URL says: which server, how to get in, which layout, how patient. Parsed once, here.
 
+mod shards;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +10,18 @@ use cloakroom_core::observe::{Observer, Unobserved};
 use cloakroom_core::{Error, ErrorKind};
 use url::Url;
 
+pub(crate) use shards::{Moving, Shards};
+
 /// A parsed store URL. `Debug` shows no password.
 ///
 /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:/path/to/socket`,
 /// `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]` (`rediss+sentinel://` for
 /// TLS to all of them; the credentials are the servers'). Name all sentinels: only what more than half
 /// of them say is believed. `redis+cluster://[user:password@]host[:port],host[:port]`
-/// (`rediss+cluster://`; a node or two that know the others). After `?`, joined by `&`:
+/// (`rediss+cluster://`; a node or two that know the others).
+/// `redis+shards://[user:password@]node|node|..` (`rediss+shards://`) for independent nodes that share
+/// the sessions (docs/operate/shards.md); a node is `[name=]host[:port]`, or
+/// `[name=]host[:port],host[:port]/master` behind Sentinel. After `?`, joined by `&`:
 ///
 /// - `layout=packed|fields`: how a session is kept (packed)
 /// - `ids=hashed|plain`: `plain` shares sessions with programs that know them as `session:<id>`
@@ -22,12 +29,16 @@ use url::Url;
 ///   of its own, of fields in text; it needs scripts and one server or Sentinel
 /// - `timeout=MS`: the longest that one operation takes (1000)
 /// - `connections=N`: multiplexed connections (2); scans and transactions have their own
-/// - `protocol=resp2|resp3` (resp2, which costs the client less)
+/// - `protocol=auto|resp2|resp3` (auto: RESP3 for what visitors wait for, where the server speaks it and
+///   tells of changed epochs, so that a load is one command; RESP2 for the rest)
 /// - `scripts=auto|never`: whether scripts are used where the server allows them (auto); packed sessions
 ///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
 /// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
 ///   revocations before they are acknowledged (safe where there are replicas)
 /// - `sentinel-user=NAME`, `sentinel-password=TEXT`: the sentinels' credentials (none)
+/// - `moved-from=node|node|..` and `moving=BEGIN/END`, two moments as RFC 3339 writes them: the nodes
+///   that shared the sessions before, and the time in which sessions move from those to these, each
+///   when it is asked for. Give all processes this URL before it begins
 /// - `ca=FILE`: trust this CA (PEM) and no other; `db=N`, for `unix:`
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,13 +54,15 @@ pub struct Settings {
     pub(crate) layout: LayoutName,
     pub(crate) timeout: Duration,
     pub(crate) connections: usize,
-    pub(crate) resp3: bool,
+    pub(crate) protocol: Protocol,
     pub(crate) scripts: bool,
     pub(crate) ca: Option<PathBuf>,
     /// Whether replicas confirm what must not be lost; `None`: where there are any.
     pub(crate) safe: Option<bool>,
     /// Who is told of concerns.
     pub(crate) observer: Arc<dyn Observer>,
+    /// The nodes that share the sessions; what is above is then common to them.
+    pub(crate) shards: Option<Box<Shards>>,
 }
 
 /// How a session is kept.
@@ -59,6 +72,15 @@ pub(crate) enum LayoutName {
     Fields,
     /// As `Fields`, in text, under ids that are not hashed.
     Plain,
+}
+
+/// Which protocol connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// RESP3 where it saves commands and the server knows it.
+    Auto,
+    Resp2,
+    Resp3,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +143,12 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::InvalidSetting`] that names the part, its value and the fix.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        if let Some((scheme @ ("redis" | "rediss"), nodes)) = text.split_once("+shards://") {
+            let shards = Shards::parse(scheme, nodes)?;
+            let mut settings = shards.nodes[0].settings.clone();
+            settings.shards = Some(Box::new(shards));
+            return Ok(settings);
+        }
         let (text, more_hosts) = first_host(text);
         let url = Url::parse(&text)
             .map_err(|_| invalid("store", "(not a URL)", "write redis://host:6379/0"))?;
@@ -143,11 +171,12 @@ impl Settings {
             layout: LayoutName::Packed,
             timeout: TIMEOUT,
             connections: CONNECTIONS,
-            resp3: false,
+            protocol: Protocol::Auto,
             scripts: true,
             ca: None,
             safe: None,
             observer: Arc::new(Unobserved),
+            shards: None,
         };
         for host in more_hosts {
             let scheme = url.scheme();
@@ -206,9 +235,15 @@ impl Settings {
             ("ids", "hashed" | "plain") => {}
             ("ids", _) => return Err(invalid("store ids", value, "write hashed or plain")),
             ("layout", _) => return Err(invalid("store layout", value, "write packed or fields")),
-            ("protocol", "resp2" | "resp3") => self.resp3 = value == "resp3",
+            ("protocol", "auto") => self.protocol = Protocol::Auto,
+            ("protocol", "resp2") => self.protocol = Protocol::Resp2,
+            ("protocol", "resp3") => self.protocol = Protocol::Resp3,
             ("protocol", _) => {
-                return Err(invalid("store protocol", value, "write resp2 or resp3"));
+                return Err(invalid(
+                    "store protocol",
+                    value,
+                    "write auto, resp2 or resp3",
+                ));
             }
             ("scripts", "auto" | "never") => self.scripts = value == "auto",
             ("scripts", _) => return Err(invalid("store scripts", value, "write auto or never")),

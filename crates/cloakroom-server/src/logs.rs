@@ -36,8 +36,9 @@ impl Observer for Events {
         let name = event.name();
         self.0.event(name);
         match event {
+            // One for each request: `observed` tells of the outage, once.
             Event::StoreFailed(operation, kind) => {
-                tracing::warn!(event = name, operation = operation.name(), ?kind);
+                tracing::debug!(event = name, operation = operation.name(), ?kind);
             }
             Event::Created(handle)
             | Event::Renewed(handle)

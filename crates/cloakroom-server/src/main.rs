@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod availability;
 mod logs;
 mod observed;
 mod open;
@@ -15,7 +16,10 @@ use std::process::ExitCode;
 use settings::{LowSettings, Page, Settings, Task};
 
 fn main() -> ExitCode {
-    let matches = settings::command().get_matches();
+    let matches = match settings::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return misunderstood(&error),
+    };
     match Task::from_matches(&matches) {
         Ok(Task::Print(page)) => outcome(print(page)),
         Ok(Task::Serve(low)) => serve(&low),
@@ -38,6 +42,19 @@ fn print(page: Page) -> Result<(), Box<dyn Error>> {
         Page::Problems => serve::http::problems_page(),
     };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Help, the version, or what is wrong in the command line: without the password of a URL in it.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let shown = settings::masked::words(&error.render().to_string());
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    // If the terminal is gone, the exit code still tells.
+    let _ = if error.use_stderr() {
+        write!(std::io::stderr(), "{shown}")
+    } else {
+        write!(std::io::stdout(), "{shown}")
+    };
+    ExitCode::from(code)
 }
 
 fn outcome(result: Result<(), Box<dyn Error>>) -> ExitCode {

@@ -1,4 +1,5 @@
-//! Any store, watched: every operation has a deadline, is timed, and is counted by its result.
+//! Any store, watched: every operation has a deadline, is timed, and is counted by its result. When
+//! the store fails, and when it is well again, the log says so.
 
 use std::fmt;
 use std::future::Future;
@@ -14,29 +15,39 @@ use cloakroom_core::record::{
 };
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 
+use crate::availability::{Availability, News};
+use crate::open::reason;
 use crate::serve::http::Metrics;
 
 /// A store that answers in time or says that it did not.
 pub(crate) struct Observed {
     store: Arc<dyn Store>,
+    /// What the log calls it.
+    name: String,
     deadline: Duration,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
+    answers: Availability,
+    has_room: Availability,
 }
 
 impl Observed {
-    /// Watches `store`.
+    /// Watches `store`, which the log calls `name`.
     pub(crate) fn new(
         store: Arc<dyn Store>,
+        name: String,
         deadline: Duration,
         metrics: Arc<Metrics>,
         observer: Arc<dyn Observer>,
     ) -> Self {
         Self {
             store,
+            name,
             deadline,
             metrics,
             observer,
+            answers: Availability::default(),
+            has_room: Availability::default(),
         }
     }
 
@@ -54,9 +65,51 @@ impl Observed {
             Ok(_) => "ok",
             Err(error) => self.failed(operation, error.kind()),
         };
+        self.tell(operation, result.as_ref().err());
         self.metrics
             .store_operation(operation, outcome, began.elapsed());
         result
+    }
+
+    /// Logs what is new of the store's health: one line when it is lost, one when it is back.
+    fn tell(&self, operation: Operation, error: Option<&Error>) {
+        let (store, now) = (&self.name, Instant::now());
+        let kind = error.map(Error::kind);
+        if kind == Some(&ErrorKind::StoreFull) {
+            if let Some(News::Lost | News::StillLost(..)) = self.has_room.failed(now) {
+                let reason = error.map(reason);
+                tracing::error!(store, reason, "the store is full: writes get 503");
+            }
+        } else if let (None, Operation::Create | Operation::Apply) = (kind, operation)
+            && let Some(News::Back(lasted, failures)) = self.has_room.answered(now)
+        {
+            let seconds = lasted.as_secs();
+            tracing::warn!(store, seconds, failures, "the store has room again");
+        }
+        let news = match error {
+            Some(error) if is_outage(error.kind()) => self.answers.failed(now),
+            _ => self.answers.answered(now),
+        };
+        let operation = operation.name();
+        let reason = error.map(reason);
+        match news {
+            None => {}
+            Some(News::Lost) => {
+                self.metrics.store_up(false);
+                let what = "the store is lost: requests that need it get 503";
+                tracing::error!(store, operation, reason, "{what}");
+            }
+            Some(News::StillLost(lasted, failures)) => {
+                let seconds = lasted.as_secs();
+                let what = "the store is still lost";
+                tracing::error!(store, seconds, failures, reason, "{what}");
+            }
+            Some(News::Back(lasted, failures)) => {
+                self.metrics.store_up(true);
+                let seconds = lasted.as_secs();
+                tracing::warn!(store, seconds, failures, "the store is back");
+            }
+        }
     }
 
     /// Reports an error as the event it is, and names it for the metrics. A caller's own mistake is
@@ -80,6 +133,14 @@ impl Observed {
         }
         outcome
     }
+}
+
+/// Whether the store failed, and not its caller.
+fn is_outage(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::StoreUnavailable | ErrorKind::StoreRefused | ErrorKind::DeadlineExceeded
+    )
 }
 
 #[async_trait]

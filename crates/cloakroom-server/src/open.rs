@@ -1,21 +1,141 @@
 //! From settings to a store: the only place that knows which stores there are.
 
+use std::error::Error as _;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cloakroom_core::{Error, Observer, Store};
+use cloakroom_core::{Error, ErrorKind, Observer, Store};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
+use cloakroom_redis::RedisStore;
 
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings, masked};
 
-/// The store that the settings ask for. In memory: it begins empty.
-pub(crate) fn store(
+/// Which store the settings ask for.
+#[derive(Clone, Debug)]
+pub(crate) enum Choice {
+    /// The one in this process's memory.
+    Embedded,
+    /// One that other servers may share.
+    Shared(StoreUrl),
+}
+
+/// A store's URL, parsed. Neither `Debug` nor `Display` shows its password.
+#[derive(Clone)]
+pub(crate) struct StoreUrl {
+    redis: Box<cloakroom_redis::Settings>,
+    masked: String,
+    /// Where it was written.
+    pub(crate) origin: Origin,
+    /// Whether a password is in it.
+    pub(crate) has_password: bool,
+}
+
+/// The name of the store that needs no URL.
+const EMBEDDED: &str = "embedded";
+/// The longest that a store's own setting takes.
+const PATIENCE_MOST: Duration = Duration::from_secs(60);
+
+impl Choice {
+    /// Reads the setting. The error says what to write instead, and repeats no secret.
+    pub(crate) fn parse(text: &str, origin: Origin, deadline: Duration) -> Result<Self, String> {
+        if text == EMBEDDED {
+            return Ok(Self::Embedded);
+        }
+        refuse_ambiguous(text)?;
+        let redis = cloakroom_redis::Settings::parse(&with_deadline(text, deadline));
+        let redis = redis.map_err(|error| match error.kind() {
+            // Without the value: it may be a part of a password that was cut at a wrong place.
+            ErrorKind::InvalidSetting { setting, fix, .. } => format!("{setting}: {fix}"),
+            kind => Error::from(kind.clone()).to_string(),
+        })?;
+        Ok(Self::Shared(StoreUrl {
+            redis: Box::new(redis),
+            masked: masked::url(text),
+            origin,
+            has_password: masked::url(text).contains(masked::PASSWORD),
+        }))
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str(EMBEDDED),
+            Self::Shared(url) => f.write_str(&url.masked),
+        }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({})", self.masked)
+    }
+}
+
+/// Opens the store that the settings ask for. The embedded one begins empty.
+///
+/// # Errors
+/// A text that names the setting, what answered, and what to do.
+pub(crate) async fn store(
     settings: &Settings,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn Store>, Error> {
-    let config = EmbeddedConfig::default()
-        .max_memory(settings.max_memory)
-        .eviction(settings.eviction)
-        .observer(observer);
-    Ok(Arc::new(EmbeddedStore::new(config)?))
+) -> Result<Arc<dyn Store>, String> {
+    match &settings.store {
+        Choice::Embedded => {
+            let config = EmbeddedConfig::default()
+                .max_memory(settings.max_memory)
+                .eviction(settings.eviction)
+                .observer(observer);
+            let store = EmbeddedStore::new(config).map_err(|error| error.to_string())?;
+            Ok(Arc::new(store))
+        }
+        Choice::Shared(url) => {
+            match RedisStore::connect(&url.redis.as_ref().clone().observer(observer)).await {
+                Ok(store) => Ok(Arc::new(store)),
+                Err(error) => Err(format!(
+                    "setting store = {:?} ({}) cannot be opened: {}",
+                    url.masked,
+                    url.origin,
+                    reason(&error)
+                )),
+            }
+        }
+    }
+}
+
+/// What is wrong, with what the store answered. No secret is in it.
+pub(crate) fn reason(error: &Error) -> String {
+    match error.source() {
+        None => error.to_string(),
+        Some(source) => format!("{error}: {source}"),
+    }
+}
+
+/// What has a meaning in a URL ends a password early, and the rest of it would be taken for a host, a
+/// database or a parameter.
+fn refuse_ambiguous(text: &str) -> Result<(), String> {
+    let Some((_, rest)) = text.split_once("://") else {
+        return Ok(());
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if rest[end..].contains('@') || rest[end..].contains('#') {
+        return Err(
+            "write what has a meaning in a URL as %XX: / as %2F, ? as %3F, # as %23, @ as %40"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// The store gives up when its callers do, unless the URL says something else.
+fn with_deadline(text: &str, deadline: Duration) -> String {
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    if query.split('&').any(|pair| pair.starts_with("timeout=")) {
+        return text.to_owned();
+    }
+    let joint = if text.contains('?') { '&' } else { '?' };
+    let millis = deadline.min(PATIENCE_MOST).as_millis().max(1);
+    format!("{text}{joint}timeout={millis}")
 }

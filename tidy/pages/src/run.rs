@@ -1,8 +1,10 @@
 //! Runs the shell blocks of a page as a reader would: in order, in one shell, in an empty
-//! directory. A server is there if the page says `<!-- run: server -->`.
+//! directory. A server is there if the page says `<!-- run: server -->`; ports that it names by
+//! `<!-- run: ports 6379 8080 -->` are free ones in the run.
 
 use std::fmt::Write as _;
 use std::io;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,7 +50,10 @@ pub fn run(page: &str, dir: &Path, binary: &Path) -> io::Result<Outcome> {
     let server = wants_server
         .then(|| Server::start(binary, dir, &[]))
         .transpose()?;
-    let mut script = String::from("set -euo pipefail\nexec 2>&1\n");
+    // What a page leaves running ends with it, also if one of its blocks fails.
+    let mut script = String::from(
+        "set -euo pipefail\nexec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n",
+    );
     for block in &blocks {
         let _ = writeln!(
             script,
@@ -58,6 +63,9 @@ pub fn run(page: &str, dir: &Path, binary: &Path) -> io::Result<Outcome> {
     }
     if let Some(server) = &server {
         script = script.replace(WRITTEN_ADDRESS, &server.address);
+    }
+    for (written, free) in ports(page)? {
+        script = script.replace(&written, &free);
     }
     let path = std::env::var("PATH").unwrap_or_default();
     let bin_dir = binary.parent().unwrap_or(dir).display();
@@ -71,6 +79,21 @@ pub fn run(page: &str, dir: &Path, binary: &Path) -> io::Result<Outcome> {
         good: output.status.success(),
         output: String::from_utf8_lossy(&output.stdout).into_owned(),
     })
+}
+
+/// The ports that a page names, each with a free one. All are held until the last is found, so that
+/// they differ.
+fn ports(page: &str) -> io::Result<Vec<(String, String)>> {
+    let mut held = Vec::new();
+    for (_, text) in markdown::directives(page) {
+        let named = text.strip_prefix("ports ").unwrap_or_default();
+        for port in named.split_whitespace() {
+            held.push((port.to_owned(), TcpListener::bind("127.0.0.1:0")?));
+        }
+    }
+    held.into_iter()
+        .map(|(port, free)| Ok((port, free.local_addr()?.port().to_string())))
+        .collect()
 }
 
 /// The blocks that are not run, as `(line, reason)`: marked `<!-- run: skip: reason -->`.

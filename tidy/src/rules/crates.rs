@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("cloakroom-example-game", &["cloakroom"]),
     ("cloakroom-example-shop", &["cloakroom"]),
+    ("cloakroom-example-microservices", &["cloakroom"]),
     ("tidy", &[]),
     ("tidy-pages", &["tidy"]),
     (

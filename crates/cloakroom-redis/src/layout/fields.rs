@@ -8,7 +8,7 @@ use cloakroom_core::codec::Codec;
 use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject, Value, ValueRef};
 use cloakroom_core::{Record, limits};
 
-use super::Kept;
+use super::{Kept, LEAVING};
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::head::{self, HEAD_BYTES, Marker};
@@ -20,27 +20,42 @@ const SUBJECT: &[u8] = b"\xffs";
 const LABEL: &[u8] = b"\xffl";
 
 pub(super) fn read(key: &str) -> Command {
-    wire::command("HGETALL", [key])
+    wire::read_command("HGETALL", key)
 }
 
 pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
-    if reply == Reply::Nil {
-        return Ok(Kept::Nothing);
-    }
-    let mut pairs = Vec::new();
-    let mut items = wire::array(reply)?.into_iter();
-    while let (Some(name), Some(value)) = (items.next(), items.next()) {
-        let missing = || Failure::protocol("a hash has a field without a value");
-        let name = wire::bytes(name)?.ok_or_else(missing)?;
-        pairs.push((name, wire::bytes(value)?.ok_or_else(missing)?));
-    }
+    let pairs = pairs(reply)?;
     if pairs.is_empty() {
         return Ok(Kept::Nothing);
     }
     decode_pairs(pairs).ok_or_else(|| Failure::foreign("a hash is not a session"))
 }
 
-fn decode_pairs(mut pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Kept> {
+/// What is beneath the marker of a session that is leaving.
+pub(super) fn beneath(reply: Reply) -> Result<Option<Kept>, Failure> {
+    let mut pairs = pairs(reply)?;
+    let all = pairs.len();
+    pairs.retain(|(name, _)| name != MARKER);
+    Ok((pairs.len() < all).then(|| decode_pairs(pairs)).flatten())
+}
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn pairs(reply: Reply) -> Result<Vec<Pair>, Failure> {
+    let mut pairs = Vec::new();
+    if reply == Reply::Nil {
+        return Ok(pairs);
+    }
+    let mut items = wire::array(reply)?.into_iter();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        let missing = || Failure::protocol("a hash has a field without a value");
+        let name = wire::bytes(name)?.ok_or_else(missing)?;
+        pairs.push((name, wire::bytes(value)?.ok_or_else(missing)?));
+    }
+    Ok(pairs)
+}
+
+fn decode_pairs(mut pairs: Vec<Pair>) -> Option<Kept> {
     pairs.sort();
     let (mut found, mut subject, mut label) = (None, None, None);
     let mut changes = Changes::new();
@@ -98,6 +113,15 @@ pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
     let mut expire = wire::command("PEXPIREAT", [key]);
     expire.arg(record.times.deadline().as_millis());
     vec![wire::command("DEL", [key]), set, expire]
+}
+
+/// Puts a marker over a session that is leaving.
+pub(super) fn leave(key: &str, marker: &Marker) -> Vec<Command> {
+    let mut set = wire::command("HSET", [key]);
+    set.arg(MARKER).arg(head::encode_marker(marker));
+    let mut expire = wire::command("PEXPIRE", [key]);
+    expire.arg(LEAVING.as_millis() as u64);
+    vec![set, expire]
 }
 
 pub(super) fn end(key: &str, marker: &Marker) -> Vec<Command> {

@@ -8,6 +8,8 @@ pub(crate) mod packed;
 mod plain;
 mod text;
 
+use std::time::Duration;
+
 use cloakroom_core::expiry::{Verdict, decide};
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::record::ValueRef;
@@ -19,6 +21,13 @@ use crate::failure::Failure;
 use crate::head::Marker;
 use crate::settings::LayoutName;
 use crate::wire::{Command, Reply};
+
+/// How long a session that is leaving for another node waits to arrive there. Shorter than a
+/// tombstone lives: what ended it there must be remembered longer.
+const LEAVING: Duration = Duration::from_secs(60);
+
+/// How far the reckoned time may be ahead of the server's, and far more.
+const AHEAD: Duration = Duration::from_secs(5);
 
 /// What is stored under a key, not yet judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +46,20 @@ pub(crate) enum Present {
 }
 
 impl Kept {
+    /// Whether it ends by this time, which may be a little ahead of the server's. A marker that was
+    /// over long before is over in any case.
+    pub(crate) fn may_be_over(&self, now: UnixMillis) -> bool {
+        let just = |end: UnixMillis| end <= now && now < end.saturating_add(AHEAD);
+        match self {
+            Self::Nothing => false,
+            Self::Record(record, _) => record.times.deadline() <= now,
+            Self::Ended(marker) => {
+                let forwards = marker.forward.is_some_and(|(_, until)| just(until));
+                forwards || just(marker.forgotten_at)
+            }
+        }
+    }
+
     /// Judges what is stored. A record of another epoch was revoked with all others; a missing epoch
     /// is nobody's, so that a lost one ends sessions instead of reviving them.
     pub(crate) fn judge(self, epoch: Option<Epoch>, now: UnixMillis) -> Present {
@@ -130,6 +153,31 @@ impl LayoutName {
             Self::Packed => packed::end(key, marker),
             Self::Fields => fields::end(key, marker),
             Self::Plain => plain::end(key, marker),
+        }
+    }
+
+    /// Puts a marker over a session that leaves for another node and keeps it beneath, for
+    /// transactions. `reply` is how it was read.
+    pub(crate) fn leave(
+        self,
+        key: &str,
+        reply: Reply,
+        marker: &Marker,
+    ) -> Result<Vec<Command>, Failure> {
+        match self {
+            Self::Packed => packed::leave(key, reply, marker),
+            Self::Fields => Ok(fields::leave(key, marker)),
+            // The settings allow no shards with it.
+            Self::Plain => Err(Failure::foreign("a session in text cannot change nodes")),
+        }
+    }
+
+    /// What is beneath the marker of a session that is leaving; `None` if it is not.
+    pub(crate) fn beneath(self, reply: Reply) -> Result<Option<Kept>, Failure> {
+        match self {
+            Self::Packed => packed::beneath(reply),
+            Self::Fields => fields::beneath(reply),
+            Self::Plain => Ok(None),
         }
     }
 

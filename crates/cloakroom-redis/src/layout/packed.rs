@@ -5,14 +5,14 @@ use cloakroom_core::Record;
 use cloakroom_core::limits;
 use cloakroom_core::record::Fields;
 
-use super::Kept;
+use super::{Kept, LEAVING};
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::head::{self, HEAD_BYTES, Marker};
 use crate::wire::{self, Command, Reply};
 
 pub(crate) fn read(key: &str) -> Command {
-    wire::command("GET", [key])
+    wire::read_command("GET", key)
 }
 
 pub(crate) fn decode(reply: Reply) -> Result<Kept, Failure> {
@@ -20,6 +20,12 @@ pub(crate) fn decode(reply: Reply) -> Result<Kept, Failure> {
         return Ok(Kept::Nothing);
     };
     decode_bytes(&bytes).ok_or_else(|| Failure::foreign("a string is not a session"))
+}
+
+/// What is beneath the marker of a session that is leaving.
+pub(super) fn beneath(reply: Reply) -> Result<Option<Kept>, Failure> {
+    let bytes = wire::bytes(reply)?.unwrap_or_default();
+    Ok(head::beneath_marker(&bytes).and_then(decode_bytes))
 }
 
 fn decode_bytes(bytes: &[u8]) -> Option<Kept> {
@@ -59,6 +65,15 @@ pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {
     set.arg(encode(record, epoch)).arg("PXAT");
     set.arg(record.times.deadline().as_millis());
     vec![set]
+}
+
+/// Puts a marker over a session that is leaving; `reply` is how it was read.
+pub(super) fn leave(key: &str, reply: Reply, marker: &Marker) -> Result<Vec<Command>, Failure> {
+    let mut value = head::encode_marker(marker);
+    value.extend(wire::bytes(reply)?.unwrap_or_default());
+    let mut set = wire::command("SET", [key]);
+    set.arg(value).arg("PX").arg(LEAVING.as_millis() as u64);
+    Ok(vec![set])
 }
 
 pub(super) fn end(key: &str, marker: &Marker) -> Vec<Command> {

@@ -3,17 +3,22 @@
 //! route says that two tags may share a step. What concerns the whole store goes over all nodes.
 
 mod cluster;
+mod ring;
+mod shards;
 mod single;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::wire::{Command, Exclusive, Lane, Reply, Wire};
+use crate::wire::{Command, Exclusive, Lane, Reply, Seen, Wire};
 
 pub(crate) use cluster::Cluster;
+pub(crate) use ring::Ring;
+pub(crate) use shards::Shards;
 pub(crate) use single::Single;
 
 /// Commands whose keys all have one tag.
@@ -33,6 +38,9 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
         lane: Lane,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure>;
+
+    /// As [`Wire::read`], at the node that has the tag.
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>>;
 
     /// Sends batches of any tags, in one trip to each node that has some of them. An answer for each
     /// batch, in their order.
@@ -54,6 +62,26 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
 
     /// All nodes that have sessions.
     fn nodes(&self) -> Nodes;
+
+    /// As [`Route::send_each`], to the other node that may have sessions of a tag, as long as they
+    /// move. A batch whose tag has none is answered with nothing.
+    async fn send_each_elsewhere(
+        &self,
+        _: Lane,
+        batches: Vec<Batch>,
+    ) -> Vec<Result<Vec<Reply>, Failure>> {
+        batches.iter().map(|_| Ok(Vec::new())).collect()
+    }
+
+    /// The node that owned a tag before, if sessions are to be looked for there.
+    fn before(&self, _: SlotTag) -> Option<Arc<dyn Wire>> {
+        None
+    }
+
+    /// A session was met that has changed nodes, so the move has begun; says whether that was news.
+    fn begin(&self) -> bool {
+        false
+    }
 }
 
 /// All nodes that have sessions, in an order that stays as long as the sign does.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
-use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Wire};
+use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Seen, Wire};
 
 /// The route to one node.
 #[derive(Debug)]
@@ -24,21 +25,12 @@ impl Route for Single {
         self.0.send(lane, commands).await
     }
 
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        self.0.read(tag, command)
+    }
+
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {
-        let sizes: Vec<usize> = batches.iter().map(|batch| batch.commands.len()).collect();
-        let commands = batches.into_iter().flat_map(|batch| batch.commands);
-        match self.0.exchange(lane, commands.collect()).await {
-            Ok(Answers { replies, confirmed }) => {
-                let mut replies = replies.into_iter();
-                let mut take = |_| Answers::take(&mut replies, &confirmed);
-                let answers = sizes.into_iter().map(|size| {
-                    let own: Vec<_> = (0..size).map(&mut take).collect();
-                    own.into_iter().collect()
-                });
-                answers.collect()
-            }
-            Err(failure) => vec![Err(failure); sizes.len()],
-        }
+        send_each(&*self.0, lane, batches).await
     }
 
     async fn exclusive(
@@ -65,5 +57,27 @@ impl Route for Single {
             wires: vec![Arc::clone(&self.0)],
             sign: 0,
         }
+    }
+}
+
+/// Sends batches to one node in one trip.
+pub(super) async fn send_each(
+    node: &dyn Wire,
+    lane: Lane,
+    batches: Vec<Batch>,
+) -> Vec<Result<Vec<Reply>, Failure>> {
+    let sizes: Vec<usize> = batches.iter().map(|batch| batch.commands.len()).collect();
+    let commands = batches.into_iter().flat_map(|batch| batch.commands);
+    match node.exchange(lane, commands.collect()).await {
+        Ok(Answers { replies, confirmed }) => {
+            let mut replies = replies.into_iter();
+            let mut take = |_| Answers::take(&mut replies, &confirmed);
+            let answers = sizes.into_iter().map(|size| {
+                let own: Vec<_> = (0..size).map(&mut take).collect();
+                own.into_iter().collect()
+            });
+            answers.collect()
+        }
+        Err(failure) => vec![Err(failure); sizes.len()],
     }
 }

@@ -25,7 +25,8 @@ for i = 1, n do
     put_marker(key, marker(0, ''))
     done = 1
   end
-  if entry ~= '' then redis.call('ZREM', KEYS[2], entry) end
+  -- The entry of a session that is leaving for another node is what it is found by.
+  if entry ~= '' and type(done) == 'number' then redis.call('ZREM', KEYS[2], entry) end
   table.insert(result, done)
 end
 return result

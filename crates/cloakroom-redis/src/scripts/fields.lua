@@ -2,10 +2,11 @@
 -- any UTF-8, so no field of an application has this name), a marker is "\255e".
 local function read_head(key)
   local found = redis.call('HMGET', key, '\255h', '\255e')
-  if found[1] then
-    if string.byte(found[1], 1) == 1 and #found[1] == 61 then return found[1] end
-  elseif found[2] then
+  -- A marker comes first: beneath it may be a session that is leaving for another node.
+  if found[2] then
     return found[2]
+  elseif found[1] then
+    if string.byte(found[1], 1) == 1 and #found[1] == 61 then return found[1] end
   elseif redis.call('EXISTS', key) == 0 then
     return nil
   end

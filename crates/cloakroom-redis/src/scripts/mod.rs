@@ -49,7 +49,7 @@ impl Scripts {
             apply: Script::new(functions, apply),
             end: Script::new(functions, include_str!("end.lua")).over(Lane::Final),
             touch: Script::new(functions, include_str!("touch.lua")),
-            leave: Script::new(functions, include_str!("leave.lua")).over(Lane::Safe),
+            leave: Script::new(functions, include_str!("leave.lua")).over(Lane::Final),
             undo: Script::new(functions, include_str!("undo.lua")),
         }
     }

@@ -227,7 +227,7 @@ impl Steps for Watched {
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;
         transactions
-            .run(old.key.tag(), &watched, &reads, Lane::Safe, decide)
+            .run(old.key.tag(), &watched, &reads, Lane::Final, decide)
             .await
     }
 
@@ -340,7 +340,9 @@ impl Steps for Watched {
                     Present::Forward(target) => Found::Moved(target),
                     Present::Alive(_) | Present::Absent(_) => Found::Dead,
                 });
-                if let (Some(index), Some(entry)) = (index, &ending.entry) {
+                // The entry of a session that is leaving for another node is what it is found by.
+                let moved = matches!(found.last(), Some(Found::Moved(_)));
+                if let (Some(index), Some(entry), false) = (index, &ending.entry, moved) {
                     writes.push(drop_entry(index, &entry.encode()));
                 }
             }

@@ -6,7 +6,9 @@ use cloakroom_core::record::{SessionInfo, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use crate::epoch;
+use crate::failure::Failure;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::steps::{Ending, Found, time};
@@ -58,7 +60,11 @@ impl RedisStore {
                 Present::Alive(record) if record.handle == entry.handle => {
                     alive.push((entry, record));
                 }
-                Present::Alive(_) | Present::Forward(_) | Present::Absent(_) => gone.push(entry),
+                Present::Forward(target) => {
+                    unless_left(&entry.key, &target)?;
+                    gone.push(entry);
+                }
+                Present::Alive(_) | Present::Absent(_) => gone.push(entry),
             }
         }
         alive.sort_by_key(|(_, record)| {
@@ -128,6 +134,7 @@ impl RedisStore {
                 .await?
                 .unwrap_or_default();
             attempt.done();
+            unless_any_left(&endings, &found)?;
             if found.contains(&Found::Alive) {
                 return Ok(true);
             }
@@ -169,6 +176,7 @@ impl RedisStore {
             let Some(found) = found else {
                 continue;
             };
+            unless_any_left(&endings, &found)?;
             ended += found.iter().filter(|found| **found == Found::Alive).count();
             if !rest {
                 return Ok(ended);
@@ -196,4 +204,13 @@ const fn ending(entry: &Entry) -> Ending {
         key: entry.key,
         entry: Some(*entry),
     }
+}
+
+fn unless_any_left(endings: &[Ending], found: &[Found]) -> Result<(), Failure> {
+    for (ending, found) in endings.iter().zip(found) {
+        if let Found::Moved(target) = found {
+            unless_left(&ending.key, target)?;
+        }
+    }
+    Ok(())
 }

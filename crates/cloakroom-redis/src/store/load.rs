@@ -1,22 +1,21 @@
-//! Reading a session: one trip of plain commands. The server's time comes from what is left of the
-//! key's life, which is always the record's own deadline.
+//! Reading a session: one trip, one plain command. That the key is there says that it lives by the
+//! server's clock; what is left of its life, and what becomes of a key that lost its own, is told from
+//! the times inside by the server's time as it is reckoned here ([`crate::wire`]).
 
 use cloakroom_core::expiry::{Verdict, decide};
-use cloakroom_core::id::{SlotTag, StoredKey};
+use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
 use cloakroom_core::store::{Absence, Loaded, Lookup};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::layout::{Kept, Present};
 use crate::steps::time;
-use crate::wire::{self, Lane, Reply};
-
-/// PTTL of a key that is not there.
-const NO_KEY: i64 = -2;
+use crate::wire::{self, Lane};
 
 impl RedisStore {
     pub(super) async fn load_one(&self, key: &StoredKey) -> Result<Lookup, Error> {
@@ -69,48 +68,44 @@ impl RedisStore {
         if matches!(present, Present::Absent(_) | Present::Forward(_)) {
             self.shared.recent.forget(key);
         }
+        if let Present::Forward(target) = &present {
+            unless_left(key, target)?;
+        }
         Ok((present, now))
     }
 
     async fn read_once(&self, key: &StoredKey) -> Result<(Present, UnixMillis), Failure> {
         let name = keys::session(key);
+        let seen = self.route.read(key.tag(), self.layout.read(&name)).await?;
+        let (kept, told) = self.layout.decode_timed(seen.reply)?;
+        if let Some(now) = told {
+            return Ok((kept.judge(seen.epoch, now), now));
+        }
+        if kept.may_be_over(seen.now) {
+            return self.read_surely(key, &name).await;
+        }
+        if matches!(kept, Kept::Record(..)) {
+            self.steps.saw(key.tag(), seen.epoch, seen.now_at_least);
+        }
+        Ok((kept.judge(seen.epoch, seen.now), seen.now))
+    }
+
+    /// As [`RedisStore::read_once`], for what is over if the time is reckoned right: the server has
+    /// the last word.
+    async fn read_surely(
+        &self,
+        key: &StoredKey,
+        name: &str,
+    ) -> Result<(Present, UnixMillis), Failure> {
         let commands = vec![
-            self.layout.read(&name),
-            wire::command("PTTL", [&name]),
+            self.layout.read(name),
+            wire::command::<&str>("TIME", []),
             epoch::read(key.tag()),
         ];
         let replies = self.route.send(key.tag(), Lane::Main, commands).await?;
-        let [raw, left, epoch] = wire::exactly(replies)?;
-        let epoch = epoch::decode(epoch)?;
-        let (kept, told) = self.layout.decode_timed(raw)?;
-        if let Some(now) = told {
-            return Ok((kept.judge(epoch, now), now));
-        }
-        let deadline = match &kept {
-            Kept::Nothing => UnixMillis::default(),
-            Kept::Record(record, _) => record.times.deadline(),
-            Kept::Ended(marker) => marker.forgotten_at,
-        };
-        let now = match wire::integer(&left)? {
-            _ if kept == Kept::Nothing => UnixMillis::default(),
-            // It was there for the first command and is over for the second.
-            NO_KEY => deadline,
-            left if left >= 0 => {
-                deadline.saturating_sub(std::time::Duration::from_millis(left.cast_unsigned()))
-            }
-            // The key lost its life; the times inside the record decide alone.
-            _ => self.server_time(key.tag()).await?,
-        };
-        if matches!(kept, Kept::Record(..)) && now < deadline {
-            self.steps.saw(key.tag(), epoch, now);
-        }
-        Ok((kept.judge(epoch, now), now))
-    }
-
-    async fn server_time(&self, tag: SlotTag) -> Result<UnixMillis, Failure> {
-        let commands = vec![wire::command::<&str>("TIME", [])];
-        let replies = self.route.send(tag, Lane::Main, commands).await?;
-        let [reply]: [Reply; 1] = wire::exactly(replies)?;
-        time(reply)
+        let [raw, now, epoch] = wire::exactly(replies)?;
+        let now = time(now)?;
+        let kept = self.layout.decode(raw)?;
+        Ok((kept.judge(epoch::decode(epoch)?, now), now))
     }
 }

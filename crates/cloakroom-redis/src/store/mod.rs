@@ -1,5 +1,6 @@
 //! The store: which steps each operation of the contract takes, in which order.
 
+mod carry;
 mod list;
 mod load;
 mod moves;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloakroom_core::id::{Handle, KeyForm, SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
-use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
+use cloakroom_core::store::{Absence, Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Record};
 
 use crate::failure::{Class, Failure};
@@ -103,11 +104,17 @@ impl Store for RedisStore {
     }
 
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
-        self.within(self.create_one(key, new)).await
+        let create = || self.create_one(key, new);
+        match &new.subject {
+            Some(subject) => self.within(self.following_all(subject, create)).await,
+            None => self.within(create()).await,
+        }
     }
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        self.at_rest(key, self.load_one(key)).await
+        let missed = |lookup: &Lookup| matches!(lookup, Lookup::Absent(Absence::Unknown));
+        self.at_rest(key, self.following(key, || self.load_one(key), missed))
+            .await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
@@ -120,8 +127,9 @@ impl Store for RedisStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        self.at_rest(key, self.apply_one(key, changes, condition))
-            .await
+        let apply = || self.apply_one(key, changes, condition);
+        let missed = |applied: &Applied| matches!(applied, Applied::Absent(Absence::Unknown));
+        self.at_rest(key, self.following(key, apply, missed)).await
     }
 
     async fn rotate(
@@ -133,21 +141,34 @@ impl Store for RedisStore {
         if self.route.is_one_node() {
             return self.within(self.rotate_one(old, new, rotation)).await;
         }
-        self.at_rest(old, self.rotate_apart(old, new, rotation))
-            .await
+        let rotate = || self.rotate_apart(old, new, rotation);
+        let missed = |rotated: &Rotated| matches!(rotated, Rotated::Absent(Absence::Unknown));
+        let follow = || self.following(old, rotate, missed);
+        match &rotation.login {
+            // Their number may be limited, so all must be where they are counted.
+            Some(login) => {
+                let follow = self.following_all(&login.subject, follow);
+                self.at_rest(old, follow).await
+            }
+            None => self.at_rest(old, follow()).await,
+        }
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
-        self.at_rest(key, self.destroy_one(key)).await
+        let destroy = || self.destroy_one(key);
+        let missed = |found: &bool| !found;
+        self.at_rest(key, self.following(key, destroy, missed))
+            .await
     }
 
     async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
-        self.all_at_rest(subject, self.list(subject)).await
+        let list = self.following_all(subject, || self.list(subject));
+        self.all_at_rest(subject, list).await
     }
 
     async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
-        self.all_at_rest(subject, self.revoke_one(subject, handle))
-            .await
+        let revoke = self.following_all(subject, || self.revoke_one(subject, handle));
+        self.all_at_rest(subject, revoke).await
     }
 
     async fn revoke_subject(
@@ -155,8 +176,8 @@ impl Store for RedisStore {
         subject: &Subject,
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
-        self.all_at_rest(subject, self.revoke_many(subject, except))
-            .await
+        let revoke = self.following_all(subject, || self.revoke_many(subject, except));
+        self.all_at_rest(subject, revoke).await
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use super::RedisStore;
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
-use crate::route::{Batch, Cluster, Route, Single};
+use crate::route::{Batch, Cluster, Route, Shards, Single};
 use crate::settings::{LayoutName, Settings};
 use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
 use crate::wire::{self, Durability, Holds, Lane, RedisWire, Shared, Wire};
@@ -88,9 +88,18 @@ async fn route(settings: &Settings, shared: &Arc<Shared>) -> Result<Arc<dyn Rout
     if settings.cluster {
         return Ok(Arc::new(Cluster::open(settings, shared).await?));
     }
-    let holds = Arc::new(Holds::everything());
-    let wire = RedisWire::new(settings, &settings.addresses[0], holds, Arc::clone(shared));
-    Ok(Arc::new(Single(Arc::new(wire))))
+    let wire = |settings: &Settings| -> Arc<dyn Wire> {
+        let (first, holds) = (&settings.addresses[0], Arc::new(Holds::everything()));
+        Arc::new(RedisWire::new(settings, first, holds, Arc::clone(shared)))
+    };
+    Ok(match &settings.shards {
+        None => Arc::new(Single(wire(settings))),
+        Some(shards) => {
+            let nodes = shards.nodes.iter().map(|node| wire(&node.settings));
+            let (ring, moving) = (shards.ring.clone(), shards.moving.clone());
+            Arc::new(Shards::new(nodes.collect(), ring, moving))
+        }
+    })
 }
 
 /// What the servers can do for us.

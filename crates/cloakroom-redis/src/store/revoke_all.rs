@@ -50,10 +50,24 @@ impl RedisStore {
     }
 
     /// Sends every tag its commands, again and again until it answers; hands over the last reply.
+    ///
+    /// Then the nodes that sessions are moving from, or will move to.
     async fn tell_all(
         &self,
         commands: impl Fn(SlotTag) -> Vec<Command> + Send + Sync,
         mut heard: impl FnMut(Reply) -> Result<(), Failure> + Send,
+    ) -> Result<(), Failure> {
+        for elsewhere in [false, true] {
+            self.tell_each(elsewhere, &commands, &mut heard).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_each(
+        &self,
+        elsewhere: bool,
+        commands: &(impl Fn(SlotTag) -> Vec<Command> + Send + Sync),
+        heard: &mut (impl FnMut(Reply) -> Result<(), Failure> + Send),
     ) -> Result<(), Failure> {
         let mut waiting: Vec<SlotTag> = keys::tags().collect();
         loop {
@@ -62,7 +76,10 @@ impl RedisStore {
                 commands: commands(*tag),
             };
             let batches = waiting.iter().map(batch).collect();
-            let answers = self.route.send_each(Lane::Final, batches).await;
+            let answers = match elsewhere {
+                false => self.route.send_each(Lane::Final, batches).await,
+                true => self.route.send_each_elsewhere(Lane::Final, batches).await,
+            };
             let mut left = Vec::new();
             for (tag, answer) in waiting.into_iter().zip(answers) {
                 match answer {

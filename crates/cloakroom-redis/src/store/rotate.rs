@@ -19,6 +19,7 @@ use cloakroom_core::store::{Absence, Rotated};
 use cloakroom_core::{Error, ErrorKind, Record};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use super::write::{TRIES, check_tag, ended_if, limit};
 use crate::failure::{Class, Failure};
 use crate::layout::Present;
@@ -80,7 +81,10 @@ impl RedisStore {
                 Ok((Placed::Stale(present), _)) => {
                     self.shared.recent.forget(&at);
                     match present {
-                        Present::Forward(target) => at = target,
+                        Present::Forward(target) => {
+                            unless_left(&at, &target)?;
+                            at = target;
+                        }
                         Present::Absent(absence) => {
                             return Ok(Rotated::Absent(ended_if(at != *old, absence)));
                         }
@@ -126,12 +130,17 @@ impl RedisStore {
             limit: limit(most),
             candidates: Vec::new(),
         };
-        match self.place(place, most).await? {
-            (Placed::Done(now), record) if old.elsewhere => {
+        match self.place(place, most).await {
+            Ok((Placed::Done(now), record)) if old.elsewhere => {
                 let left = self.leave(new, &old, &record).await?;
                 Ok((left.unwrap_or(Placed::Done(now)), record))
             }
-            placed => Ok(placed),
+            Err(error) if old.elsewhere => {
+                // It may have been placed and not confirmed.
+                self.take_back(new, &record).await;
+                Err(error)
+            }
+            placed => placed,
         }
     }
 
@@ -170,11 +179,15 @@ impl RedisStore {
                 Ok(Some(Placed::Stale(present)))
             }
             Err(error) => {
-                if let Err(undone) = self.steps.undo(new, placed).await {
-                    tracing::debug!(%undone, "a session that nobody has the id of is left behind");
-                }
+                self.take_back(new, placed).await;
                 Err(error)
             }
+        }
+    }
+
+    async fn take_back(&self, new: &StoredKey, placed: &Record) {
+        if let Err(undone) = self.steps.undo(new, placed).await {
+            tracing::debug!(%undone, "a session that nobody has the id of is left behind");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! waits behind it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
@@ -19,6 +20,9 @@ use crate::wire::{self, Lane, Reply, Wire};
 
 /// Keys that `stats` looks at on a node to tell sessions from markers and indexes.
 const SAMPLE: usize = 10_000;
+
+/// What was under a key, and what it is judged by.
+type Found = (Kept, Option<Epoch>, UnixMillis);
 
 /// Where a scan is. In a cursor's 64 bits, from the low ones: Redis's own cursor on the node (32), the
 /// node (8), a sign of the nodes that there were (8), and up to which rank the first keys at that
@@ -84,12 +88,12 @@ impl RedisStore {
                     keys.sort_by_key(|key| (rank(key), *key));
                     keys.truncate(part(&keys, room));
                     place.after = keys.last().map_or(0, rank);
-                    page.sessions = self.infos(&keys).await?;
+                    page.sessions = self.infos(node, &keys).await?;
                 }
                 page.next = Some(place.cursor()?);
                 return Ok(page);
             }
-            page.sessions.extend(self.infos(&keys).await?);
+            page.sessions.extend(self.infos(node, &keys).await?);
             (place.at, place.after, count) = (next, 0, limit);
             if next == 0 {
                 place.node += 1;
@@ -102,20 +106,32 @@ impl RedisStore {
         Ok(page)
     }
 
-    /// What is under these keys. A session that rotated since the scan began may have moved to where
-    /// the scan has been already, so where one was, its successor is looked up.
-    async fn infos(&self, keys: &[StoredKey]) -> Result<Vec<SessionInfo>, Error> {
-        let mut infos = Vec::new();
-        let mut waiting = keys.to_vec();
+    /// What is under these keys of a node. A session that rotated since the scan began may have moved
+    /// to where the scan has been already, so where one was, its successor is looked up.
+    async fn infos(
+        &self,
+        node: &Arc<dyn Wire>,
+        keys: &[StoredKey],
+    ) -> Result<Vec<SessionInfo>, Error> {
+        // While sessions move, a key may be on two nodes, and each is asked about its own.
+        let is_before = |key: &&StoredKey| {
+            let before = self.route.before(key.tag());
+            before.is_some_and(|before| Arc::ptr_eq(&before, node))
+        };
+        let (leaving, staying): (Vec<StoredKey>, Vec<StoredKey>) =
+            keys.iter().copied().partition(|key| is_before(&key));
+        let mut found = self.read_many(&staying).await?;
+        found.extend(self.read_before(&leaving).await?);
+        let (mut asked, mut infos) = (keys.to_vec(), Vec::new());
         for _ in 0..=limits::FORWARD_HOPS {
-            if waiting.is_empty() {
-                break;
-            }
-            let found = self.read_many(&waiting).await?;
-            waiting.clear();
+            let mut waiting = Vec::new();
             for (kept, epoch, now) in found {
                 match kept {
-                    Kept::Ended(marker) => waiting.extend(marker.forward.map(|(target, _)| target)),
+                    Kept::Ended(marker) => {
+                        let target = marker.forward.map(|(target, _)| target);
+                        // One that leads to itself is found on the other node.
+                        waiting.extend(target.filter(|target| !asked.contains(target)));
+                    }
                     kept => {
                         if let Present::Alive(record) = kept.judge(epoch, now) {
                             infos.push(record.info(now));
@@ -123,16 +139,41 @@ impl RedisStore {
                     }
                 }
             }
+            if waiting.is_empty() {
+                break;
+            }
+            found = self.read_many(&waiting).await?;
+            found.extend(self.read_before(&waiting).await?);
+            asked = waiting;
         }
         Ok(infos)
     }
 
+    /// What is under those of these keys whose tags are moving, on the node that owned them before.
+    async fn read_before(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
+        let mut all = Vec::new();
+        for (tag, batch) in self.reading(keys) {
+            let Some(before) = self.route.before(tag) else {
+                continue;
+            };
+            let replies = before.send(Lane::Bulk, batch.commands).await?;
+            self.found(replies, &mut all)?;
+        }
+        Ok(all)
+    }
+
     /// What is under these keys of any tags, each with what it is judged by.
-    async fn read_many(
-        &self,
-        keys: &[StoredKey],
-    ) -> Result<Vec<(Kept, Option<Epoch>, UnixMillis)>, Error> {
-        let mut batches: BTreeMap<SlotTag, Batch> = BTreeMap::new();
+    async fn read_many(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
+        let batches = self.reading(keys).into_values().collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for answer in self.route.send_each(Lane::Bulk, batches).await {
+            self.found(answer?, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn reading(&self, keys: &[StoredKey]) -> BTreeMap<SlotTag, Batch> {
+        let mut batches = BTreeMap::new();
         for key in keys {
             let tag = key.tag();
             let batch = batches.entry(tag).or_insert_with(|| Batch {
@@ -141,17 +182,21 @@ impl RedisStore {
             });
             batch.commands.push(self.layout.read(&keys::session(key)));
         }
-        let batches = batches.into_values().collect();
-        let mut all = Vec::with_capacity(keys.len());
-        for answer in self.route.send_each(Lane::Bulk, batches).await {
-            let mut replies = answer?.into_iter();
-            let now = time(replies.next().unwrap_or_default())?;
-            let epoch = epoch::decode(replies.next().unwrap_or_default())?;
-            for reply in replies {
-                all.push((self.layout.decode(reply)?, epoch, now));
-            }
+        batches
+    }
+
+    fn found(&self, replies: Vec<Reply>, all: &mut Vec<Found>) -> Result<(), Error> {
+        let mut replies = replies.into_iter();
+        let now = time(replies.next().unwrap_or_default())?;
+        let epoch = epoch::decode(replies.next().unwrap_or_default())?;
+        for reply in replies {
+            let kept = match self.layout.beneath(reply.clone())? {
+                Some(leaving) => leaving,
+                None => self.layout.decode(reply)?,
+            };
+            all.push((kept, epoch, now));
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Numbers of all nodes together.

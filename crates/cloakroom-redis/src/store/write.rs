@@ -13,6 +13,7 @@ use cloakroom_core::store::{Absence, Applied};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
+use super::carry::unless_left;
 use super::list::STEP;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
@@ -93,6 +94,7 @@ impl RedisStore {
                 }
                 Tried::Stale(Present::Forward(target)) => {
                     self.shared.recent.forget(&at);
+                    unless_left(&at, &target)?;
                     at = target;
                     hint = self.shared.recent.get(&at);
                 }
@@ -194,7 +196,10 @@ impl RedisStore {
                 .await?;
             attempt.done();
             match found.as_deref() {
-                Some([Found::Moved(target)]) => at = *target,
+                Some([Found::Moved(target)]) => {
+                    unless_left(&at, target)?;
+                    at = *target;
+                }
                 Some([Found::Alive]) => return Ok(true),
                 _ => return Ok(false),
             }

@@ -31,7 +31,7 @@ pub(super) fn certificates(settings: &Settings) -> Result<Option<Vec<u8>>, Error
         invalid("store ca", &path, "name a readable PEM file")
     })?;
     let clients = Clients::new(settings, Some(read.clone()));
-    clients.server(&settings.addresses[0]).map_err(|_| {
+    clients.server(&settings.addresses[0], false).map_err(|_| {
         let fix = "name a PEM file with a CA in it";
         invalid("store ca", "(its contents)", fix)
     })?;
@@ -48,10 +48,10 @@ impl Clients {
     }
 
     /// A server with sessions.
-    pub(super) fn server(&self, address: &Address) -> redis::RedisResult<Client> {
+    pub(super) fn server(&self, address: &Address, resp3: bool) -> redis::RedisResult<Client> {
         let settings = &self.settings;
         let mut info = RedisConnectionInfo::default().set_db(settings.database);
-        if settings.resp3 {
+        if resp3 {
             info = info.set_protocol(ProtocolVersion::RESP3);
         }
         self.client(

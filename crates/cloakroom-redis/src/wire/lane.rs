@@ -7,15 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::exclusive::{RedisExclusive, Spares};
-use super::open::{Open, Opener, transmit};
+use super::known::Ask;
+use super::open::{OpenShared, Opener, transmit, without_errors};
 use super::trust::Trust;
-use super::{Answers, Command, Exclusive, Holds, Lane, Reply, Shared, Wire};
+use super::{Answers, Command, Exclusive, Holds, Lane, Reply, Seen, Shared, Wire};
+use crate::epoch::{self, Epoch};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
+use crate::steps::time;
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
@@ -88,22 +93,44 @@ impl RedisWire {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
         waiting.answered();
+        let replies = answer.map_err(|error| self.broken(slot, generation, &error))?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(lane, open.number).await?;
-        match answer {
-            Ok(replies) => Ok(Answers {
-                replies,
-                confirmed: Ok(()),
-            }),
-            Err(error) => {
-                let failure = Failure::of(&error);
-                if error.code().is_none() && failure.class() != Class::Timeout {
-                    slot.discard(generation);
-                    self.slots.discard();
-                }
-                Err(failure)
-            }
+        Ok(Answers {
+            replies,
+            confirmed: Ok(()),
+        })
+    }
+
+    /// What an error of the client means; a connection that broke is let go.
+    fn broken(&self, slot: &Slot, generation: u64, error: &redis::RedisError) -> Failure {
+        let failure = Failure::of(error);
+        if error.code().is_none() && failure.class() != Class::Timeout {
+            slot.discard(generation);
+            self.slots.discard();
         }
+        failure
+    }
+
+    async fn read_now(&self, tag: SlotTag, command: Command) -> Result<Seen, Failure> {
+        let slot = self.next_slot();
+        let (generation, mut open) = slot.connection(&self.opener).await?;
+        let confirmed = self.confirm(Lane::Main, open.number).await;
+        confirmed.map_err(Failure::unsent)?;
+        let waiting = Waiting::new(slot, generation, self.opener.timeout());
+        let mut ask = open.known.ask(tag);
+        let seen = loop {
+            let answer = open.read(&ask, &command).await;
+            match answer.map_err(|error| self.broken(slot, generation, &error))? {
+                Some(seen) => break seen,
+                // The epoch changed while the reply was on its way: the next one brings it along.
+                None => ask = open.known.ask(tag).again(),
+            }
+        };
+        waiting.answered();
+        // Asked again: it may have hung, or lost its place, while it was waited for.
+        self.confirm(Lane::Main, open.number).await?;
+        seen
     }
 
     async fn confirm(&self, lane: Lane, number: u64) -> Result<(), Failure> {
@@ -131,8 +158,93 @@ impl RedisWire {
     }
 }
 
+impl OpenShared {
+    /// Sends what a load asks for; `None` if the epoch that was known is not the present one.
+    async fn read(
+        &mut self,
+        ask: &Ask,
+        command: &Command,
+    ) -> Result<Option<Result<Seen, Failure>>, redis::RedisError> {
+        if let (Some(epoch), false) = (ask.epoch, ask.time) {
+            let reply = self.connection.send_packed_command(command).await?;
+            if !self.known.is_still(ask) {
+                return Ok(None);
+            }
+            return Ok(Some(self.seen(Some(epoch), reply)));
+        }
+        // The epoch after the session: a read that adopts a session may make it.
+        let mut commands = vec![command.clone()];
+        if ask.time {
+            commands.push(super::command::<&str>("TIME", []));
+        }
+        if ask.epoch.is_none() {
+            if self.known.is_tracking() {
+                commands.push(super::command("CLIENT", ["CACHING", "YES"]));
+            }
+            commands.push(epoch::read(ask.tag));
+        }
+        let replies = transmit(&mut self.connection, commands).await?;
+        let known = ask.epoch.filter(|_| self.known.is_still(ask));
+        if ask.epoch.is_some() && known.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.heard(ask, known, replies)))
+    }
+
+    fn heard(&self, ask: &Ask, known: Option<Epoch>, replies: Vec<Reply>) -> Result<Seen, Failure> {
+        let mut replies = without_errors(replies)?.into_iter();
+        let mut next = || {
+            let missing = || Failure::protocol("not as many replies as commands");
+            replies.next().ok_or_else(missing)
+        };
+        let reply = next()?;
+        if ask.time {
+            self.known.learn_time(ask, time(next()?)?);
+        }
+        let epoch = match known {
+            Some(epoch) => Some(epoch),
+            None => {
+                if self.known.is_tracking() {
+                    next()?;
+                }
+                let epoch = epoch::decode(next()?)?;
+                self.known.learn(ask, epoch);
+                epoch
+            }
+        };
+        self.seen(epoch, reply)
+    }
+
+    fn seen(&self, epoch: Option<Epoch>, reply: Reply) -> Result<Seen, Failure> {
+        if let Reply::ServerError(error) = &reply {
+            return Err(Failure::of_server(error));
+        }
+        let now = self.known.now();
+        let (now_at_least, now) =
+            now.ok_or_else(|| Failure::protocol("the server told no time"))?;
+        Ok(Seen {
+            reply,
+            epoch,
+            now,
+            now_at_least,
+        })
+    }
+}
+
 #[async_trait]
 impl Wire for RedisWire {
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        Box::pin(async move {
+            let seen = self.read_now(tag, command).await;
+            if let Err(failure) = &seen
+                && failure.class() == Class::ReadOnly
+            {
+                self.slots.discard();
+            }
+            seen
+        })
+    }
+
     async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
         let answers = match self.slot(lane) {
             Some(slot) => self.exchange_on(lane, slot, commands).await?,
@@ -156,12 +268,14 @@ impl RedisWire {
     fn slot(&self, lane: Lane) -> Option<&Slot> {
         match lane {
             lane if self.opener.shared().confirms(lane) => None,
-            Lane::Main | Lane::Write | Lane::Safe | Lane::Final => {
-                let next = self.next.fetch_add(1, Ordering::Relaxed);
-                Some(&self.slots.main[next % self.slots.main.len()])
-            }
+            Lane::Main | Lane::Write | Lane::Safe | Lane::Final => Some(self.next_slot()),
             Lane::Bulk => Some(&self.slots.bulk),
         }
+    }
+
+    fn next_slot(&self) -> &Slot {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        &self.slots.main[next % self.slots.main.len()]
     }
 }
 
@@ -203,13 +317,13 @@ async fn watch(trust: Arc<Trust>, slots: Arc<Slots>) {
 /// One multiplexed connection, or the place for it.
 #[derive(Default)]
 struct Slot {
-    open: Mutex<(u64, Option<Open>)>,
+    open: Mutex<(u64, Option<OpenShared>)>,
     opening: tokio::sync::Mutex<()>,
     late: AtomicUsize,
 }
 
 impl Slot {
-    async fn connection(&self, opener: &Opener) -> Result<(u64, Open), Failure> {
+    async fn connection(&self, opener: &Opener) -> Result<(u64, OpenShared), Failure> {
         let trust = opener.trust();
         if let Some(open) = self.present(trust) {
             return Ok(open);
@@ -221,7 +335,7 @@ impl Slot {
         let opened = loop {
             // What is being opened when there is a new primary is opened anew.
             tokio::select! {
-                opened = opener.open() => break opened?,
+                opened = opener.open_shared() => break opened?,
                 () = trust.changed(trust.number()) => {}
             }
         };
@@ -232,7 +346,7 @@ impl Slot {
     }
 
     /// The connection, if it leads to who is primary.
-    fn present(&self, trust: &Trust) -> Option<(u64, Open)> {
+    fn present(&self, trust: &Trust) -> Option<(u64, OpenShared)> {
         let open = self.open.lock();
         let current = open.1.as_ref();
         let current = current.filter(|current| current.number == trust.number());

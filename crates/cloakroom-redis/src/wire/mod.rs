@@ -5,6 +5,7 @@
 mod client;
 mod concerns;
 mod exclusive;
+mod known;
 mod lane;
 mod open;
 mod retell;
@@ -13,7 +14,11 @@ mod shared;
 mod trust;
 
 use async_trait::async_trait;
+use cloakroom_core::UnixMillis;
+use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 
+use crate::epoch::Epoch;
 use crate::failure::Failure;
 
 pub(crate) use concerns::Concerns;
@@ -38,9 +43,25 @@ pub(crate) enum Lane {
     Final,
 }
 
+/// What a read of a key saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) reply: Reply,
+    /// The epoch of the key's tag, no older than the call.
+    pub(crate) epoch: Option<Epoch>,
+    /// The server's time, or a little later, by less than a trip.
+    pub(crate) now: UnixMillis,
+    /// The same, or a little earlier.
+    pub(crate) now_at_least: UnixMillis,
+}
+
 /// Sends commands to one node, gets replies. Every call has a deadline.
 #[async_trait]
 pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
+    /// Reads one key of a tag, and with it what tells whether a session lives. The deadline is the
+    /// caller's.
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>>;
+
     /// Sends `commands` in one trip; as many replies, errors of the server among them.
     async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure>;
 
@@ -120,6 +141,13 @@ pub(crate) fn command<A: redis::ToRedisArgs>(
 pub(crate) fn is_named(command: &Command, name: &str) -> bool {
     let first = command.args_iter().next();
     matches!(first, Some(redis::Arg::Simple(word)) if word == name.as_bytes())
+}
+
+/// A command that reads one key.
+pub(crate) fn read_command(name: &str, key: &str) -> Command {
+    let mut command = Command::with_capacity(2, name.len() + key.len());
+    command.arg(name).arg(key);
+    command
 }
 
 /// The bytes of a reply that may be missing.

@@ -1,20 +1,22 @@
-//! Opening a connection; behind Sentinel, to whoever is primary now. A server that was not met before is told again what was
-//! revoked, before anybody asks it.
+//! Opening a connection; behind Sentinel, to whoever is primary now. A server that was not met before
+//! is told again what was revoked, before anybody asks it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Pipeline, ServerError};
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{AsyncConnectionConfig, Pipeline, PushInfo, ServerError};
 
 use super::client::Clients;
+use super::known::Known;
 use super::retell::{Elsewhere, retell};
 use super::sentinel::Sentinels;
 use super::trust::Trust;
 use super::{Command, Holds, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
-use crate::settings::{Address, Settings};
+use crate::settings::{Address, Protocol, Settings};
 
 /// An open connection.
 #[derive(Clone)]
@@ -22,6 +24,14 @@ pub(super) struct Open {
     pub(super) connection: MultiplexedConnection,
     /// Of the primary that it leads to; [`Trust`] knows whether it is one still.
     pub(super) number: u64,
+}
+
+/// As [`Open`], for many callers, and what it knows.
+#[derive(Clone)]
+pub(super) struct OpenShared {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) number: u64,
+    pub(super) known: Arc<Known>,
 }
 
 /// How to open a connection.
@@ -39,6 +49,9 @@ pub(super) struct Opener {
     /// The run of the server that was met last.
     met: Mutex<Option<Vec<u8>>>,
     retelling: tokio::sync::Mutex<()>,
+    protocol: Protocol,
+    /// The server does not speak RESP3.
+    is_old: AtomicBool,
 }
 
 impl Opener {
@@ -65,6 +78,8 @@ impl Opener {
             shared,
             met: Mutex::new(None),
             retelling: tokio::sync::Mutex::default(),
+            protocol: settings.protocol,
+            is_old: AtomicBool::new(false),
         }
     }
 
@@ -80,9 +95,22 @@ impl Opener {
         &self.trust
     }
 
-    /// Opens one. Its failure names the address.
+    /// Opens one for a caller alone. Its failure names the address.
     pub(super) async fn open(&self) -> Result<Open, Failure> {
-        match tokio::time::timeout(self.timeout, self.open_now()).await {
+        let resp3 = self.protocol == Protocol::Resp3;
+        self.in_time(self.open_now(resp3, None)).await
+    }
+
+    /// Opens one for many callers, which the server tells of changed epochs if it can.
+    pub(super) async fn open_shared(&self) -> Result<OpenShared, Failure> {
+        self.in_time(self.open_shared_now()).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        opening: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, opening).await {
             Ok(opened) => opened,
             Err(_) => {
                 let late = Failure::new(Class::Timeout, "no connection in time");
@@ -91,22 +119,70 @@ impl Opener {
         }
     }
 
-    async fn open_now(&self) -> Result<Open, Failure> {
+    async fn open_shared_now(&self) -> Result<OpenShared, Failure> {
+        let known = Arc::new(Known::new());
+        let shared = |open: Open| OpenShared {
+            connection: open.connection,
+            number: open.number,
+            known: Arc::clone(&known),
+        };
+        let old = self.protocol == Protocol::Resp2 || self.is_old.load(Ordering::Relaxed);
+        let hears = (!old).then(|| Arc::clone(&known));
+        let mut open = match self.open_now(!old, hears).await {
+            Ok(open) => open,
+            // It may be that it does not know HELLO; whatever else is wrong shows again.
+            Err(failure)
+                if !old
+                    && self.protocol == Protocol::Auto
+                    && matches!(failure.class(), Class::Protocol | Class::Permission) =>
+            {
+                let open = self.open_now(false, None).await?;
+                self.is_old.store(true, Ordering::Relaxed);
+                return Ok(shared(open));
+            }
+            Err(failure) => return Err(failure),
+        };
+        if !old {
+            let mut track = command("CLIENT", ["TRACKING"]);
+            track.arg("ON").arg("OPTIN");
+            match ask(&mut open.connection, track).await {
+                Ok(_) => known.set_tracking(),
+                Err(failure) if matches!(failure.class(), Class::Protocol | Class::Permission) => {
+                    tracing::debug!(%failure, "the server tells of no changes: loads ask for epochs");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(shared(open))
+    }
+
+    async fn open_now(&self, resp3: bool, known: Option<Arc<Known>>) -> Result<Open, Failure> {
         let (number, address) = match &self.sentinels {
             None => (self.trust.number(), self.address.clone()),
             Some(_) => self.trust.primary().await?,
         };
-        match self.open_at(&address).await {
+        match self.open_at(&address, resp3, known).await {
             Ok(connection) => Ok(Open { connection, number }),
             Err(failure) => Err(failure.at(&address.to_string())),
         }
     }
 
-    async fn open_at(&self, address: &Address) -> Result<MultiplexedConnection, Failure> {
-        let config = AsyncConnectionConfig::new()
+    async fn open_at(
+        &self,
+        address: &Address,
+        resp3: bool,
+        known: Option<Arc<Known>>,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(None);
-        let client = self.clients.server(address);
+        if let Some(known) = known {
+            config = config.set_push_sender(move |push: PushInfo| {
+                known.hear(&push);
+                Ok::<(), SendError>(())
+            });
+        }
+        let client = self.clients.server(address, resp3);
         let client = client.map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
@@ -162,7 +238,7 @@ impl Opener {
     /// Tells a server that got these tags what was revoked of them.
     pub(super) async fn retell(&self, tags: &Holds) -> Result<(), Failure> {
         let telling = async {
-            let mut open = self.open_now().await?;
+            let mut open = self.open_now(false, None).await?;
             let is_one = |tag| tags.has(tag);
             let revoked = &self.shared.revoked;
             retell(&mut open.connection, revoked, &is_one, Elsewhere::IsWrong).await

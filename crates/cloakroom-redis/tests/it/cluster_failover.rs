@@ -119,6 +119,129 @@ fn a_hung_primary() {
     assert_eq!((all.lost, all.undone, all.gone), (0, 0, 0));
 }
 
+/// A replica that missed revocations is promoted, in `fast` where nobody waited for it. It is told
+/// again before it is asked, also of the ids from before logins.
+#[test]
+fn what_a_replica_missed_is_told_again() {
+    let mut cluster = Cluster::start();
+    let url = cluster.url("timeout=1000&durability=fast");
+    kit::run(async {
+        let store = RedisStore::open(&url).await.expect("it opens");
+        let (ids, mut over) = (Ids::new(), Vec::new());
+        for number in 0..60 {
+            let user = kit::subject(&format!("user{number}"));
+            let key = ids.key(Some(&user));
+            let created = store.create(&key, &ids.new_session(Some(&user))).await;
+            created.expect("created");
+            over.push((key, user));
+        }
+        let visitors: Vec<_> = (0..60).map(|_| ids.key(None)).collect();
+        for key in &visitors {
+            let created = store.create(key, &ids.new_session(None)).await;
+            created.expect("created");
+        }
+        cluster.wait_until_whole();
+        cut_off(&cluster.nodes[0], &cluster.nodes[3]);
+        for (number, (key, user)) in over.iter().enumerate() {
+            // It is refused once, for the replica that does not confirm; by then it is known to be gone.
+            let mut tries = 0;
+            while let Err(error) = match number % 2 {
+                0 => store.destroy(key).await.map(drop),
+                _ => store.revoke_subject(user, None).await.map(drop),
+            } {
+                tries += 1;
+                assert!(error.is_retryable() && tries < 10, "{error:?}");
+            }
+        }
+        for key in &visitors {
+            let user = kit::subject("visitor");
+            let new = ids.key(Some(&user));
+            let moved = store.rotate(key, &new, &kit::login(&user, None)).await;
+            assert!(matches!(moved, Ok(Rotated::Done(_))), "{moved:?}");
+        }
+        cluster.nodes[0].kill();
+        cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
+        let all = over.iter().map(|(key, _)| key).chain(&visitors);
+        assert_eq!(alive(&store, all).await, 0, "revoked sessions that live");
+    });
+}
+
+#[test]
+fn a_mass_revocation_that_a_replica_missed_is_told_again() {
+    let mut cluster = Cluster::start();
+    let url = cluster.url("timeout=1000&durability=fast&layout=fields");
+    kit::run(async {
+        let store = RedisStore::open(&url).await.expect("it opens");
+        let ids = Ids::new();
+        let [old, young]: [Vec<_>; 2] =
+            [60, 60].map(|count| (0..count).map(|_| ids.key(None)).collect());
+        for key in &old {
+            let created = store.create(key, &ids.new_session(None)).await;
+            created.expect("created");
+        }
+        cluster.wait_until_whole();
+        // Ends open connections that count on the replica; the first try of the revocation is not
+        // confirmed then, and what the tags said to it is not heard.
+        for _ in 0..30 {
+            let key = ids.key(None);
+            let created = store.create(&key, &ids.new_session(None)).await;
+            created.expect("created");
+            assert!(store.destroy(&key).await.expect("destroyed"));
+        }
+        cut_off(&cluster.nodes[0], &cluster.nodes[3]);
+        store.revoke_all().await.expect("revoked");
+        let first = &cluster.nodes[0];
+        let kept: Vec<_> = young
+            .into_iter()
+            .filter(|key| {
+                cluster
+                    .owner(cluster::slot_of(first, key.tag().number()))
+                    .port
+                    != first.port
+            })
+            .collect();
+        for key in &kept {
+            let created = store.create(key, &ids.new_session(None)).await;
+            created.expect("created");
+        }
+        cluster.nodes[0].kill();
+        cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
+        assert_eq!(alive(&store, &old).await, 0, "revoked sessions that live");
+        assert_eq!(alive(&store, &kept).await, kept.len(), "younger sessions");
+    });
+}
+
+/// Stops the replication from one node to another; the replica stays what it is.
+fn cut_off(primary: &Server, replica: &Server) {
+    cluster::ok(replica, &["CONFIG", "SET", "masterauth", "wrong"]);
+    cluster::ok(replica, &["CONFIG", "SET", "masteruser", "nobody"]);
+    primary.cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    for _ in 0..500 {
+        let info = primary.cli(&["INFO", "replication"]);
+        if info.contains("connected_slaves:0") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the replica is still there");
+}
+
+/// How many of these sessions live, once the cluster answers for all of them.
+async fn alive(store: &RedisStore, keys: impl IntoIterator<Item = &StoredKey>) -> usize {
+    let mut alive = 0;
+    for key in keys {
+        let mut tries = 0;
+        alive += loop {
+            match store.load(key).await {
+                Ok(found) => break usize::from(matches!(found, Lookup::Found(_))),
+                Err(error) if tries < 100 && error.is_retryable() => tries += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+    }
+    alive
+}
+
 /// A slot on its way from its owner to another primary.
 struct Moving<'a> {
     from: &'a Server,

@@ -19,7 +19,7 @@ fn without_replicas_safe_refuses() {
     let replica = primary.replica();
     while primary.cli(&["WAIT", "1", "1000"]) != "1" {}
     kit::run(async {
-        let url = format!("redis://127.0.0.1:{}?timeout=1000", primary.port);
+        let url = format!("redis://127.0.0.1:{}?timeout=2000", primary.port);
         let safe = RedisStore::open(&url).await.expect("it opens");
         let fast = RedisStore::open(&format!("{url}&durability=fast"))
             .await

@@ -31,7 +31,7 @@ struct Seen {
     cut_off: Vec<usize>,
     healed: Option<Instant>,
     last: HashMap<usize, Instant>,
-    gaps: HashMap<usize, Duration>,
+    back: HashSet<usize>,
     undone: HashSet<StoredKey>,
     superseded: HashSet<StoredKey>,
     report: Report,
@@ -75,9 +75,12 @@ pub(crate) struct Report {
     pub(crate) late: usize,
     /// The most by which a call outlived its deadline.
     pub(crate) worst_overshoot: Duration,
-    /// From the announcement of a new primary, or from the end of a cut, to the first success of the
-    /// slowest client.
+    /// From the announcement of a new primary to the first success of the slowest client.
     pub(crate) worst_gap: Duration,
+    /// From the end of a cut to the first success of the slowest client that was cut off.
+    pub(crate) worst_return: Duration,
+    /// The most by which a thread that does nothing else overslept, meanwhile.
+    pub(crate) machine: Duration,
     /// The longest that a client was without any success.
     pub(crate) longest_outage: Duration,
 }
@@ -104,13 +107,24 @@ impl History {
         }
         let last = seen.last.insert(client, now).unwrap_or(now);
         seen.report.longest_outage = seen.report.longest_outage.max(now - last);
-        let told = match seen.cut_off.contains(&client) {
-            true => seen.healed,
-            false => seen.announced,
+        let cut_off = seen.cut_off.contains(&client);
+        let told = if cut_off { seen.healed } else { seen.announced };
+        let Some(told) = told.filter(|told| *told <= began) else {
+            return;
         };
-        if let Some(told) = told.filter(|told| *told <= began) {
-            seen.gaps.entry(client).or_insert(now - told);
+        if seen.back.insert(client) {
+            let gap = match cut_off {
+                true => &mut seen.report.worst_return,
+                false => &mut seen.report.worst_gap,
+            };
+            *gap = (now - told).max(*gap);
         }
+    }
+
+    /// Notes how late a machine this busy is by itself.
+    pub(crate) fn overslept(&self, by: Duration) {
+        let worst = &mut self.seen.lock().report.machine;
+        *worst = by.max(*worst);
     }
 
     /// A new primary was announced; the first announcement counts.
@@ -244,7 +258,6 @@ impl History {
         }
         report.revocations_undone = seen.undone.len();
         report.superseded_undone = seen.superseded.len();
-        report.worst_gap = seen.gaps.values().copied().max().unwrap_or_default();
         report
     }
 }
@@ -270,6 +283,8 @@ impl Report {
         for (worst, other) in [
             (&mut self.worst_overshoot, other.worst_overshoot),
             (&mut self.worst_gap, other.worst_gap),
+            (&mut self.worst_return, other.worst_return),
+            (&mut self.machine, other.machine),
             (&mut self.longest_outage, other.longest_outage),
         ] {
             *worst = other.max(*worst);
@@ -288,7 +303,9 @@ impl Report {
             format!("{} of {}", self.writes_lost, self.writes),
             ms(self.longest_outage),
             ms(self.worst_gap),
+            ms(self.worst_return),
             format!("{} ({})", ms(self.worst_overshoot), self.late),
+            ms(self.machine),
         ];
         format!("| {} |", cells.join(" | "))
     }

@@ -1,6 +1,7 @@
 //! A server of a test's own, on a free loopback port, stopped when the test is over: Redis as Debian
 //! has it, the newest Redis, or Valkey.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -162,6 +163,21 @@ impl Server {
             .args(args)
             .output()
             .expect("redis-cli is missing: apt-get install -y redis-tools");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Runs redis-cli on one connection for all these lines, and gives what it printed.
+    pub(crate) fn cli_lines(&self, lines: &str) -> String {
+        let mut child = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("redis-cli is missing: apt-get install -y redis-tools");
+        let mut input = child.stdin.take().expect("it is a pipe");
+        input.write_all(lines.as_bytes()).expect("it reads");
+        drop(input);
+        let output = child.wait_with_output().expect("it ends");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 

@@ -48,6 +48,14 @@ impl Load {
                 visitors.push(tokio::spawn(visitor.visit(Arc::clone(&stop))));
             }
         }
+        let (watching, stopped) = (Arc::clone(history), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                let began = Instant::now();
+                std::thread::sleep(PAUSE);
+                watching.overslept(began.elapsed().saturating_sub(PAUSE));
+            }
+        });
         Self {
             history: Arc::clone(history),
             stores: stores.to_vec(),

@@ -49,10 +49,44 @@ impl ApiKey {
             )
             .into());
         }
-        Ok(Self {
+        Ok(Self::of(key, file))
+    }
+
+    /// The key in a file that somebody else made, for several servers. Its group may read it, as
+    /// secrets that are mounted into containers need.
+    pub(crate) fn shared(file: &Path) -> Result<Self, Box<dyn Error>> {
+        let shown = file.display();
+        let text = fs::read_to_string(file).map_err(|error| {
+            format!(
+                "setting api-key-file = {shown:?}: cannot read it ({error}); name the file with the \
+                 key, which can be a copy of the api-key that another server made"
+            )
+        })?;
+        let mode = fs::metadata(file)?.permissions().mode();
+        if mode & 0o037 != 0 {
+            return Err(format!(
+                "setting api-key-file = {shown:?}: others can read or change it (mode {:03o}); \
+                 close it with `chmod 640 {shown}`, or make a new key if somebody may have read it",
+                mode & 0o777,
+            )
+            .into());
+        }
+        let key = text.trim_ascii();
+        if !is_key(key) {
+            return Err(format!(
+                "setting api-key-file = {shown:?}: there is no API key in it; a key is {PREFIX} and \
+                 43 characters of base64url, as a server makes it in its data directory"
+            )
+            .into());
+        }
+        Ok(Self::of(key, file.to_owned()))
+    }
+
+    fn of(key: &str, file: PathBuf) -> Self {
+        Self {
             hash: Sha256::digest(key).into(),
             file,
-        })
+        }
     }
 
     /// Whether `presented` is the key, in constant time.

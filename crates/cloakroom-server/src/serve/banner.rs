@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use super::auth::ApiKey;
-use super::data_dir::DataDir;
+use crate::open::Choice;
 use crate::settings::Settings;
 
 /// Writes the banner.
@@ -12,7 +12,6 @@ pub(crate) fn show(
     out: &mut dyn Write,
     settings: &Settings,
     address: SocketAddr,
-    data: &DataDir,
     key: &ApiKey,
 ) -> std::io::Result<()> {
     let scheme = if settings.tls.is_some() {
@@ -24,11 +23,16 @@ pub(crate) fn show(
     let (version, key) = (env!("CARGO_PKG_VERSION"), key.file().display());
     writeln!(out, "Cloakroom {version} keeps sessions at {url}")?;
     writeln!(out)?;
-    writeln!(out, "  data     {}", data.path().display())?;
-    writeln!(
-        out,
-        "           sessions are in memory in this version: a restart ends them"
-    )?;
+    writeln!(out, "  store    {}", settings.store)?;
+    if let Choice::Embedded = settings.store {
+        writeln!(
+            out,
+            "           sessions are in memory in this version: a restart ends them"
+        )?;
+    }
+    if settings.uses_data() {
+        writeln!(out, "  data     {}", settings.data.display())?;
+    }
     writeln!(out, "  API key  {key}")?;
     let asks = if address.ip().is_loopback() {
         ""

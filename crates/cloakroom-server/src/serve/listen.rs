@@ -1,6 +1,6 @@
 //! Takes connections and speaks HTTP/1.1 on them, within bounds: so many at a time, so long for a
 //! handshake, for headers and for a visitor to read. Protocols are not guessed from first bytes, because a guess that
-//! waits has no timeout.
+//! waits has no timeout. How it ends is in `ending`.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ending::{self, Ending, Endings};
 use super::patience::Patient;
 use super::shutdown::Shutdown;
 use super::tls::Tls;
@@ -62,7 +62,7 @@ impl Listener {
     /// Serves `router` until `shutdown` says stop; then finishes what is in flight, for the drain
     /// timeout at most. Returns how many connections had to be cut.
     pub(crate) async fn serve(self, router: Router, shutdown: &Shutdown) -> usize {
-        let graceful = GracefulShutdown::new();
+        let endings = Endings::new();
         loop {
             let next = tokio::select! {
                 biased;
@@ -70,7 +70,7 @@ impl Listener {
                 next = self.next() => next,
             };
             match next {
-                Ok((stream, slot)) => self.spawn(stream, slot, &router, graceful.watcher()),
+                Ok((stream, slot)) => self.spawn(stream, slot, &router, endings.of_one()),
                 Err(error) => {
                     // Most often out of file descriptors: wait until some are free again.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -78,11 +78,18 @@ impl Listener {
                 }
             }
         }
-        drop(self.tcp);
-        let drained = tokio::time::timeout(self.drain_timeout, graceful.shutdown()).await;
-        match drained {
+        let (metrics, drain_timeout) = (Arc::clone(&self.metrics), self.drain_timeout);
+        let drained = tokio::time::timeout(drain_timeout, async move {
+            let quiet = ending::refuse_new(&self.tcp);
+            while let Ok(Ok((stream, slot))) = tokio::time::timeout(quiet, self.next()).await {
+                self.spawn(stream, slot, &router, endings.of_one());
+            }
+            drop(self);
+            endings.begin_and_wait().await;
+        });
+        match drained.await {
             Ok(()) => 0,
-            Err(_) => self.metrics.connections_open(),
+            Err(_) => metrics.connections_open(),
         }
     }
 
@@ -98,7 +105,7 @@ impl Listener {
         stream: TcpStream,
         slot: OwnedSemaphorePermit,
         router: &Router,
-        watcher: Watcher,
+        ending: Ending,
     ) {
         self.metrics.connection_began();
         let metrics = Arc::clone(&self.metrics);
@@ -107,11 +114,11 @@ impl Listener {
             // A response is one small write; waiting to batch it helps nobody.
             let _ = stream.set_nodelay(true);
             match tls {
-                None => speak(stream, router, timeout, watcher).await,
+                None => speak(stream, router, timeout, ending).await,
                 Some(tls) => {
                     let handshake = tls.acceptor().accept(stream);
                     match tokio::time::timeout(timeout, handshake).await {
-                        Ok(Ok(stream)) => speak(stream, router, timeout, watcher).await,
+                        Ok(Ok(stream)) => speak(stream, router, timeout, ending).await,
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake took too long"),
                     }
@@ -123,19 +130,17 @@ impl Listener {
     }
 }
 
-async fn speak<S>(stream: S, router: Router, timeout: Duration, watcher: Watcher)
+async fn speak<S>(stream: S, router: Router, timeout: Duration, ending: Ending)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (stream, heard) = Patient::new(stream, timeout);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(
-            TokioIo::new(Patient::new(stream, timeout)),
-            TowerToHyperService::new(router),
-        );
-    if let Err(error) = watcher.watch(connection).await {
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = ending.watch(connection, &heard).await {
         tracing::debug!(%error, "connection ended early");
     }
 }

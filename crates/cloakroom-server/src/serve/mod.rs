@@ -1,8 +1,10 @@
-//! `cloakroom serve`: takes the data directory, opens the store, listens, and ends well.
+//! `cloakroom serve`: takes the data directory if it needs one, opens the store, listens, and ends
+//! well.
 
 mod auth;
 mod banner;
 mod data_dir;
+mod ending;
 pub(crate) mod http;
 mod listen;
 mod patience;
@@ -33,6 +35,9 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     for name in &settings.unknown_variables {
         tracing::warn!(name, "this environment variable names no setting");
     }
+    for (name, why) in &settings.unused {
+        tracing::warn!(name, "this setting should not be here: {why}");
+    }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -40,14 +45,23 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let data = DataDir::take(&settings.data)?;
-    let key = ApiKey::open(&data)?;
+    // Held until the end: no other server takes the directory meanwhile.
+    let data = match settings.uses_data() {
+        true => Some(DataDir::take(&settings.data)?),
+        false => None,
+    };
+    let key = match (&settings.api_key_file, &data) {
+        (Some(file), _) => ApiKey::shared(file)?,
+        (None, Some(data)) => ApiKey::open(data)?,
+        (None, None) => return Err("a key comes from api-key-file or from the data".into()),
+    };
     let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
     let store: Arc<dyn Store> = Arc::new(Observed::new(
-        open::store(settings, Arc::clone(&observer))?,
+        open::store(settings, Arc::clone(&observer)).await?,
+        settings.store.to_string(),
         settings.store_deadline,
         Arc::clone(&metrics),
         Arc::clone(&observer),
@@ -58,8 +72,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
-    banner::show(&mut out, settings, listener.address()?, &data, &key)?;
-    let (touches, touching) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
+    banner::show(&mut out, settings, listener.address()?, &key)?;
+    let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
         store,
@@ -72,10 +86,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let cut = listener.serve(http::router(app), &shutdown).await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
-    } else {
-        // Every sender is gone with the last connection, so the rest is written and this ends.
-        let _ = touching.await;
     }
+    recording.finish().await;
     tracing::info!("stopped");
     Ok(())
 }

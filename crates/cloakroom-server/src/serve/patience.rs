@@ -3,6 +3,8 @@
 
 use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,16 +18,31 @@ pub(crate) struct Patient<S> {
     timeout: Duration,
     /// Since a write waits: when it has waited too long.
     waiting: Option<Pin<Box<Sleep>>>,
+    heard: Heard,
+}
+
+/// Whether the other end has said anything yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    /// Whether a byte came.
+    pub(crate) fn anything(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl<S> Patient<S> {
-    /// The same stream with this timeout.
-    pub(crate) const fn new(stream: S, timeout: Duration) -> Self {
-        Self {
+    /// The same stream with this timeout, and whether anything came over it.
+    pub(crate) fn new(stream: S, timeout: Duration) -> (Self, Heard) {
+        let heard = Heard::default();
+        let patient = Self {
             stream,
             timeout,
             waiting: None,
-        }
+            heard: heard.clone(),
+        };
+        (patient, heard)
     }
 
     /// The answer of a write, unless it waits too long by now. Any progress is a new beginning.
@@ -83,6 +100,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        if into.filled().len() > before {
+            self.heard.0.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }

@@ -6,7 +6,6 @@ use super::table::{Setting, TABLE};
 use super::{LowSettings, SettingError};
 
 /// What was asked for.
-#[derive(Debug)]
 pub(crate) enum Task {
     /// Serve sessions. Also what the bare binary does.
     Serve(LowSettings),

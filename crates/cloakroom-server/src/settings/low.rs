@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::SettingError;
 use super::table::{CONFIG, ENV_PREFIX, Setting, TABLE};
+use super::{SettingError, masked};
 
-/// Every value that was given, by the setting's name.
-#[derive(Debug, Default)]
+/// Every value that was given, by the setting's name. It has no `Debug`: a value may be a secret.
+#[derive(Default)]
 pub(crate) struct LowSettings {
     given: BTreeMap<&'static str, (String, Origin)>,
     unknown_variables: Vec<String>,
@@ -71,10 +71,15 @@ impl LowSettings {
         let (value, origin) = self.get(setting);
         SettingError {
             setting: setting.name.to_owned(),
-            value: value.to_owned(),
+            value: setting.shown(value),
             origin,
             fix: fix.into(),
         }
+    }
+
+    /// Where a setting's value comes from.
+    pub(crate) fn origin(&self, setting: &Setting) -> Origin {
+        self.get(setting).1
     }
 
     /// Environment variables with our prefix that name no setting.
@@ -97,14 +102,18 @@ impl LowSettings {
         let text = std::fs::read_to_string(path).map_err(|error| {
             self.refuse(&CONFIG, format!("name a file that can be read ({error})"))
         })?;
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error| self.refuse(&CONFIG, format!("mend the file: {error}")))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            // Without the line itself, which may hold a password.
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+            let what = error.message();
+            self.refuse(&CONFIG, format!("mend the file: line {line}: {what}"))
+        })?;
         for (key, value) in table {
             let setting = TABLE.iter().find(|setting| setting.key() == key);
             let refuse = |fix: &str| SettingError {
                 setting: key.clone(),
-                value: value.to_string(),
+                value: masked::url(&value.to_string()),
                 origin: Origin::File(path.to_owned()),
                 fix: fix.to_owned(),
             };

@@ -4,6 +4,7 @@
 mod cli;
 mod docs;
 mod low;
+pub(crate) mod masked;
 mod parse;
 pub(crate) mod table;
 
@@ -16,18 +17,20 @@ use cloakroom_core::policy::{OnExcess, Policy};
 use cloakroom_core::{Lifetimes, limits};
 use hyper::header::HeaderName;
 
-use crate::open::Eviction;
+use crate::open::{Choice, Eviction};
 pub(crate) use cli::{Page, Task, command};
 pub(crate) use docs::page;
-pub(crate) use low::LowSettings;
-use low::Origin;
+pub(crate) use low::{LowSettings, Origin};
 use table::Setting;
 
 /// What the server does, every value checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) http: SocketAddr,
+    pub(crate) store: Choice,
     pub(crate) data: PathBuf,
+    /// The API key, if it is not in the data directory.
+    pub(crate) api_key_file: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) policy: Policy,
     pub(crate) rotation_grace: Duration,
@@ -44,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) max_body: usize,
     pub(crate) log: tracing::Level,
     pub(crate) log_format: LogFormat,
+    /// What was asked for and has no effect, as (setting, why).
+    pub(crate) unused: Vec<(&'static str, &'static str)>,
     /// Variables of our prefix that name no setting: perhaps typos.
     pub(crate) unknown_variables: Vec<String>,
 }
@@ -74,9 +79,14 @@ pub(crate) struct SettingError {
 impl Settings {
     /// What `low` means.
     pub(crate) fn from_low(low: &LowSettings) -> Result<Self, SettingError> {
-        let settings = Self {
+        let store_deadline = low.parse(&table::STORE_DEADLINE, parse::some_time)?;
+        let mut settings = Self {
             http: low.parse(&table::HTTP, parse::address)?,
+            store: low.parse(&table::STORE, |text| {
+                Choice::parse(text, low.origin(&table::STORE), store_deadline)
+            })?,
             data: low.parse(&table::DATA, parse::path)?,
+            api_key_file: low.parse(&table::API_KEY_FILE, parse::optional_path)?,
             tls: tls(low)?,
             policy: policy(low)?,
             rotation_grace: low.parse(&table::ROTATION_GRACE, |text| {
@@ -86,7 +96,7 @@ impl Settings {
                 parse::or_none(text, parse::memory)
             })?,
             eviction: low.parse(&table::EVICTION, |text| parse::one_of(text, &EVICTIONS))?,
-            store_deadline: low.parse(&table::STORE_DEADLINE, parse::some_time)?,
+            store_deadline,
             cookie: low.parse(&table::COOKIE, parse::cookie_name)?,
             subject_header: low.parse(&table::SUBJECT_HEADER, parse::header_name)?,
             request_timeout: low.parse(&table::REQUEST_TIMEOUT, parse::some_time)?,
@@ -97,10 +107,45 @@ impl Settings {
             max_body: low.parse(&table::MAX_BODY, parse::body_bytes)?,
             log: low.parse(&table::LOG, |text| parse::one_of(text, &LEVELS))?,
             log_format: low.parse(&table::LOG_FORMAT, |text| parse::one_of(text, &FORMATS))?,
+            unused: Vec::new(),
             unknown_variables: low.unknown_variables().to_vec(),
         };
         settings.refuse_open_listener(low)?;
+        settings.note_unused(low);
         Ok(settings)
+    }
+
+    /// Whether there is anything to be kept in the data directory.
+    pub(crate) fn uses_data(&self) -> bool {
+        matches!(self.store, Choice::Embedded) || self.api_key_file.is_none()
+    }
+
+    /// What was written and changes nothing is told, because somebody expects something of it.
+    fn note_unused(&mut self, low: &LowSettings) {
+        let Choice::Shared(url) = &self.store else {
+            return;
+        };
+        let by_flag = matches!(url.origin, Origin::Flag(_));
+        let mut note = |setting: &Setting, why| {
+            if low.origin(setting) != Origin::Default {
+                self.unused.push((setting.name, why));
+            }
+        };
+        note(&table::MAX_MEMORY, "the store's server has its own limit");
+        note(&table::EVICTION, "the store's server has its own policy");
+        if self.api_key_file.is_some() {
+            note(
+                &table::DATA,
+                "sessions are in the store, and the API key is in api-key-file",
+            );
+        }
+        if by_flag && url.has_password {
+            self.unused.push((
+                table::STORE.name,
+                "its password is in the command line, where all users of this machine can read \
+                 it; write CLOAKROOM_STORE, or the file of --config",
+            ));
+        }
     }
 
     /// Session ids and the API key never cross a network in the clear.

@@ -1,6 +1,8 @@
 //! Every setting, once. Flags, environment, file, `--help` and `docs/operate/settings.md` derive
 //! from this table, so that none of them can forget one.
 
+use super::masked;
+
 /// One setting, as people write it.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -20,6 +22,15 @@ impl Setting {
         format!("{ENV_PREFIX}{}", self.key().to_uppercase())
     }
 
+    /// A value of it as it may be shown: a store's URL may hold a password, and so may what was
+    /// meant to be one.
+    pub(crate) fn shown(&self, value: &str) -> String {
+        if self.name == STORE.name || value.contains("://") {
+            return masked::url(value);
+        }
+        value.to_owned()
+    }
+
     /// The key in the TOML file.
     pub(crate) fn key(&self) -> String {
         self.name.replace('-', "_")
@@ -30,10 +41,12 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 24] = [
+pub(crate) const TABLE: [&Setting; 26] = [
     &CONFIG,
     &HTTP,
+    &STORE,
     &DATA,
+    &API_KEY_FILE,
     &TLS_CERT,
     &TLS_KEY,
     &POLICY,
@@ -72,11 +85,29 @@ pub(crate) const HTTP: Setting = Setting {
           An address beyond loopback needs tls-cert and tls-key.",
 };
 
+pub(crate) const STORE: Setting = Setting {
+    name: "store",
+    unit: "URL",
+    default: "embedded",
+    doc: "Where sessions are kept: embedded, in this process's memory, or the URL of a Redis or \
+          Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://). \
+          A URL with a password is better in the environment or the file than in a flag.",
+};
+
 pub(crate) const DATA: Setting = Setting {
     name: "data",
     unit: "DIR",
     default: "./cloakroom-data",
-    doc: "The data directory, made at first start (mode 0700). The API key is in it.",
+    doc: "The data directory, made at first start (mode 0700). The API key is in it. Neither made \
+          nor used if store is a URL and api-key-file is given.",
+};
+
+pub(crate) const API_KEY_FILE: Setting = Setting {
+    name: "api-key-file",
+    unit: "FILE",
+    default: "",
+    doc: "The file with the API key, in place of the one in the data directory: for servers that \
+          share a key. It is read, never made.",
 };
 
 pub(crate) const TLS_CERT: Setting = Setting {
@@ -140,7 +171,8 @@ pub(crate) const MAX_MEMORY: Setting = Setting {
     name: "max-memory",
     unit: "BYTES",
     default: "none",
-    doc: "How much memory sessions may take (512MiB, 2GiB), or none for no limit.",
+    doc: "How much memory sessions may take (512MiB, 2GiB), or none for no limit. For the \
+          embedded store; others have limits of their own.",
 };
 
 pub(crate) const EVICTION: Setting = Setting {
@@ -148,7 +180,7 @@ pub(crate) const EVICTION: Setting = Setting {
     unit: "POLICY",
     default: "noeviction",
     doc: "What happens when max-memory is reached: noeviction refuses new data; volatile-lru, \
-          volatile-ttl and allkeys-lru end sessions to make room.",
+          volatile-ttl and allkeys-lru end sessions to make room. For the embedded store.",
 };
 
 pub(crate) const STORE_DEADLINE: Setting = Setting {

@@ -6,10 +6,24 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::process::{Server, answer};
+use crate::stores::{On, on_every_store};
 
-#[tokio::test]
-async fn create_read_patch_destroy() {
-    let server = Server::start(&[]);
+on_every_store!(
+    create_read_patch_destroy,
+    two_clients_patch_at_once_and_neither_update_is_lost,
+    if_version_lets_one_of_two_win,
+    rotation_forwards_and_login_does_not,
+    a_subjects_sessions_are_listed_and_revoked,
+    all_sessions_are_scanned_counted_and_revoked,
+    every_api_route_asks_for_the_key,
+    a_bad_body_is_named,
+    a_bad_patch_is_named_and_changes_nothing,
+    a_bad_address_is_named,
+    a_sessions_own_lifetimes_end_it,
+);
+
+async fn create_read_patch_destroy(on: On) {
+    let server = Server::on(on, &[]);
     let big = "12345678901234567890123";
     let body = format!(r#"{{"fields":{{"cart":["tea"],"big":{big}}},"label":"test"}}"#);
     let created = server
@@ -52,9 +66,8 @@ async fn create_read_patch_destroy() {
     assert_eq!(status, 410);
 }
 
-#[tokio::test]
-async fn two_clients_patch_at_once_and_neither_update_is_lost() {
-    let server = Server::start(&[]);
+async fn two_clients_patch_at_once_and_neither_update_is_lost(on: On) {
+    let server = Server::on(on, &[]);
     let (id, _) = server.create(json!({})).await;
     let client = |name: &'static str| {
         let (server, id) = (&server, &id);
@@ -75,9 +88,8 @@ async fn two_clients_patch_at_once_and_neither_update_is_lost() {
     assert_eq!(session["version"], 101);
 }
 
-#[tokio::test]
-async fn if_version_lets_one_of_two_win() {
-    let server = Server::start(&[]);
+async fn if_version_lets_one_of_two_win(on: On) {
+    let server = Server::on(on, &[]);
     let (id, _) = server.create(json!({})).await;
     let patch = |name: &str| server.patch(&id, json!({"set": {name: 1}, "if_version": 1}));
     let (one, two) = tokio::join!(patch("one"), patch("two"));
@@ -89,9 +101,8 @@ async fn if_version_lets_one_of_two_win() {
     assert_eq!(lost.1["retryable"], false);
 }
 
-#[tokio::test]
-async fn rotation_forwards_and_login_does_not() {
-    let server = Server::start(&[]);
+async fn rotation_forwards_and_login_does_not(on: On) {
+    let server = Server::on(on, &[]);
     let (old, before) = server
         .create(json!({"fields": {"cart": 1, "secret": 2}}))
         .await;
@@ -127,9 +138,8 @@ async fn rotation_forwards_and_login_does_not() {
     assert_eq!(server.read(&old).await.0, 410);
 }
 
-#[tokio::test]
-async fn a_subjects_sessions_are_listed_and_revoked() {
-    let server = Server::start(&[]);
+async fn a_subjects_sessions_are_listed_and_revoked(on: On) {
+    let server = Server::on(on, &[]);
     let path = "/v1/subjects/ada%20l%2Fc/sessions";
     let subject = "ada l/c";
     let (first, second, third) = (
@@ -171,9 +181,8 @@ async fn a_subjects_sessions_are_listed_and_revoked() {
     assert_eq!(delete(path.to_owned()).await, (200, json!({"revoked": 0})));
 }
 
-#[tokio::test]
-async fn all_sessions_are_scanned_counted_and_revoked() {
-    let server = Server::start(&[]);
+async fn all_sessions_are_scanned_counted_and_revoked(on: On) {
+    let server = Server::on(on, &[]);
     let mut ids = Vec::new();
     for _ in 0..25 {
         ids.push(server.create(json!({})).await.0);
@@ -208,9 +217,8 @@ async fn all_sessions_are_scanned_counted_and_revoked() {
     assert_eq!(server.read(&id).await.0, 200, "new sessions live");
 }
 
-#[tokio::test]
-async fn every_api_route_asks_for_the_key() {
-    let server = Server::start(&[]);
+async fn every_api_route_asks_for_the_key(on: On) {
+    let server = Server::on(on, &[]);
     let (_, api) = answer(server.open_request(Method::GET, "/openapi.json")).await;
     let mut asked = 0;
     for (path, item) in api["paths"].as_object().unwrap() {
@@ -237,9 +245,8 @@ async fn every_api_route_asks_for_the_key() {
     assert_eq!(asked, 12 * 4, "every operation of the API was asked");
 }
 
-#[tokio::test]
-async fn a_bad_body_is_named() {
-    let server = Server::start(&["--max-sessions", "1", "--on-excess", "refuse"]);
+async fn a_bad_body_is_named(on: On) {
+    let server = Server::on(on, &["--max-sessions", "1", "--on-excess", "refuse"]);
     server.login("ada").await;
     let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
     let deep: Value = serde_json::from_str(&deep).unwrap();
@@ -276,9 +283,8 @@ async fn a_bad_body_is_named() {
     refused(answer(json.body("{")).await, 400, "invalid_request");
 }
 
-#[tokio::test]
-async fn a_bad_patch_is_named_and_changes_nothing() {
-    let server = Server::start(&[]);
+async fn a_bad_patch_is_named_and_changes_nothing(on: On) {
+    let server = Server::on(on, &[]);
     let (id, _) = server.create(json!({"fields": {"text": "x"}})).await;
     let long = "x".repeat(65 * 1024);
     for (patch, status, code) in [
@@ -310,9 +316,8 @@ async fn a_bad_patch_is_named_and_changes_nothing() {
     assert!(metrics.contains(event), "{metrics}");
 }
 
-#[tokio::test]
-async fn a_bad_address_is_named() {
-    let server = Server::start(&[]);
+async fn a_bad_address_is_named(on: On) {
+    let server = Server::on(on, &[]);
     let id = server.login("ada").await;
     let unknown = (404, "session_unknown");
     let login = Some(json!({"subject": "bob"}));
@@ -383,9 +388,8 @@ fn refused((status, problem): (u16, Value), expected: u16, code: &str) {
     assert_eq!(problem["type"], format!("urn:cloakroom:problem:{code}"));
 }
 
-#[tokio::test]
-async fn a_sessions_own_lifetimes_end_it() {
-    let server = Server::start(&[]);
+async fn a_sessions_own_lifetimes_end_it(on: On) {
+    let server = Server::on(on, &[]);
     let lifetimes = json!({"idle_seconds": 1, "absolute_seconds": 1});
     let (id, session) = server.create(json!({ "lifetimes": lifetimes })).await;
     assert_eq!(session["lifetimes"], lifetimes);

@@ -1,6 +1,7 @@
 //! Forward-auth with real gateways in front of a small application: only signed-in visitors reach
 //! it, and the subject it sees is never the visitor's own invention.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -59,7 +60,7 @@ async fn nginx_auth_request() {
     );
     let mut nginx = Command::new(program("nginx", "nginx-light"));
     nginx.arg("-p").arg(dir.path()).arg("-c").arg(config);
-    let _nginx = start(&mut nginx, &address).await;
+    let _nginx = start(&mut nginx, &dir, &address).await;
     check(&server, &address).await;
 }
 
@@ -105,7 +106,7 @@ async fn caddy_forward_auth() {
         .env("HOME", dir.path())
         .env("XDG_DATA_HOME", dir.path())
         .env("XDG_CONFIG_HOME", dir.path());
-    let _caddy = start(&mut caddy, &address).await;
+    let _caddy = start(&mut caddy, &dir, &address).await;
     check(&server, &address).await;
 }
 
@@ -177,15 +178,16 @@ fn free_address() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// Starts a gateway and waits until it takes connections.
-async fn start(command: &mut Command, address: &str) -> Process {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+/// Starts a gateway and waits until it takes connections. What it says goes to a file: a pipe that
+/// nobody reads fills up, and the gateway waits for ever.
+pub(crate) async fn start(command: &mut Command, dir: &TempDir, address: &str) -> Process {
+    let log = dir.path().join("gateway.log");
+    let said = File::create(&log).unwrap();
+    let child = command.stdout(Stdio::null()).stderr(said).spawn();
     let mut gateway = Process(child.unwrap());
     while tokio::net::TcpStream::connect(address).await.is_err() {
         if gateway.0.try_wait().unwrap().is_some() {
-            let mut said = String::new();
-            let mut stderr = gateway.0.stderr.take().unwrap();
-            std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
+            let said = std::fs::read_to_string(log).unwrap();
             panic!("the gateway did not start: {said}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::process::{Server, cloakroom};
+use crate::stores::{On, on_every_store};
 
 #[test]
 fn generated_pages_are_the_ones_in_the_repository() {
@@ -22,9 +23,10 @@ fn generated_pages_are_the_ones_in_the_repository() {
     check(&["print", "problems"], "docs/problems.md");
 }
 
-#[tokio::test]
-async fn metrics_are_the_ones_in_the_table() {
-    let server = Server::start(&[]);
+on_every_store!(metrics_are_the_ones_in_the_table);
+
+async fn metrics_are_the_ones_in_the_table(on: On) {
+    let server = Server::on(on, &[]);
     let id = server.login("ada").await;
     assert_eq!(server.read(&id).await.0, 200);
     let text = server.get("/metrics").await.text().await.unwrap();
@@ -34,7 +36,7 @@ async fn metrics_are_the_ones_in_the_table() {
         .filter_map(|line| line.strip_prefix("| `"))
         .filter_map(|line| line.split('`').next())
         .collect();
-    assert_eq!(named.len(), 12);
+    assert_eq!(named.len(), 13);
     for name in &named {
         let shown = text.lines().any(|line| {
             let rest = line.strip_prefix(name);

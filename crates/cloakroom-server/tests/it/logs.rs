@@ -4,11 +4,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::process::{Server, answer};
+use crate::stores::{On, PASSWORD, on_every_store};
 
-#[tokio::test]
-async fn no_id_and_no_key_at_trace() {
+on_every_store!(no_id_no_key_and_no_password_at_trace);
+
+async fn no_id_no_key_and_no_password_at_trace(on: On) {
     for format in ["text", "json"] {
-        let mut server = Server::start(&["--log", "trace", "--log-format", format]);
+        let mut server = Server::on(on, &["--log", "trace", "--log-format", format]);
         let secret = "fields-are-secret-too";
         let (first, _) = server.create(json!({"fields": {"a": secret}})).await;
         let login = json!({"subject": "ada-the-subject"});
@@ -53,7 +55,15 @@ async fn no_id_and_no_key_at_trace() {
             "{log}"
         );
         let key = server.key.trim_start_matches("ck1_");
-        for hidden in [&first, &second, &third, key, secret, "ada-the-subject"] {
+        for hidden in [
+            &first,
+            &second,
+            &third,
+            key,
+            secret,
+            "ada-the-subject",
+            PASSWORD,
+        ] {
             // Half of a secret is still too much.
             assert!(
                 !log.contains(&hidden[..hidden.len() / 2]),

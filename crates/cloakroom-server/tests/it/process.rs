@@ -11,6 +11,8 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
+use crate::stores::{On, Redis};
+
 /// A directory that is removed at the end.
 #[derive(Debug)]
 pub(crate) struct TempDir(PathBuf);
@@ -53,6 +55,14 @@ impl Drop for Process {
     }
 }
 
+impl Process {
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -62,6 +72,8 @@ pub(crate) struct Server {
     pub(crate) dir: TempDir,
     process: Process,
     client: Client,
+    /// Its store, if it has one of its own beside it; ended after it.
+    redis: Option<Redis>,
 }
 
 /// The binary, without settings from the environment of the test run.
@@ -101,13 +113,42 @@ impl Server {
         Self::start_in(TempDir::new(), flags)
     }
 
+    /// Starts a server on this store.
+    pub(crate) fn on(store: On, flags: &[&str]) -> Self {
+        match store {
+            On::Embedded => Self::start(flags),
+            On::Redis => {
+                let redis = Redis::start();
+                let mut server = Self::beside(&redis, flags);
+                server.redis = Some(redis);
+                server
+            }
+        }
+    }
+
+    /// Starts a server on a Redis that others may use, too.
+    pub(crate) fn beside(redis: &Redis, flags: &[&str]) -> Self {
+        Self::start_with(TempDir::new(), flags, &[("CLOAKROOM_STORE", &redis.url())])
+    }
+
     pub(crate) fn start_in(dir: TempDir, flags: &[&str]) -> Self {
+        Self::start_with(dir, flags, &[])
+    }
+
+    fn start_with(dir: TempDir, flags: &[&str], env: &[(&str, &str)]) -> Self {
         let log = File::create(dir.path().join("log")).unwrap();
         let data = dir.path().join("data");
         let mut child = cloakroom()
-            .args(["serve", "--http", "127.0.0.1:0", "--data"])
+            .arg("serve")
+            .args(
+                ["--http", "127.0.0.1:0"]
+                    .iter()
+                    .filter(|_| !flags.contains(&"--http")),
+            )
+            .arg("--data")
             .arg(&data)
             .args(flags)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -122,7 +163,9 @@ impl Server {
         }
         let first = banner.lines().next().unwrap();
         let url = first.split_whitespace().last().unwrap().to_owned();
-        let key = fs::read_to_string(data.join("api-key")).unwrap();
+        let shared = flags.iter().position(|flag| *flag == "--api-key-file");
+        let shared = shared.map(|at| PathBuf::from(flags[at + 1]));
+        let key = fs::read_to_string(shared.unwrap_or(data.join("api-key"))).unwrap();
         Self {
             url,
             key: key.trim().to_owned(),
@@ -130,6 +173,7 @@ impl Server {
             dir,
             process: Process(child),
             client: Client::new(),
+            redis: None,
         }
     }
 
@@ -153,9 +197,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.0.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
+        self.process.signal(name);
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

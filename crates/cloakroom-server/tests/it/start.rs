@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use crate::process::{self, Server, TempDir, cloakroom};
+use crate::stores::{PASSWORD, Redis, free_port};
 
 #[tokio::test]
 async fn the_first_start_makes_a_private_key_and_the_next_keeps_it() {
@@ -137,6 +138,160 @@ fn a_listener_beyond_loopback_without_tls_is_refused() {
         assert_eq!(output.status.code(), Some(2));
         assert!(!dir.path().join("api-key").exists(), "nothing was begun");
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_stops_the_start_with_what_to_do() {
+    let redis = Redis::start();
+    let port = redis.port;
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().port();
+    let other = Server::start(&[]);
+    let other = other.address();
+    let free = free_port();
+    for (url, code, expected) in [
+        (
+            format!("redis://default:wrong-secret@127.0.0.1:{port}/0"),
+            1,
+            ["redis://default:***@", "right user and password"],
+        ),
+        (
+            format!("redis://127.0.0.1:{port}"),
+            1,
+            ["NOAUTH", "right user and password"],
+        ),
+        (
+            format!("redis://app:wrong-secret@127.0.0.1:{free}"),
+            1,
+            ["refused", "check that the server runs"],
+        ),
+        (
+            format!("redis://:wrong-secret@127.0.0.1:{silent}?timeout=300"),
+            1,
+            ["no answer in time", "check that the server runs"],
+        ),
+        (
+            format!("redis://:wrong-secret@{other}/0"),
+            1,
+            [other, "Redis"],
+        ),
+        (
+            "redis://u:wrong-secret@h/0?layout=lax".to_owned(),
+            2,
+            ["store layout", "packed or fields"],
+        ),
+        (
+            "mysql://u:wrong-secret@h/0".to_owned(),
+            2,
+            ["store scheme", "redis://"],
+        ),
+        (
+            "redis://u:1/wrong-secret@h/0".to_owned(),
+            2,
+            ["redis://u:***@h/0", "%2F"],
+        ),
+        ("redis://h/0?wrong-secret@h".to_owned(), 2, ["***@h", "%3F"]),
+        (
+            "redis://h/0?password=wrong-secret".to_owned(),
+            2,
+            ["password=***", "store parameter"],
+        ),
+        ("u:wrong-secret@h:6379".to_owned(), 2, ["***@h", "redis://"]),
+    ] {
+        let dir = TempDir::new();
+        let mut command = cloakroom();
+        command
+            .args(["serve", "--http", "127.0.0.1:0", "--log", "trace", "--data"])
+            .arg(dir.path())
+            .env("CLOAKROOM_STORE", &url);
+        let output = process::refused(&mut command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{url}: {said}");
+        for words in ["setting store = ", "CLOAKROOM_STORE"]
+            .iter()
+            .chain(&expected)
+        {
+            assert!(said.contains(words), "{url}: {words:?} is not in {said}");
+        }
+        assert!(!said.contains("wrong-secret"), "{said}");
+    }
+}
+
+#[test]
+fn a_password_is_in_no_complaint_about_something_else() {
+    let url = "redis://u:wrong-secret@h/0";
+    let dir = TempDir::new();
+    let unknown = dir.write("unknown.toml", &format!("stoer = \"{url}\"\n"));
+    let broken = dir.write("broken.toml", &format!("\nstore = \"{url}\n"));
+    let list = dir.write("list.toml", &format!("store = [\"{url}\"]\n"));
+    for (arguments, expected) in [
+        (vec!["serve", url], "redis://u:***@h/0"),
+        (vec!["serve", "--store", url, "--stoer", url], "--stoer"),
+        (vec!["serve", "--log", url], "redis://u:***@h/0"),
+        (
+            vec!["serve", "--config", unknown.to_str().unwrap()],
+            "stoer",
+        ),
+        (
+            vec!["serve", "--config", broken.to_str().unwrap()],
+            "line 2",
+        ),
+        (
+            vec!["serve", "--config", list.to_str().unwrap()],
+            "in quotes",
+        ),
+    ] {
+        let output = process::refused(cloakroom().args(&arguments));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+        assert!(!said.contains("wrong-secret"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
+    let (redis, dir) = (Redis::start(), TempDir::new());
+    let key = dir.write("key", "ck1_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
+    fs::set_permissions(&key, Permissions::from_mode(0o440)).unwrap();
+    let server = Server::beside(&redis, &["--api-key-file", key.to_str().unwrap()]);
+    assert!(!server.data().exists(), "nothing was made");
+    assert!(
+        server.banner.contains(&redis.masked_url()),
+        "{}",
+        server.banner
+    );
+    assert!(!server.banner.contains("in memory"), "{}", server.banner);
+    assert!(
+        server.log().contains("\"data\""),
+        "said that it is unused: {}",
+        server.log()
+    );
+    let id = server.login("ada").await;
+    assert_eq!(server.read(&id).await.0, 200);
+
+    for (text, mode, expected) in [
+        ("ck1_AAAA", 0o400, "no API key in it"),
+        ("ck1_AAAA", 0o444, "chmod 640"),
+    ] {
+        let file = dir.write(&format!("wrong-{mode:o}"), text);
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let mut command = cloakroom();
+        command.args(["serve", "--http", "127.0.0.1:0", "--api-key-file"]);
+        let output = process::refused(command.arg(&file).current_dir(dir.path()));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_the_store_makes_idle_are_said_to_be() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let server = Server::start(&["--store", &url, "--max-memory", "1GiB"]);
+    let log = server.log();
+    assert!(log.contains("its own limit"), "{log}");
+    assert!(log.contains("in the command line"), "{log}");
+    assert!(!log.contains(&PASSWORD[..6]), "{log}");
 }
 
 fn refused(address: &str, data: &str, expected: &[&str]) -> Output {

@@ -8,10 +8,17 @@ use reqwest::{Method, Response};
 use serde_json::json;
 
 use crate::process::Server;
+use crate::stores::{On, on_every_store};
 
-#[tokio::test]
-async fn a_signed_in_visitor_passes_and_others_do_not() {
-    let server = Server::start(&[]);
+on_every_store!(
+    a_signed_in_visitor_passes_and_others_do_not,
+    anonymous_visitors_pass_where_the_path_says_so_and_nowhere_else,
+    subjects_are_safe_in_a_header,
+    requests_in_the_shape_of_traefik_and_envoy,
+);
+
+async fn a_signed_in_visitor_passes_and_others_do_not(on: On) {
+    let server = Server::on(on, &[]);
     let id = server.login("ada@example.com").await;
     let passed = ask(
         &server,
@@ -61,9 +68,8 @@ async fn a_signed_in_visitor_passes_and_others_do_not() {
     );
 }
 
-#[tokio::test]
-async fn anonymous_visitors_pass_where_the_path_says_so_and_nowhere_else() {
-    let server = Server::start(&[]);
+async fn anonymous_visitors_pass_where_the_path_says_so_and_nowhere_else(on: On) {
+    let server = Server::on(on, &[]);
     let (id, _) = server.create(json!({})).await;
     let (own, get) = (cookie(&id), Method::GET);
     let headers = [("cookie", own.as_str()), ("cloakroom-subject", "mallory")];
@@ -93,9 +99,11 @@ async fn anonymous_visitors_pass_where_the_path_says_so_and_nowhere_else() {
     }
 }
 
-#[tokio::test]
-async fn subjects_are_safe_in_a_header() {
-    let server = Server::start(&["--subject-header", "X-Auth-Request-User", "--cookie", "sid"]);
+async fn subjects_are_safe_in_a_header(on: On) {
+    let server = Server::on(
+        on,
+        &["--subject-header", "X-Auth-Request-User", "--cookie", "sid"],
+    );
     for (subject, expected) in [
         ("ada", "ada"),
         ("a b", "a%20b"),
@@ -115,9 +123,8 @@ async fn subjects_are_safe_in_a_header() {
 
 /// Traefik's ForwardAuth: GET to the address with the visitor's headers and X-Forwarded-*.
 /// Envoy's HTTP ext_authz: the visitor's method, and the visitor's path behind `path_prefix`.
-#[tokio::test]
-async fn requests_in_the_shape_of_traefik_and_envoy() {
-    let server = Server::start(&[]);
+async fn requests_in_the_shape_of_traefik_and_envoy(on: On) {
+    let server = Server::on(on, &[]);
     let id = server.login("ada").await;
     let own = cookie(&id);
     let traefik = [

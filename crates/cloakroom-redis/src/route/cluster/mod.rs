@@ -15,12 +15,15 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
+use futures_util::future::BoxFuture;
 use tokio::task::AbortHandle;
 
 use super::{Batch, Nodes, Route};
+use crate::epoch;
 use crate::failure::{Class, Failure, Redirect};
 use crate::settings::Settings;
-use crate::wire::{Command, Exclusive, Lane, Reply, Shared, Wire};
+use crate::steps::time;
+use crate::wire::{self, Command, Exclusive, Lane, Reply, Seen, Shared, Wire};
 use asking::Asking;
 use map::slot;
 use node::Node;
@@ -118,6 +121,28 @@ impl Route for Cluster {
         run.finish().await.into_iter().collect()
     }
 
+    /// What the owner cannot answer, because slots are moving or it is gone, is asked for in full: then
+    /// each command goes where it has to.
+    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+        Box::pin(async move {
+            if let Ok(owner) = self.owner(tag)
+                && let Ok(seen) = owner.wire.read(tag, command.clone()).await
+            {
+                return Ok(seen);
+            }
+            let commands = vec![command, wire::command::<&str>("TIME", []), epoch::read(tag)];
+            let replies = self.send(tag, Lane::Main, commands).await?;
+            let [reply, now, epoch] = wire::exactly(replies)?;
+            let now = time(now)?;
+            Ok(Seen {
+                reply,
+                epoch: epoch::decode(epoch)?,
+                now,
+                now_at_least: now,
+            })
+        })
+    }
+
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {
         let mut run = Run::new(&self.scout, lane, Instant::now());
         let mut sizes = Vec::with_capacity(batches.len());
@@ -176,7 +201,7 @@ impl Route for Cluster {
         let owners = map.owners().into_iter();
         Nodes {
             wires: owners
-                .map(|node| -> Arc<dyn Wire> { Arc::<crate::wire::RedisWire>::clone(&node.wire) })
+                .map(|node| -> Arc<dyn Wire> { Arc::<wire::RedisWire>::clone(&node.wire) })
                 .collect(),
             sign: map.sign(),
         }

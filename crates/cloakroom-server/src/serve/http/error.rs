@@ -101,6 +101,8 @@ problems! {
     STORE_FULL = "store_full", SERVICE_UNAVAILABLE, true, "The store has no room";
     STORE_UNAVAILABLE = "store_unavailable", SERVICE_UNAVAILABLE, true, "The store failed; what was asked may or may not have happened";
     STORE_TIMEOUT = "store_timeout", SERVICE_UNAVAILABLE, true, "The store did not answer in time; what was asked may or may not have happened";
+    STORE_REFUSED = "store_refused", SERVICE_UNAVAILABLE, false, "The store refuses this server, until somebody mends its credentials, rights or contents; the log says what";
+    CONTENDED = "contended", SERVICE_UNAVAILABLE, true, "Others kept changing the session; nothing was changed";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, true, "The server failed";
 }
 
@@ -189,6 +191,8 @@ impl From<Error> for Problem {
             ErrorKind::StoreFull => (&STORE_FULL, Facts::default()),
             ErrorKind::StoreUnavailable => (&STORE_UNAVAILABLE, Facts::default()),
             ErrorKind::DeadlineExceeded => (&STORE_TIMEOUT, Facts::default()),
+            ErrorKind::StoreRefused => (&STORE_REFUSED, Facts::default()),
+            ErrorKind::Conflict => (&CONTENDED, Facts::default()),
             _ => (&INTERNAL, Facts::default()),
         };
         Self::new(kind).detail(error.to_string()).facts(facts)

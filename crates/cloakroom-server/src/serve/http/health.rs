@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cloakroom_core::id::SlotTag;
+use cloakroom_core::{Error, ErrorKind, SessionId};
 
 use super::App;
 use super::error::{self, Problem, ProblemBody};
@@ -24,13 +26,25 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str)
     if app.shutdown.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
-    match app.store.stats().await {
-        Ok(_) => (StatusCode::OK, "ready\n"),
-        Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the store does not answer\n",
-        ),
+    match asked(&app).await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(error) => {
+            let why = match error.kind() {
+                ErrorKind::DeadlineExceeded => "the store does not answer in time\n",
+                ErrorKind::StoreUnavailable => "the store cannot be reached\n",
+                ErrorKind::StoreRefused => "the store refuses; the log says why\n",
+                _ => "the store fails; the log says why\n",
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, why)
+        }
     }
+}
+
+/// Asks the store what visitors ask it, for a session that nobody has: one trip, whatever it holds.
+async fn asked(app: &App) -> Result<(), Error> {
+    let tag = SlotTag::new(0).expect("0 is a tag");
+    let nobody = SessionId::generate(tag, &*app.entropy)?;
+    app.store.load(&nobody.key()).await.map(drop)
 }
 
 /// The server's numbers, for Prometheus. On a listener beyond loopback they ask for the API key.

@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     operations: Family<StoreOperation, Counter>,
     operation_seconds: Family<OperationName, Histogram>,
     events: Family<EventName, Counter>,
+    up: Gauge,
     sessions: Gauge,
     bytes: Gauge,
     bytes_limit: Gauge,
@@ -41,7 +42,7 @@ struct Row {
     doc: &'static str,
 }
 
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     row(
         "http_requests",
         "counter",
@@ -72,6 +73,12 @@ const TABLE: [Row; 12] = [
         "counter",
         "`event`",
         "Events of sessions, by the names in the logs",
+    ),
+    row(
+        "store_up",
+        "gauge",
+        "",
+        "1: the store answers; 0: it is lost, and the log says why",
     ),
     row(
         "sessions",
@@ -140,6 +147,7 @@ impl Metrics {
             operations: Family::default(),
             operation_seconds: Family::new_with_constructor(operation_buckets),
             events: Family::default(),
+            up: Gauge::default(),
             sessions: Gauge::default(),
             bytes: Gauge::default(),
             bytes_limit: Gauge::default(),
@@ -158,6 +166,8 @@ impl Metrics {
             metrics.operation_seconds.clone(),
         );
         metrics.add("events", metrics.events.clone());
+        metrics.up.set(1);
+        metrics.add("store_up", metrics.up.clone());
         metrics.add("sessions", metrics.sessions.clone());
         metrics.add("store_bytes", metrics.bytes.clone());
         metrics.add("store_bytes_limit", metrics.bytes_limit.clone());
@@ -203,6 +213,11 @@ impl Metrics {
     /// An event of this name happened.
     pub(crate) fn event(&self, event: &'static str) {
         self.events.get_or_create(&EventName { event }).inc();
+    }
+
+    /// The store is lost, or back.
+    pub(crate) fn store_up(&self, up: bool) {
+        self.up.set(i64::from(up));
     }
 
     /// A connection was accepted.

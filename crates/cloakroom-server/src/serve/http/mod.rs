@@ -142,7 +142,7 @@ async fn with_key(State(app): State<App>, request: Request, next: Next) -> Respo
     match presented {
         Some((_, key)) if app.key.is(key.trim_ascii()) => next.run(request).await,
         _ => Problem::new(&error::UNAUTHORIZED)
-            .detail("send Authorization: Bearer with the key in the data directory's api-key")
+            .detail("send Authorization: Bearer with the key in the server's api-key file")
             .into_response(),
     }
 }
@@ -162,6 +162,11 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
             response
         }
     };
+    if app.shutdown.is_draining() {
+        // Whoever keeps the connection shall not send another request into its end.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     // Whatever is said here of a session is for the one who asked.
     let no_store = HeaderValue::from_static("no-store");
     response

@@ -32,7 +32,7 @@ pub(crate) fn openapi_json() -> Result<String, serde_json::Error> {
 pub(super) fn frame() -> OpenApi {
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The key in the file api-key of the data directory"))
+        .description(Some("The key in the file api-key of the data directory, or in the api-key-file of the settings"))
         .build();
     let session = ApiKeyValue::with_description(
         "Cloakroom-Session",

@@ -176,11 +176,12 @@ fn server_at(address: &str) -> (Router, String) {
     let (metrics, observer) = (Arc::new(Metrics::new()), Arc::new(Unobserved));
     let store = Arc::new(Observed::new(
         Arc::new(Silent),
+        "silent".to_owned(),
         Duration::from_secs(1),
         Arc::clone(&metrics),
         observer.clone(),
     ));
-    let (touches, _) = Touches::start(store.clone(), observer.clone());
+    let (touches, _recording) = Touches::start(store.clone(), observer.clone());
     let shutdown = Shutdown::new();
     let app = App::new(&settings, store, observer, touches, metrics, key, shutdown);
     (router(app), text.trim().to_owned())
