@@ -19,6 +19,9 @@ pub(crate) enum Brand {
     Valkey,
 }
 
+/// Below what Linux gives to outgoing connections (32768 and up).
+const PORTS: std::ops::Range<u16> = 11_000..32_000;
+
 /// A running server.
 pub(crate) struct Server {
     brand: Brand,
@@ -191,7 +194,7 @@ impl Server {
         );
     }
 
-    fn wait_until_it_answers(&self) {
+    pub(crate) fn wait_until_it_answers(&self) {
         for _ in 0..500 {
             let answer = self.cli(&["PING"]);
             if answer == "PONG" || answer.contains("NOAUTH") {
@@ -242,9 +245,18 @@ impl Brand {
     }
 }
 
+/// A port that nobody listens on. Not one that the system gives to outgoing connections: of those, any
+/// could be taken before the server has it.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-    listener.local_addr().expect("it is bound").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS.len() {
+        let next = std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (next % PORTS.len() as u32) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no loopback port of {PORTS:?} is free");
 }
 
 fn new_directory() -> PathBuf {

@@ -122,6 +122,7 @@ fn a_script_blocks_the_server() {
         until(&store, Class::Busy).await;
         server.cli(&["SCRIPT", "KILL"]);
         drop(endless);
+        server.wait_until_it_answers();
         let ids = Ids::new();
         let created = store.create(&ids.key(None), &ids.new_session(None)).await;
         created.expect("it is over");
