@@ -30,7 +30,7 @@
 //!   saved and is a 500; `flush` is right there.
 //! - A session does not live longer than 400 days from its creation; and an expiry that is set longer
 //!   than at its creation needs [`TowerSessionsStore::longest_expiry`].
-//! - Names of keys have up to 64 bytes, and the other [`limits`](crate::limits) hold.
+//! - Names of keys have up to 64 bytes, and the other [`limits`] hold.
 
 mod difference;
 

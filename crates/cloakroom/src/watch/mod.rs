@@ -61,8 +61,9 @@ pub enum End {
     /// There is no session any more under the id that the connection was made with: logged out,
     /// revoked, expired, or signed in anew. A browser that has a newer id may connect again.
     Gone,
-    /// Nobody can say: the store has not answered for [`limits::WATCH_BLIND`], or the runtime of the
-    /// task that asks has ended.
+    /// Nobody can say: the store has not answered for
+    /// [`limits::WATCH_BLIND`](crate::limits::WATCH_BLIND), or the runtime of the task that asks has
+    /// ended.
     Unknown,
 }
 
@@ -72,7 +73,8 @@ impl Session {
     ///
     /// # Errors
     /// [`ErrorKind::SessionEnded`] if there is no session; [`ErrorKind::Limit`] above
-    /// [`limits::WATCHED`]; as `save`. Outside a tokio runtime [`ErrorKind::Invalid`].
+    /// [`limits::WATCHED`](crate::limits::WATCHED); as `save`. Outside a tokio runtime
+    /// [`ErrorKind::Invalid`].
     pub async fn watch(&self) -> crate::Result<WatchedSession> {
         self.save().await?;
         let (Some(key), Some(handle)) = (self.key().await?, self.handle().await?) else {
