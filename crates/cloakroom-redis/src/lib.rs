@@ -6,11 +6,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Everything is chosen by the URL ([`Settings`]): one server, whoever is primary by Sentinel, or a
-//! cluster. Expiry is decided by the server's clock, every change is one atomic step on the server,
-//! and every operation has a deadline. Sharding over independent servers is not there yet.
+//! Everything is chosen by the URL ([`Settings`]): one server, whoever is primary by Sentinel, a
+//! cluster, or independent nodes that share the sessions. Expiry is decided by the server's clock,
+//! every change is one atomic step on the server, and every operation has a deadline.
 //!
-//! In a cluster all sessions of a subject, and the list of them, are in one slot, so everything is one
+//! In a cluster, and on one of independent nodes, all sessions of a subject, and the list of them, are in one slot, so everything is one
 //! atomic step there as well, but for one: a login of a visitor whose session is in another slot is
 //! two. It loses no write and leaves no two sessions that somebody can reach; a process that dies
 //! between the steps leaves a session in the subject's list that nobody has the id of.

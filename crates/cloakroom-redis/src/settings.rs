@@ -33,8 +33,9 @@ pub(crate) use shards::{Moving, Shards};
 ///   tells of changed epochs, so that a load is one command; RESP2 for the rest)
 /// - `scripts=auto|never`: whether scripts are used where the server allows them (auto); packed sessions
 ///   are saved by `SET .. IFEQ` where the server has it, else by script, else by WATCH
-/// - `durability=safe|fast`: whether a replica must confirm creations, rotations, logins and
-///   revocations before they are acknowledged (safe where there are replicas)
+/// - `durability=safe|fast`: whether every replica that could be promoted must confirm creations,
+///   rotations and logins before they are acknowledged (safe where there are replicas); ends of
+///   sessions wait for them in both
 /// - `sentinel-user=NAME`, `sentinel-password=TEXT`: the sentinels' credentials (none)
 /// - `moved-from=node|node|..` and `moving=BEGIN/END`, two moments as RFC 3339 writes them: the nodes
 ///   that shared the sessions before, and the time in which sessions move from those to these, each
@@ -277,7 +278,7 @@ impl Settings {
             }
             _ => {
                 let fix = "use layout, ids, timeout, connections, protocol, scripts, durability, \
-                           sentinel-user, sentinel-password, ca or db";
+                           sentinel-user, sentinel-password, ca or db; with shards moved-from and moving";
                 return Err(invalid("store parameter", name, fix));
             }
         }
@@ -308,7 +309,7 @@ fn address(url: &Url) -> Result<Address, Error> {
         scheme => Err(invalid(
             "store scheme",
             scheme,
-            "use redis://, rediss://, unix:/path, redis+sentinel:// or redis+cluster://",
+            "use redis://, rediss://, unix:/path, redis+sentinel://, redis+cluster:// or redis+shards://",
         )),
     }
 }

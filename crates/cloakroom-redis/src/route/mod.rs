@@ -78,6 +78,11 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// The node that will own a tag, if sessions begin to move there in a moment.
+    fn ahead(&self, _: SlotTag) -> Option<Arc<dyn Wire>> {
+        None
+    }
+
     /// A session was met that has changed nodes, so the move has begun; says whether that was news.
     fn begin(&self) -> bool {
         false

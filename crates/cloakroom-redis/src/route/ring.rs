@@ -31,6 +31,11 @@ impl Ring {
         Some(Self { owners })
     }
 
+    /// Whether a node owns any tag.
+    pub(crate) fn has(&self, number: u16) -> bool {
+        self.owners.contains(&number)
+    }
+
     /// The number of the node that owns a tag.
     pub(crate) fn owner(&self, tag: SlotTag) -> u16 {
         self.owners[usize::from(tag.number())]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use cloakroom_core::UnixMillis;
@@ -16,6 +16,9 @@ use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
 use crate::settings::Moving;
 use crate::wire::{Command, Exclusive, Lane, Reply, Seen, Wire};
+
+/// By how much the clocks of processes may differ.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// The route to the owners of tags.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl Shards {
 
     /// The other node that may have sessions of a tag while they move.
     fn other(&self, tag: SlotTag) -> Option<u16> {
-        let moving = self.moving.as_ref()?;
+        let moving = self.moving.as_ref().filter(|moving| !moving.is_over())?;
         let both = [moving.plan.before.owner(tag), self.ring.owner(tag)];
         let owner = self.owner(tag);
         both.into_iter().find(|number| *number != owner)
@@ -102,6 +105,11 @@ impl Shards {
 }
 
 impl Move {
+    /// Nobody looks at the old owners any more, by any process's clock.
+    fn is_over(&self) -> bool {
+        now() >= self.plan.end.saturating_add(SKEW)
+    }
+
     fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed) || now() >= self.plan.start
     }
@@ -158,9 +166,13 @@ impl Route for Shards {
 
     fn nodes(&self) -> Nodes {
         let begun = self.moving.as_ref().map(Move::has_begun);
+        let is_over = self.moving.as_ref().is_none_or(Move::is_over);
+        // Then those that only were there before have nothing any more, and may be gone.
+        let wires = self.nodes.iter().zip(0..);
+        let wires = wires.filter(|(_, number)| !is_over || self.ring.has(*number));
         Nodes {
-            wires: self.nodes.clone(),
-            sign: begun.map_or(0, |begun| 1 + u8::from(begun)),
+            wires: wires.map(|(wire, _)| Arc::clone(wire)).collect(),
+            sign: begun.map_or(0, |begun| 1 + u8::from(begun) + u8::from(is_over)),
         }
     }
 
@@ -169,6 +181,13 @@ impl Route for Shards {
         let (before, owner) = (moving.plan.before.owner(tag), self.ring.owner(tag));
         let open = moving.has_begun() && now() < moving.plan.end;
         (open && before != owner).then(|| Arc::clone(self.node(before)))
+    }
+
+    fn ahead(&self, tag: SlotTag) -> Option<Arc<dyn Wire>> {
+        let moving = self.moving.as_ref()?;
+        let (before, owner) = (moving.plan.before.owner(tag), self.ring.owner(tag));
+        let soon = !moving.has_begun() && now().saturating_add(SKEW) >= moving.plan.start;
+        (soon && before != owner).then(|| Arc::clone(self.node(owner)))
     }
 
     fn begin(&self) -> bool {

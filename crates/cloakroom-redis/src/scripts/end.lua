@@ -26,7 +26,8 @@ for i = 1, n do
     done = 1
   end
   -- The entry of a session that is leaving for another node is what it is found by.
-  if entry ~= '' and type(done) == 'number' then redis.call('ZREM', KEYS[2], entry) end
+  local leads = type(done) == 'string' and struct.unpack('>I6', done, 8) > now
+  if entry ~= '' and not leads then redis.call('ZREM', KEYS[2], entry) end
   table.insert(result, done)
 end
 return result

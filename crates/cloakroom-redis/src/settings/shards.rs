@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use cloakroom_core::{Error, UnixMillis};
 
-use super::{Settings, invalid};
+use super::{LayoutName, Settings, decoded, invalid};
 use crate::route::Ring;
 
-/// More would be a mistake in the URL.
-const NODES_MOST: usize = 256;
+/// A cursor of a scan counts 256, and while sessions move there are those of before as well.
+const NODES_MOST: usize = 128;
 const HOW: &str =
     "write redis+shards://host:6379|host:6379, with name= or sentinels/master where needed";
 
@@ -25,8 +25,6 @@ pub(crate) struct Shards {
 /// One node.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
-    /// What its place in the ring hangs on: `name=` in the URL, else its master's name or its address.
-    pub(crate) name: String,
     pub(crate) settings: Settings,
 }
 
@@ -51,17 +49,19 @@ impl Shards {
         let (mut previous, mut window, mut common) = (None, None, Vec::new());
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
-                Some(("moved-from", nodes)) => previous = Some(nodes.to_owned()),
-                Some(("moving", times)) => window = Some(times.to_owned()),
+                Some(("moved-from", nodes)) => previous = Some(decoded(nodes)),
+                Some(("moving", times)) => window = Some(decoded(times)),
                 _ => common.push(parameter),
             }
         }
-        if common.contains(&"ids=plain") {
-            let fix = "leave it out: a key without a slot tag has no shard";
-            return Err(invalid("store ids", "plain", fix));
-        }
         let (credentials, list) = match list.rsplit_once('@') {
-            Some((credentials, list)) => (format!("{credentials}@"), list),
+            Some((credentials, list)) if !credentials.contains('|') => {
+                (format!("{credentials}@"), list)
+            }
+            Some(_) => {
+                let fix = "write user:password@ once, before the first node, and | in it as %7C";
+                return Err(invalid("store shards", "(hidden)", fix));
+            }
             None => (String::new(), list),
         };
         let mut reader = Reader {
@@ -105,26 +105,33 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn ring(&mut self, list: &str) -> Result<Ring, Error> {
-        let mut numbers = Vec::new();
+        let mut named: Vec<(u16, String)> = Vec::new();
         for text in list.split('|').filter(|text| !text.is_empty()) {
-            let number = self.node(text)?;
-            if numbers.contains(&number) {
+            let (number, name) = self.node(text)?;
+            if named.iter().any(|(known, _)| *known == number) {
                 return Err(invalid("store shards", text, "name each node once"));
             }
-            numbers.push(number);
+            if named.iter().any(|(_, known)| *known == name) {
+                let fix = "two places have this name: give each node a name= of its own";
+                return Err(invalid("store shards", &name, fix));
+            }
+            named.push((number, name));
         }
-        if numbers.len() > NODES_MOST {
-            let count = numbers.len().to_string();
-            return Err(invalid("store shards", &count, "name at most 256 nodes"));
+        if named.len() > NODES_MOST {
+            let count = named.len().to_string();
+            return Err(invalid("store shards", &count, "name at most 128 nodes"));
         }
-        let named = numbers.iter().map(|number| {
-            let node = &self.nodes[usize::from(*number)];
-            (*number, &*node.name)
-        });
-        Ring::new(named).ok_or_else(|| invalid("store shards", list, HOW))
+        let names = named.iter().map(|(number, name)| (*number, &**name));
+        Ring::new(names).ok_or_else(|| invalid("store shards", list, HOW))
     }
 
-    fn node(&mut self, text: &str) -> Result<u16, Error> {
+    /// The number of a node, by where it is, and the name that it has in this list.
+    fn node(&mut self, text: &str) -> Result<(u16, String), Error> {
+        if text.contains('@') {
+            let fix =
+                "write user:password@ once, before the first node, as %XX what has a meaning there";
+            return Err(invalid("store shards", "(hidden)", fix));
+        }
         let (name, place) = match text.split_once('=') {
             Some((name, place)) => (Some(name), place),
             None => (None, text),
@@ -133,21 +140,24 @@ impl Reader<'_> {
         let (scheme, credentials, query) = (self.scheme, &self.credentials, &self.query);
         let url = format!("{scheme}{kind}://{credentials}{place}?{query}");
         let settings = Settings::parse(&url)?;
+        if settings.layout == LayoutName::Plain {
+            let fix = "leave it out: a key without a slot tag has no shard";
+            return Err(invalid("store ids", "plain", fix));
+        }
         let name = match (name, &settings.master) {
             (Some(name), _) => name.to_owned(),
             (None, Some(master)) => master.clone(),
             (None, None) => settings.addresses[0].to_string(),
         };
-        if let Some(known) = self.nodes.iter().position(|node| node.name == name) {
-            let same = self.nodes[known].settings.addresses == settings.addresses;
-            if !same {
-                let fix = "two places have this name: give each node a name= of its own";
-                return Err(invalid("store shards", &name, fix));
-            }
-            return Ok(known as u16);
-        }
-        self.nodes.push(Shard { name, settings });
-        Ok((self.nodes.len() - 1) as u16)
+        let is_it = |node: &Shard| {
+            let known = &node.settings;
+            (&known.addresses, &known.master) == (&settings.addresses, &settings.master)
+        };
+        let number = self.nodes.iter().position(is_it).unwrap_or_else(|| {
+            self.nodes.push(Shard { settings });
+            self.nodes.len() - 1
+        });
+        Ok((number as u16, name))
     }
 }
 
@@ -179,19 +189,20 @@ mod tests {
         Shards::parse("redis", rest).unwrap_err().to_string()
     }
 
-    fn names(shards: &Shards) -> Vec<&str> {
-        shards.nodes.iter().map(|node| &*node.name).collect()
+    fn places(shards: &Shards) -> Vec<String> {
+        let first = |node: &Shard| node.settings.addresses[0].to_string();
+        shards.nodes.iter().map(first).collect()
     }
 
     #[test]
     fn nodes_are_standalone_or_behind_sentinels() {
         let text = "user:pass@a|b:7000|s1,s2:26380/east|west=c?layout=fields&db=3";
         let shards = Shards::parse("rediss", text).unwrap();
-        assert_eq!(names(&shards), ["a:6379", "b:7000", "east", "west"]);
+        assert_eq!(places(&shards), ["a:6379", "b:7000", "s1:26379", "c:6379"]);
         assert!(shards.moving.is_none());
         for node in &shards.nodes {
             assert_eq!(node.settings.user.as_deref(), Some("user"));
-            assert_eq!(node.settings.layout, crate::settings::LayoutName::Fields);
+            assert_eq!(node.settings.layout, LayoutName::Fields);
         }
         assert_eq!(shards.nodes[2].settings.addresses.len(), 2);
         assert_eq!(shards.nodes[2].settings.master.as_deref(), Some("east"));
@@ -201,7 +212,7 @@ mod tests {
     fn a_move_names_the_nodes_of_before_and_its_time() {
         let text = "a|b|c?moved-from=a|d&moving=2026-12-01T00:00:00Z/2026-12-01T00:00:01Z";
         let shards = Shards::parse("redis", text).unwrap();
-        assert_eq!(names(&shards), ["a:6379", "b:6379", "c:6379", "d:6379"]);
+        assert_eq!(places(&shards), ["a:6379", "b:6379", "c:6379", "d:6379"]);
         let moving = shards.moving.unwrap();
         assert_eq!(moving.end.as_millis() - moving.start.as_millis(), 1_000);
         let owners = (0..4096).filter_map(cloakroom_core::id::SlotTag::new);
@@ -210,6 +221,33 @@ mod tests {
                 .into_iter()
                 .all(|tag| [0, 3].contains(&moving.before.owner(tag)))
         );
+    }
+
+    /// A node may get a name while sessions move; it stays the same node.
+    #[test]
+    fn a_node_is_known_by_its_place() {
+        let text = "x=a|y=b?moved-from=a|b&moving=2026-12-01T00:00:00Z/2026-12-02T00:00:00Z";
+        let shards = Shards::parse("redis", text).unwrap();
+        assert_eq!(places(&shards), ["a:6379", "b:6379"]);
+        let renamed = "s1,s2/m1|s1,s2/m2";
+        assert_eq!(Shards::parse("redis", renamed).unwrap().nodes.len(), 2);
+    }
+
+    /// A password that is written where none belongs is in no error.
+    #[test]
+    fn credentials_are_not_repeated() {
+        let window = "moving=2026-12-01T00:00:00Z/2026-12-02T00:00:00Z";
+        for text in [
+            "u:secret@a|u:secret@b".to_owned(),
+            format!("u:p@a|b?moved-from=u:secret@a|u:secret@a&{window}"),
+            format!("a|b?moved-from=u:secret=w@d&{window}"),
+        ] {
+            let error = fails(&text);
+            assert!(
+                !error.contains("secret") && error.contains("once"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
@@ -230,6 +268,7 @@ mod tests {
             ),
             ("a|b?layout=round", "packed or fields"),
             ("a|b?ids=plain", "no shard"),
+            ("a|b?ids=pl%61in", "no shard"),
         ];
         for (text, said) in cases {
             let error = fails(text);

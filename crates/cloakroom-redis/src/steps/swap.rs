@@ -126,7 +126,7 @@ impl Swaps {
             tag: swap.key.tag(),
             commands: vec![clock(), swap.command(), epoch::read(swap.key.tag())],
         });
-        let answers = self.route.send_each(Lane::Main, batches.collect()).await;
+        let answers = self.route.send_each(Lane::Write, batches.collect()).await;
         let mut late = Vec::new();
         let mut swapped = Vec::with_capacity(swaps.len());
         for (swap, answer) in swaps.iter().zip(answers) {
@@ -150,7 +150,7 @@ impl Swaps {
             swapped.push((outcome, now));
         }
         if !late.is_empty() {
-            for answer in self.route.send_each(Lane::Main, late).await {
+            for answer in self.route.send_each(Lane::Write, late).await {
                 answer?;
             }
         }

@@ -143,6 +143,8 @@ fn moment(replies: Vec<Reply>) -> Result<Moment, Failure> {
 /// The server's time from a reply to TIME.
 pub(crate) fn time(reply: Reply) -> Result<UnixMillis, Failure> {
     let [seconds, micros] = wire::exactly(wire::array(reply)?)?;
-    let millis = wire::integer(&seconds)? * 1000 + wire::integer(&micros)? / 1000;
+    let millis = wire::integer(&seconds)?
+        .saturating_mul(1000)
+        .saturating_add(wire::integer(&micros)? / 1000);
     Ok(UnixMillis::new(u64::try_from(millis).unwrap_or_default()))
 }

@@ -76,7 +76,11 @@ impl RedisStore {
             Err(error) if self.is_moving(&error) && self.route.begin() => operation().await,
             first => first,
         }?;
-        if is_missed(&first) && self.carry(key).await? {
+        if !is_missed(&first) {
+            return Ok(first);
+        }
+        let known_ahead = self.is_ahead(key.tag(), keys::session(key)).await?;
+        if known_ahead || self.carry(key).await? {
             return operation().await;
         }
         Ok(first)
@@ -91,6 +95,8 @@ impl RedisStore {
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
+        self.is_ahead(SlotTag::of_subject(subject), keys::index(subject))
+            .await?;
         self.carry_all(subject).await?;
         match operation().await {
             Err(error) if self.is_moving(&error) && self.route.begin() => {
@@ -99,6 +105,21 @@ impl RedisStore {
             }
             first => first,
         }
+    }
+
+    /// Shortly before the move begins by this process's clock: whether it has begun by another's, which
+    /// shows by the key being with the new owner.
+    async fn is_ahead(&self, tag: SlotTag, name: String) -> Result<bool, Error> {
+        let Some(ahead) = self.route.ahead(tag) else {
+            return Ok(false);
+        };
+        let look = vec![wire::command("EXISTS", [name])];
+        let [known] = wire::exactly(ahead.send(Lane::Main, look).await?)?;
+        if known == Reply::Int(0) {
+            return Ok(false);
+        }
+        self.route.begin();
+        Ok(true)
     }
 
     fn is_moving(&self, error: &Error) -> bool {
@@ -116,27 +137,12 @@ impl RedisStore {
 
     /// Carries a session over, if the old owner of its tag has it. Says whether there may be more to
     /// find now.
-    async fn carry(&self, key: &StoredKey) -> Result<bool, Error> {
+    pub(super) async fn carry(&self, key: &StoredKey) -> Result<bool, Error> {
         let Some(before) = self.route.before(key.tag()) else {
             return Ok(false);
         };
-        let (mut waiting, mut found) = (vec![*key], false);
-        while let Some(key) = waiting.pop() {
-            if waiting.len() > limits::FORWARD_HOPS {
-                break;
-            }
-            match self.carrier().finish(&before, &key).await? {
-                Left::Nothing => {}
-                Left::Session(_) => found = true,
-                Left::Forward(target, _) => {
-                    found = true;
-                    if target.tag() == key.tag() {
-                        waiting.push(target);
-                    }
-                }
-            }
-        }
-        Ok(found)
+        let left = self.carrier().finish(&before, key).await?;
+        Ok(!matches!(left, Left::Nothing))
     }
 
     /// Carries over whatever sessions of a subject the old owner has.
@@ -162,14 +168,19 @@ impl Carrier {
     /// Carries a session over, even if nobody waits for it any more.
     async fn finish(self, before: &Arc<dyn Wire>, key: &StoredKey) -> Result<Left, Error> {
         let (before, key) = (Arc::clone(before), *key);
-        let carrying = tokio::spawn(async move { self.carry_one(&before, &key).await });
+        let carrying = tokio::spawn(async move { self.carry_one(&before, &key, 0).await });
         match carrying.await {
             Ok(left) => left,
             Err(_) => Err(Failure::new(Class::Unreachable, "the runtime is ending").into()),
         }
     }
 
-    async fn carry_one(&self, before: &Arc<dyn Wire>, key: &StoredKey) -> Result<Left, Error> {
+    async fn carry_one(
+        &self,
+        before: &Arc<dyn Wire>,
+        key: &StoredKey,
+        hops: usize,
+    ) -> Result<Left, Error> {
         for _ in 0..TRIES {
             let look = vec![self.layout.read(&keys::session(key))];
             let [raw] = wire::exactly(before.send(Lane::Main, look).await?)?;
@@ -183,6 +194,13 @@ impl Carrier {
             let (left, now) = self.take(&**before, key).await?;
             if matches!(left, Left::Nothing) {
                 return Ok(left);
+            }
+            // Where it leads to must be there first: who is led to nothing, is signed out.
+            if let Left::Forward(target, _) = &left
+                && target.tag() == key.tag()
+                && hops < limits::FORWARD_HOPS
+            {
+                Box::pin(self.carry_one(before, target, hops + 1)).await?;
             }
             if self.adopt(key, &left, epoch).await? {
                 if let Left::Session(record) = &left {
@@ -241,7 +259,9 @@ impl Carrier {
             }
             let mut writes = vec![wire::command::<&str>("MULTI", [])];
             writes.extend(self.layout.leave(&name, raw, &leaving(key, now))?);
-            if write(connection, writes).await? {
+            // For the old owner it is an end: were it lost there, the session could be carried again
+            // after it has ended elsewhere.
+            if write(connection, Lane::Final, writes).await? {
                 return Ok((left, now));
             }
         }
@@ -260,6 +280,7 @@ impl Carrier {
         let mut connection = self.route.exclusive(tag, None).await?;
         let mut watch = wire::command("WATCH", [&name]);
         watch.arg(keys::epoch(tag)).arg(keys::closing(tag));
+        watch.arg(left.index());
         let commands = vec![
             watch,
             wire::command::<&str>("TIME", []),
@@ -310,10 +331,11 @@ impl Carrier {
                 writes.extend(enter(key, record, index_ends));
             }
         }
-        write(connection, writes).await
+        write(connection, Lane::Safe, writes).await
     }
 
-    /// What is left at the old owner: nobody finds the session there, or writes it.
+    /// What is left at the old owner: nobody finds the session there, or writes it. Only what is still
+    /// leaving is touched: two names may lead to one server, which then has the session again.
     async fn forget_left(
         &self,
         before: &dyn Wire,
@@ -321,16 +343,22 @@ impl Carrier {
         record: &Record,
         now: UnixMillis,
     ) -> Result<(), Error> {
-        let marker = leaving(key, now);
-        let mut commands = vec![wire::command::<&str>("MULTI", [])];
-        commands.extend(self.layout.end(&keys::session(key), &marker));
+        let name = keys::session(key);
+        let mut connection = before.exclusive().await?;
+        let look = vec![wire::command("WATCH", [&name]), self.layout.read(&name)];
+        let [_, raw] = wire::exactly(connection.send(look).await?)?;
+        if self.layout.beneath(raw)?.is_none() {
+            return give_back(connection).await;
+        }
+        let mut writes = vec![wire::command::<&str>("MULTI", [])];
+        writes.extend(self.layout.end(&name, &leaving(key, now)));
         if let Some(subject) = &record.subject {
             let mut remove = wire::command("ZREM", [keys::index(subject)]);
             remove.arg(&entry(key, record)[..]);
-            commands.push(remove);
+            writes.push(remove);
         }
-        commands.push(wire::command::<&str>("EXEC", []));
-        before.send(Lane::Main, commands).await?;
+        // If somebody was faster, they did the same.
+        write(connection, Lane::Write, writes).await?;
         Ok(())
     }
 }
@@ -384,10 +412,11 @@ fn enter(key: &StoredKey, record: &Record, ends: i64) -> Vec<Command> {
 /// Ends a transaction; says whether it was written.
 async fn write(
     mut connection: Box<dyn Exclusive>,
+    lane: Lane,
     mut commands: Vec<Command>,
 ) -> Result<bool, Error> {
     commands.push(wire::command::<&str>("EXEC", []));
-    let replies = connection.send_safe(Lane::Safe, commands).await?;
+    let replies = connection.send_safe(lane, commands).await?;
     connection.release();
     Ok(!matches!(replies.last(), None | Some(Reply::Nil)))
 }

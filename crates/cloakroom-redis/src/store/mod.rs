@@ -141,7 +141,11 @@ impl Store for RedisStore {
         if self.route.is_one_node() {
             return self.within(self.rotate_one(old, new, rotation)).await;
         }
-        let rotate = || self.rotate_apart(old, new, rotation);
+        let rotate = async || {
+            // What is left of it at an old owner must not be carried once this id is over.
+            self.carry(old).await?;
+            self.rotate_apart(old, new, rotation).await
+        };
         let missed = |rotated: &Rotated| matches!(rotated, Rotated::Absent(Absence::Unknown));
         let follow = || self.following(old, rotate, missed);
         match &rotation.login {
@@ -155,7 +159,11 @@ impl Store for RedisStore {
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
-        let destroy = || self.destroy_one(key);
+        let destroy = async || {
+            // What is left of it at an old owner must not be carried once it is over.
+            self.carry(key).await?;
+            self.destroy_one(key).await
+        };
         let missed = |found: &bool| !found;
         self.at_rest(key, self.following(key, destroy, missed))
             .await

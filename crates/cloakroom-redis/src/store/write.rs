@@ -223,12 +223,12 @@ impl RedisStore {
                 break;
             }
             let found = self.steps.touch(&waiting).await?;
-            waiting.clear();
+            let asked = std::mem::take(&mut waiting);
             for found in found {
                 match found {
                     Found::Alive => touched += 1,
-                    Found::Moved(target) => waiting.push(target),
-                    Found::Dead => {}
+                    Found::Moved(target) if !asked.contains(&target) => waiting.push(target),
+                    Found::Moved(_) | Found::Dead => {}
                 }
             }
         }

@@ -121,7 +121,7 @@ impl RedisExclusive {
         // not one of them: a failover takes the one that is promoted away, and its silence is how the
         // old primary can be told from the new one.
         let known = self.replicas.max(self.opener.trust().replicas());
-        let wanted = known.max(self.shared.least());
+        let wanted = known.max(self.shared.least(self.opener.sentinels.is_some()));
         if !self.shared.confirms(lane) || wanted == 0 {
             let replies = self.exchange(commands).await?;
             return Ok(Answers {

@@ -150,7 +150,10 @@ impl Sentinels {
             let name = format!("{}:{}", replica.get("ip"), replica.get("port"));
             Ok((name, can_be_promoted(&replica)))
         });
-        let (known, named) = (master.number("num-other-sentinels") + 1, self.nodes.len());
+        let (known, named) = (
+            master.number("num-other-sentinels").saturating_add(1),
+            self.nodes.len(),
+        );
         if known > named as u64 && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 known,

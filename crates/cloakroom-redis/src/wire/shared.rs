@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) concerns: Concerns,
     /// The CA to trust, as PEM.
     pub(super) ca: Option<Vec<u8>>,
+    /// Whether independent nodes share the sessions.
+    has_shards: bool,
     durability: OnceLock<Durability>,
     turnovers: AtomicU64,
 }
@@ -44,6 +46,7 @@ impl Shared {
             recent: Recent::default(),
             concerns: Concerns::new(Arc::clone(&settings.observer)),
             ca: certificates(settings)?,
+            has_shards: settings.shards.is_some(),
             durability: OnceLock::new(),
             turnovers: AtomicU64::new(0),
         })
@@ -77,9 +80,11 @@ impl Shared {
         }
     }
 
-    /// How many replicas must confirm at least, where they must.
-    pub(super) fn least(&self) -> u64 {
-        u64::from(self.durability() == Durability::All)
+    /// How many replicas must confirm at least, where they must. Of independent nodes some may have
+    /// none, as far as no sentinels say otherwise.
+    pub(super) fn least(&self, has_sentinels: bool) -> u64 {
+        let all = self.durability() == Durability::All;
+        u64::from(all && (has_sentinels || !self.has_shards))
     }
 
     pub(super) fn counts_replicas(&self) -> bool {

@@ -250,7 +250,7 @@ fn judge(all: usize, heard: &[&Word]) -> Option<Verdict> {
     for (name, is_able) in agreed.iter().flat_map(|word| &word.replicas) {
         *able.entry(name).or_default() += usize::from(*is_able);
     }
-    let excused = |votes: &usize| agreed.len() - votes >= majority;
+    let excused = |votes: &usize| agreed.len().saturating_sub(*votes) >= majority;
     let replicas = able.values().filter(|votes| !excused(votes)).count() as u64;
     Some(Verdict {
         primary: latest.primary.clone(),

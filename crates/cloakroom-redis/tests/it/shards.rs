@@ -200,6 +200,94 @@ fn revoked_sessions_do_not_come_along() {
     });
 }
 
+/// A process with a late clock looks for what others have moved already, or have begun there.
+#[test]
+fn who_is_late_ends_what_has_moved() {
+    let nodes = Nodes::start(3);
+    run(async {
+        for (database, way) in WAYS.into_iter().enumerate() {
+            let before = nodes.open(2, database, way).await;
+            let early = format!("{way}{}", nodes.moving(2, -1, 3600));
+            let early = nodes.open(3, database, &early).await;
+            let ids = Ids::new();
+            for user in 0..12 {
+                let user = kit::subject(&format!("user-{user}"));
+                let mut keys = sign_in(&before, &ids, &user, 1).await;
+                assert_eq!(early.of_subject(&user).await.expect("listed").len(), 1);
+                keys.extend(sign_in(&early, &ids, &user, 1).await);
+                let late = format!("{way}{}", nodes.moving(2, 20, 3600));
+                let late = nodes.open(3, database, &late).await;
+                let ended = late.revoke_subject(&user, None).await.expect("revoked");
+                assert_eq!(ended, 2, "{way}");
+                none_is_left(&early, &keys, way).await;
+            }
+            for _ in 0..12 {
+                let key = ids.key(None);
+                let created = early.create(&key, &ids.new_session(None)).await;
+                created.expect("created");
+                let late = format!("{way}{}", nodes.moving(2, 20, 3600));
+                let late = nodes.open(3, database, &late).await;
+                assert!(late.destroy(&key).await.expect("destroyed"), "{way}");
+                none_is_left(&early, &[key], way).await;
+            }
+        }
+    });
+}
+
+/// An old owner that forgot that a session left brings back no logged-out one.
+#[test]
+fn an_old_owner_that_comes_back_revives_nothing() {
+    let nodes = Nodes::start(3);
+    run(async {
+        for (database, way) in WAYS.into_iter().enumerate() {
+            let before = nodes.open(2, database, way).await;
+            let moving = format!("{way}{}", nodes.moving(2, -1, 3600));
+            let after = nodes.open(3, database, &moving).await;
+            let ids = Ids::new();
+            for _ in 0..12 {
+                let key = ids.key(None);
+                let new = ids.new_session(None);
+                before.create(&key, &new).await.expect("created");
+                let lookup = after.load(&key).await.expect("no error");
+                assert!(matches!(lookup, Lookup::Found(_)), "{way}");
+                nodes.forget(database);
+                // It is what a restart on older data brings.
+                drop(before.create(&key, &new).await);
+                assert!(after.destroy(&key).await.expect("destroyed"), "{way}");
+                // The marker at the new owner goes in time.
+                nodes.forget(database);
+                none_is_left(&after, &[key], way).await;
+            }
+        }
+    });
+}
+
+/// A server under another name is the same server.
+#[test]
+fn a_server_with_two_names_keeps_its_sessions() {
+    let nodes = Nodes::start(2);
+    run(async {
+        let before = nodes.open(2, 0, "").await;
+        let ids = Ids::new();
+        let user = kit::subject("alice");
+        let keys = sign_in(&before, &ids, &user, 3).await;
+        let window = nodes.moving(2, -1, 3600);
+        let names = window.split("&moving=").nth(1).expect("a time");
+        let [one, two] = [0, 1].map(|number| nodes.0[number].port);
+        let old = format!("n0=localhost:{one}|n1=localhost:{two}");
+        let url = nodes.url(2, 0, &format!("&moved-from={old}&moving={names}"));
+        for round in 0..2 {
+            let store = RedisStore::open(&url).await.expect("it opens");
+            let listed = store.of_subject(&user).await.expect("listed");
+            assert_eq!(listed.len(), 3, "{round}");
+            for key in &keys {
+                let lookup = store.load(key).await.expect("no error");
+                assert!(matches!(lookup, Lookup::Found(_)), "{round}: {lookup:?}");
+            }
+        }
+    });
+}
+
 /// The sessions of a subject are counted for a limit wherever they are.
 #[test]
 fn device_caps_count_what_has_not_moved() {
@@ -337,6 +425,22 @@ impl Nodes {
     async fn open(&self, count: usize, database: usize, parameters: &str) -> RedisStore {
         let url = self.url(count, database, parameters);
         RedisStore::open(&url).await.expect("it opens")
+    }
+
+    /// Deletes the markers of all nodes, as time does.
+    fn forget(&self, database: usize) {
+        let database = database.to_string();
+        for node in &self.0 {
+            for key in node
+                .cli(&["-n", &database, "--scan", "--pattern", "session:{*"])
+                .lines()
+            {
+                let life = node.cli(&["-n", &database, "PTTL", key]);
+                if life.parse::<u64>().is_ok_and(|life| life <= 120_000) {
+                    node.cli(&["-n", &database, "DEL", key]);
+                }
+            }
+        }
     }
 
     /// How many reads of strings a node was asked for.

@@ -125,10 +125,14 @@ impl Route for Cluster {
     /// each command goes where it has to.
     fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
         Box::pin(async move {
-            if let Ok(owner) = self.owner(tag)
-                && let Ok(seen) = owner.wire.read(tag, command.clone()).await
-            {
-                return Ok(seen);
+            if let Ok(owner) = self.owner(tag) {
+                let asked = owner.wire.read(tag, command.clone());
+                match tokio::time::timeout(self.scout.timeout() / 2, asked).await {
+                    Ok(Ok(seen)) => return Ok(seen),
+                    Ok(Err(_)) => {}
+                    // It may hang, and somebody else own its slots by now.
+                    Err(_) => self.scout.report(),
+                }
             }
             let commands = vec![command, wire::command::<&str>("TIME", []), epoch::read(tag)];
             let replies = self.send(tag, Lane::Main, commands).await?;
