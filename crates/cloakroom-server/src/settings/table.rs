@@ -90,7 +90,8 @@ pub(crate) const STORE: Setting = Setting {
     unit: "URL",
     default: "embedded",
     doc: "Where sessions are kept: embedded, in this process's memory, or the URL of a Redis or \
-          Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://). \
+          Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://, \
+          redis+cluster://, redis+shards://). \
           A URL with a password is better in the environment or the file than in a flag.",
 };
 
