@@ -117,13 +117,6 @@ fn cpu(clock: rustix::time::ClockId) -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), nanos)
 }
 
-/// CPU time that this process has used.
-pub fn process_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let nanos = u32::try_from(time.tv_nsec).expect("below a second");
-    Duration::new(time.tv_sec.unsigned_abs(), nanos)
-}
-
 /// CPU time that another process has used, in steps of 10 ms.
 pub fn cpu_of(process: u32) -> Duration {
     let path = format!("/proc/{process}/stat");
