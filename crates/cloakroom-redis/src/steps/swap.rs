@@ -141,7 +141,7 @@ impl Swaps {
             let outcome = match set {
                 Reply::Nil => Swapped::Differs,
                 _ if now >= swap.lived_until => {
-                    late.push(swap.undone(now));
+                    late.push(swap.undone());
                     Swapped::Over
                 }
                 _ if epoch != Some(swap.epoch) => Swapped::Over,
@@ -234,11 +234,13 @@ impl Swap {
         set_if(&self.key, &self.after, self.lives_until, &self.before)
     }
 
-    /// Deletes what was written: its end has come.
-    fn undone(&self, now: UnixMillis) -> Batch {
+    /// Deletes what was written: its end has come. The end is long past, because what ends now lives on
+    /// to the end of this millisecond.
+    fn undone(&self) -> Batch {
+        let past = UnixMillis::new(1);
         Batch {
             tag: self.key.tag(),
-            commands: vec![set_if(&self.key, &self.after, now, &self.after)],
+            commands: vec![set_if(&self.key, &self.after, past, &self.after)],
         }
     }
 }
