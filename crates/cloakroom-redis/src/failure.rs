@@ -306,6 +306,12 @@ impl Failure {
         self.redirect.as_deref()
     }
 
+    /// The class of the failure that an error of the core comes from.
+    pub(crate) fn class_of(error: &Error) -> Option<Class> {
+        let source = std::error::Error::source(error)?;
+        Some(source.downcast_ref::<Self>()?.class())
+    }
+
     /// Whether nothing was done, and another server, or the same in a moment, may do it.
     pub(crate) fn was_refused(&self) -> bool {
         match self.class {

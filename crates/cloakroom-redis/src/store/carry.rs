@@ -73,7 +73,7 @@ impl RedisStore {
         T: Send,
     {
         let first = match operation().await {
-            Err(error) if self.is_moving(&error) && self.route.begin() => operation().await,
+            Err(error) if is_moving(&error) && self.route.begin() => operation().await,
             first => first,
         }?;
         if !is_missed(&first) {
@@ -99,7 +99,7 @@ impl RedisStore {
             .await?;
         self.carry_all(subject).await?;
         match operation().await {
-            Err(error) if self.is_moving(&error) && self.route.begin() => {
+            Err(error) if is_moving(&error) && self.route.begin() => {
                 self.carry_all(subject).await?;
                 operation().await
             }
@@ -120,12 +120,6 @@ impl RedisStore {
         }
         self.route.begin();
         Ok(true)
-    }
-
-    fn is_moving(&self, error: &Error) -> bool {
-        use std::error::Error as _;
-        let failure = error.source().and_then(|source| source.downcast_ref());
-        failure.is_some_and(|failure: &Failure| failure.class() == Class::Moving)
     }
 
     fn carrier(&self) -> Carrier {
@@ -370,6 +364,10 @@ fn leaving(key: &StoredKey, now: UnixMillis) -> Marker {
         forgotten_at: until,
         forward: Some((*key, until)),
     }
+}
+
+fn is_moving(error: &Error) -> bool {
+    Failure::class_of(error) == Some(Class::Moving)
 }
 
 /// Whoever is led from a key to the same key asks a node that the session has left.

@@ -201,7 +201,5 @@ fn is_about_fields(error: &Error) -> bool {
 
 /// Whether a connection broke.
 fn is_broken(error: &Error) -> bool {
-    let source = std::error::Error::source(error);
-    let failure = source.and_then(|source| source.downcast_ref::<Failure>());
-    failure.is_some_and(|failure| failure.class() == Class::Unreachable)
+    Failure::class_of(error) == Some(Class::Unreachable)
 }

@@ -118,6 +118,12 @@ impl Nodes {
         format!("&moved-from={list}&moving={}/{}", at(begin), at(end))
     }
 
+    /// A store on three nodes, to which sessions of the first two move so many seconds from now on.
+    async fn open_moving(&self, database: usize, way: &str, begin: i64) -> RedisStore {
+        let moving = self.moving(2, begin, 3600);
+        self.open(3, database, &format!("{way}{moving}")).await
+    }
+
     async fn open(&self, count: usize, database: usize, parameters: &str) -> RedisStore {
         let url = self.url(count, database, parameters);
         RedisStore::open(&url).await.expect("it opens")

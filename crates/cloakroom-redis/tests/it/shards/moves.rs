@@ -34,8 +34,7 @@ fn sessions_follow_their_tags() {
                 apply(&before, &key, "number", &value).await;
                 keys.push(key);
             }
-            let moving = format!("{way}{}", nodes.moving(2, -1, 3600));
-            let after = nodes.open(3, database, &moving).await;
+            let after = nodes.open_moving(database, way, -1).await;
             assert_eq!(
                 all(&after).await,
                 60,
@@ -127,8 +126,7 @@ fn revoked_sessions_do_not_come_along() {
     run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
-            let moving = format!("{way}{}", nodes.moving(2, -1, 3600));
-            let after = nodes.open(3, database, &moving).await;
+            let after = nodes.open_moving(database, way, -1).await;
             let ids = Ids::new();
             for user in 0..12 {
                 let user = kit::subject(&format!("user-{user}"));
@@ -155,16 +153,14 @@ fn who_is_late_ends_what_has_moved() {
     run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
-            let early = format!("{way}{}", nodes.moving(2, -1, 3600));
-            let early = nodes.open(3, database, &early).await;
+            let early = nodes.open_moving(database, way, -1).await;
             let ids = Ids::new();
             for user in 0..12 {
                 let user = kit::subject(&format!("user-{user}"));
                 let mut keys = sign_in(&before, &ids, &user, 1).await;
                 assert_eq!(early.of_subject(&user).await.expect("listed").len(), 1);
                 keys.extend(sign_in(&early, &ids, &user, 1).await);
-                let late = format!("{way}{}", nodes.moving(2, 20, 3600));
-                let late = nodes.open(3, database, &late).await;
+                let late = nodes.open_moving(database, way, 20).await;
                 let ended = late.revoke_subject(&user, None).await.expect("revoked");
                 assert_eq!(ended, 2, "{way}");
                 none_is_left(&early, &keys, way).await;
@@ -173,8 +169,7 @@ fn who_is_late_ends_what_has_moved() {
                 let key = ids.key(None);
                 let created = early.create(&key, &ids.new_session(None)).await;
                 created.expect("created");
-                let late = format!("{way}{}", nodes.moving(2, 20, 3600));
-                let late = nodes.open(3, database, &late).await;
+                let late = nodes.open_moving(database, way, 20).await;
                 assert!(late.destroy(&key).await.expect("destroyed"), "{way}");
                 none_is_left(&early, &[key], way).await;
             }
@@ -189,8 +184,7 @@ fn an_old_owner_that_comes_back_revives_nothing() {
     run(async {
         for (database, way) in WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
-            let moving = format!("{way}{}", nodes.moving(2, -1, 3600));
-            let after = nodes.open(3, database, &moving).await;
+            let after = nodes.open_moving(database, way, -1).await;
             let ids = Ids::new();
             for _ in 0..12 {
                 let key = ids.key(None);
