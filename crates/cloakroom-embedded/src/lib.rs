@@ -11,6 +11,7 @@
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
+//! - `journal`: what is kept on a disk, so that a restart finds it again
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
@@ -19,6 +20,7 @@ mod entry;
 mod evict;
 mod housekeeping;
 mod index;
+pub mod journal;
 mod pool;
 mod shard;
 mod slab;
