@@ -218,7 +218,10 @@ impl Step {
                 generation,
                 ref record,
             } => {
-                self.out.tag(SESSION_PUT).stored_key(&key).number(generation.into());
+                self.out
+                    .tag(SESSION_PUT)
+                    .stored_key(&key)
+                    .number(generation.into());
                 session::write(&mut self.out, record);
             }
             Effect::SessionFields {
@@ -254,7 +257,9 @@ impl Step {
                 self.out.tag(TIME).time(at);
             }
             Effect::Flush { db } => {
-                self.out.tag(FLUSH).number(db.map_or(0, |db| u64::from(db) + 1));
+                self.out
+                    .tag(FLUSH)
+                    .number(db.map_or(0, |db| u64::from(db) + 1));
             }
             ref keyed => self.push_keyed(keyed),
         }
@@ -268,7 +273,10 @@ impl Step {
                 value,
                 deadline,
             } => {
-                self.about(db, key).tag(STRING).deadline(deadline).bytes(value);
+                self.about(db, key)
+                    .tag(STRING)
+                    .deadline(deadline)
+                    .bytes(value);
             }
             Effect::Remove { db, key } => {
                 self.about(db, key).tag(REMOVE);
@@ -301,7 +309,10 @@ impl Step {
                 member,
                 score,
             } => {
-                self.about(db, key).tag(SORTED_ADD).score(score).bytes(member);
+                self.about(db, key)
+                    .tag(SORTED_ADD)
+                    .score(score)
+                    .bytes(member);
             }
             Effect::SortedRemove { db, key, member } => {
                 self.about(db, key).tag(SORTED_REMOVE).bytes(member);

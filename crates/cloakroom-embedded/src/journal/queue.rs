@@ -411,7 +411,9 @@ impl Future for Wait {
                 waiting.next += 1;
                 waiting.next
             });
-            waiting.by_seq.insert((seq, ticket), context.waker().clone());
+            waiting
+                .by_seq
+                .insert((seq, ticket), context.waker().clone());
             drop(waiting);
             self.ticket = Some(ticket);
             if seq > 0 {

@@ -159,7 +159,6 @@ impl Writer {
     pub(crate) const fn next_seq(&self) -> u64 {
         self.next_seq
     }
-
 }
 
 /// A file with a header that is synced; its name is not yet. What a try before left is replaced.

@@ -115,10 +115,7 @@ pub(super) fn read_changes(input: &mut In<'_>) -> Result<Changes, Refused> {
     Ok(changes)
 }
 
-fn part<T>(
-    there: bool,
-    read: impl FnOnce() -> Result<T, Refused>,
-) -> Result<Option<T>, Refused> {
+fn part<T>(there: bool, read: impl FnOnce() -> Result<T, Refused>) -> Result<Option<T>, Refused> {
     there.then(read).transpose()
 }
 
