@@ -5,6 +5,7 @@
 mod contract;
 mod hostile;
 mod journal;
+mod keys;
 mod kit;
 mod model;
 mod room;
