@@ -17,6 +17,7 @@
 
 mod clock;
 mod config;
+mod durable;
 mod engine;
 mod entry;
 mod evict;

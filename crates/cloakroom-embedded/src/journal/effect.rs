@@ -352,6 +352,12 @@ impl Step {
         self.out.clear();
         self.key = None;
     }
+
+    /// Adds the effects of another step, which happened with these as one.
+    pub fn join(&mut self, other: &Self) {
+        self.out.raw(other.as_bytes());
+        self.key = None;
+    }
 }
 
 /// The effects of a record's payload, in order. Ends after the first error.

@@ -251,6 +251,12 @@ impl Journal {
         self.shared.durability == Durability::Always
     }
 
+    /// The number of the last record that was appended.
+    #[must_use]
+    pub fn appended(&self) -> u64 {
+        self.shared.appended()
+    }
+
     /// The number of the last record that is on the disk with all before it.
     #[must_use]
     pub fn durable_up_to(&self) -> u64 {

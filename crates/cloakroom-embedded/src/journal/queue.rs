@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     done: Condvar,
     /// Records before this one are on the disk.
     durable: AtomicU64,
+    /// The number of the last record; noted under the lock of whoever appended it.
+    appended: AtomicU64,
     state: AtomicU8,
     fault: Mutex<Option<JournalError>>,
     waiting: Mutex<Waiting>,
@@ -99,6 +101,7 @@ impl Shared {
             work: Condvar::new(),
             done: Condvar::new(),
             durable: AtomicU64::new(first_seq),
+            appended: AtomicU64::new(first_seq),
             state: AtomicU8::new(JournalState::Open as u8),
             fault: Mutex::new(None),
             waiting: Mutex::default(),
@@ -113,6 +116,7 @@ impl Shared {
         let mut queue = self.queue.lock();
         queue.next_seq += 1;
         let seq = queue.next_seq;
+        self.appended.store(seq, Ordering::Release);
         let len = queue.bytes.len() + RECORD + payload.len();
         if queue.closing || self.state() == JournalState::Broken {
             // Whoever waits for this record's sync is told so.
@@ -157,7 +161,7 @@ impl Shared {
     }
 
     pub(crate) fn appended(&self) -> u64 {
-        self.queue.lock().next_seq
+        self.appended.load(Ordering::Acquire)
     }
 
     /// Whether writes are taken now.

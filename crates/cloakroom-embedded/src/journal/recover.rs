@@ -80,6 +80,11 @@ pub enum RecoverError {
         /// The file.
         file: String,
     },
+    /// More is in it than there may be in memory.
+    NoRoom {
+        /// The file.
+        file: String,
+    },
 }
 
 impl fmt::Display for RecoverError {
@@ -95,6 +100,10 @@ impl fmt::Display for RecoverError {
                 format::VERSION
             ),
             Self::Missing { file } => write!(f, "{file} is missing, and others need it"),
+            Self::NoRoom { file } => write!(
+                f,
+                "{file} holds more than max_memory allows, and nothing may be evicted"
+            ),
         }
     }
 }
@@ -103,7 +112,10 @@ impl std::error::Error for RecoverError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Disk { source, .. } => Some(source),
-            Self::Damaged { .. } | Self::Newer { .. } | Self::Missing { .. } => None,
+            Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::Missing { .. }
+            | Self::NoRoom { .. } => None,
         }
     }
 }
@@ -128,6 +140,8 @@ pub enum Refused {
     Damaged,
     /// A later version of this program wrote it: the version, or the number of what is not known.
     Newer(u32),
+    /// There is no memory for what it says.
+    NoRoom,
 }
 
 /// Takes a record's payload.

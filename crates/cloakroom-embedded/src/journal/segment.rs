@@ -182,6 +182,9 @@ impl Segment {
                 file: self.name.clone(),
                 version,
             },
+            Refused::NoRoom => RecoverError::NoRoom {
+                file: self.name.clone(),
+            },
         }
     }
 

@@ -1,7 +1,9 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod notes;
 mod read;
+mod replay;
 mod room;
 mod sweep;
 mod write;
@@ -10,15 +12,18 @@ use cloakroom_core::expiry::{Limit, Verdict, decide};
 use cloakroom_core::record::Subject;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 use hashbrown::DefaultHashBuilder;
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use self::notes::Notes;
 pub(crate) use self::read::POSITION_BITS;
 pub(crate) use self::room::Memory;
 pub(crate) use self::sweep::Swept;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
+use crate::journal::Effect;
 use crate::pool::Pool;
 use crate::slab::{FreedPages, Slab, SlotRef};
 use crate::table::Table;
@@ -53,6 +58,7 @@ pub(crate) struct Shard {
     /// Bytes that `Memory` counts for this shard.
     counted: usize,
     reaped: Reaped,
+    pub(crate) notes: Notes,
     pub(crate) simple: crate::engine::Simple,
 }
 
@@ -111,6 +117,7 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
+            notes: Notes::default(),
             simple: crate::engine::Simple::default(),
         }
     }
@@ -157,6 +164,7 @@ impl Shard {
                     Limit::Idle => self.reaped.idle += 1,
                     Limit::Absolute => self.reaped.absolute += 1,
                 }
+                self.notes.expired(at.now);
                 self.remove(slot);
                 None
             }
@@ -181,6 +189,13 @@ impl Shard {
             self.subjects.insert(hash, slot, subject_hash);
         }
         self.fresh += 1;
+        if self.notes.on() {
+            self.notes.push(&Effect::SessionPut {
+                key: *key,
+                generation: at.generation,
+                record: Cow::Borrowed(record),
+            });
+        }
     }
 
     /// Removes a session, whatever it is, and remembers nothing of it.
@@ -204,6 +219,11 @@ impl Shard {
     }
 
     fn bury(&mut self, key: &StoredKey, now: UnixMillis, moved: Option<(StoredKey, UnixMillis)>) {
+        self.notes.push(&Effect::SessionEnd {
+            key: *key,
+            ended_at: now,
+            forward: moved,
+        });
         let hasher = &self.hasher;
         self.tombs
             .bury(key, now, moved, |key| hash_of_key(hasher, key));

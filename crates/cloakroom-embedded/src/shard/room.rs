@@ -10,6 +10,7 @@ use super::{At, Shard, hash_of_key};
 use crate::config::Eviction;
 use crate::entry::{self, View};
 use crate::evict::Candidates;
+use crate::journal::Effect;
 use crate::slab::{Slab, SlotRef};
 use crate::wheel::Wheel;
 
@@ -122,6 +123,10 @@ impl Shard {
         };
         if let Some(victim) = victim {
             self.reaped.evicted += 1;
+            if self.notes.on() {
+                let key = View(self.slab.get(victim)).key();
+                self.notes.push(&Effect::SessionRemove { key });
+            }
             self.remove(victim);
             self.count_memory(at.memory);
         }

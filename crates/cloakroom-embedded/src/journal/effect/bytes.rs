@@ -19,8 +19,11 @@ impl Out {
         &self.0
     }
 
+    /// Keeps the memory for the next, unless it was a rare burst.
     pub(super) fn clear(&mut self) {
+        const KEPT: usize = 16 << 10;
         self.0.clear();
+        self.0.shrink_to(KEPT);
     }
 
     pub(super) fn tag(&mut self, tag: u8) -> &mut Self {

@@ -3,9 +3,10 @@
 
 mod crash;
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod effects;
 mod faults;
+mod store;
 
 use std::future::Future;
 use std::pin::pin;
@@ -29,7 +30,7 @@ impl Wake for Unpark {
 }
 
 /// Waits for a future without any runtime.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
