@@ -119,7 +119,8 @@ impl EmbeddedConfig {
     }
 
     /// Keeps what the store holds on a disk as well, and begins with what is there. By default
-    /// everything goes with the process.
+    /// everything goes with the process. What is there is read in any case; if it takes more than
+    /// `max_memory`, some is evicted then, or nothing new is taken until there is room.
     #[must_use]
     pub fn journal(mut self, journal: JournalConfig) -> Self {
         self.journal = Some(journal);

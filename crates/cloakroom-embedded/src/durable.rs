@@ -1,14 +1,18 @@
 //! The store with a journal: what is read back at the start, and what an operation waits for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::{Error, ErrorKind, UnixMillis};
+use parking_lot::Mutex;
 
 use crate::engine::Engine;
-use crate::journal::{Effect, Effects, Journal, JournalConfig, Recovered, Refused, Step};
+use crate::journal::{
+    Effect, Effects, Journal, JournalConfig, JournalState, Recovered, Refused, Step,
+};
 use crate::shard::{At, Shard};
 use crate::store::{EmbeddedStore, Inner};
 
@@ -16,7 +20,7 @@ impl EmbeddedStore {
     /// The journal, if there is one.
     #[must_use]
     pub fn journal(&self) -> Option<&Journal> {
-        self.0.journal.get().map(|durable| &*durable.journal)
+        self.0.journal.get().map(|durable| &durable.journal)
     }
 
     /// What was read from the journal when this store was opened.
@@ -32,6 +36,7 @@ impl EmbeddedStore {
         let started = inner.clock.now();
         let mut latest = UnixMillis::new(0);
         inner.recovering.store(true, Ordering::SeqCst);
+        inner.memory.set_unlimited(true);
         let opened = Journal::open(config, Arc::clone(&inner.clock), &mut |record| {
             for effect in Effects::of(record) {
                 let effect = effect?;
@@ -43,19 +48,20 @@ impl EmbeddedStore {
             Ok(())
         });
         inner.recovering.store(false, Ordering::SeqCst);
+        inner.memory.set_unlimited(false);
         let (journal, recovered) =
             opened.map_err(|error| Error::new(ErrorKind::StoreRefused).with_source(error))?;
         // What was over when the store was last up is over, whatever the clock says now.
         inner.sweep_at(latest);
-        let journal = Arc::new(journal);
         for shard in &inner.shards {
             shard.lock().notes.start();
         }
-        let durable = Durable { journal, recovered };
+        let durable = Durable::new(journal, config.clone(), recovered, latest);
         assert!(
             inner.journal.set(durable).is_ok(),
             "a store is opened only once"
         );
+        while inner.memory.is_over() && inner.give_room() {}
         Ok(())
     }
 }
@@ -63,8 +69,67 @@ impl EmbeddedStore {
 /// The journal of a store.
 #[derive(Debug)]
 pub(crate) struct Durable {
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) journal: Journal,
+    pub(crate) config: JournalConfig,
+    /// The last time that the journal knew of when it was read.
+    pub(crate) latest: UnixMillis,
+    pub(crate) rewriting: Mutex<()>,
     recovered: Recovered,
+    /// Bytes of the last snapshot, and of the journal since then: those are what was written since
+    /// this process began, less this.
+    snapshot_bytes: AtomicU64,
+    journal_from: AtomicI64,
+    /// When a rewrite may begin again.
+    rest_until: Mutex<Option<Instant>>,
+}
+
+impl Durable {
+    fn new(
+        journal: Journal,
+        config: JournalConfig,
+        recovered: Recovered,
+        latest: UnixMillis,
+    ) -> Self {
+        let before = recovered.bytes - recovered.snapshot_bytes;
+        Self {
+            journal,
+            config,
+            latest,
+            rewriting: Mutex::new(()),
+            snapshot_bytes: AtomicU64::new(recovered.snapshot_bytes),
+            journal_from: AtomicI64::new(-i64::try_from(before).unwrap_or(i64::MAX)),
+            rest_until: Mutex::new(None),
+            recovered,
+        }
+    }
+
+    /// Whether the journal since the last snapshot is larger than it should be.
+    pub(crate) fn is_rewrite_due(&self) -> bool {
+        let percent = u64::from(self.config.rewrite_percent);
+        let written = i64::try_from(self.journal.stats().written).unwrap_or(i64::MAX);
+        let since = written - self.journal_from.load(Ordering::Relaxed);
+        let since = u64::try_from(since).unwrap_or(0);
+        let snapshot = self.snapshot_bytes.load(Ordering::Relaxed);
+        percent > 0
+            && since >= self.config.rewrite_min_bytes
+            && since >= snapshot.saturating_mul(percent) / 100
+            && self.journal.state() == JournalState::Open
+            && self
+                .rest_until
+                .lock()
+                .is_none_or(|until| until <= Instant::now())
+    }
+
+    /// Notes a snapshot, and how much was written when its segment began.
+    pub(crate) fn rewritten(&self, bytes: u64, written: u64) {
+        self.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        let from = i64::try_from(written).unwrap_or(i64::MAX);
+        self.journal_from.store(from, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rest_from_rewriting(&self, pause: Duration) {
+        *self.rest_until.lock() = Some(Instant::now() + pause);
+    }
 }
 
 impl Inner {
@@ -139,16 +204,11 @@ impl Inner {
         effect: &Effect<'_>,
         now: UnixMillis,
     ) -> Result<(), Refused> {
-        loop {
-            let mut shard = self.shards[self.shard_of(tag)].lock();
-            let at = At { now, ..self.at() };
-            let replayed = shard.replay(effect, at);
-            self.finish(shard);
-            match replayed {
-                Err(Refused::NoRoom) if self.give_room() => {}
-                done => return done,
-            }
-        }
+        let mut shard = self.shards[self.shard_of(tag)].lock();
+        let at = At { now, ..self.at() };
+        let replayed = shard.replay(effect, at);
+        self.finish(shard);
+        replayed
     }
 }
 

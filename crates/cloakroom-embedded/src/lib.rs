@@ -25,6 +25,7 @@ mod housekeeping;
 mod index;
 pub mod journal;
 mod pool;
+mod rewrite;
 mod shard;
 mod slab;
 mod store;
@@ -38,4 +39,5 @@ pub use engine::{
     Change, DATABASES, Db, Engine, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange, MEMBERS,
     Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
+pub use rewrite::Rewritten;
 pub use store::EmbeddedStore;

@@ -44,7 +44,7 @@ pub struct EmbeddedStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) shards: Box<[Mutex<Shard>]>,
-    memory: Memory,
+    pub(crate) memory: Memory,
     /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
     /// behind. A count, not a time: no clock can bring a session to the right side of it.
     pub(crate) generation: AtomicU32,

@@ -180,6 +180,17 @@ pub(crate) fn seal(records: &mut [u8], mut at: u64, salt: u32) -> u32 {
     count
 }
 
+/// How many records that [`push_unsealed`] wrote there are.
+pub(crate) fn count(records: &[u8]) -> u32 {
+    let mut rest = records;
+    let mut count = 0;
+    while rest.len() >= RECORD {
+        rest = &rest[RECORD + u32_at(rest, 0) as usize..];
+        count += 1;
+    }
+    count
+}
+
 /// The payload of the record that `bytes` begin with, if it verifies at that place of the file. Its
 /// length is believed only if it fits `bytes` and the checksum agrees.
 pub(crate) fn record_at(bytes: &[u8], at: u64, salt: u32) -> Option<&[u8]> {

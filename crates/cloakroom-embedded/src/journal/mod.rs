@@ -7,7 +7,8 @@
 //!
 //! - `disk`: the disk, handed in; `format`: bytes of a segment; `effect`: bytes of a record
 //! - `writer`: the order of writes and syncs; `queue`, `run`: appending, the thread, waiting
-//! - `segment`, `recover`: reading it back
+//! - `segment`, `recover`, `repair`: reading it back
+//! - `snapshot`: what takes the place of old segments
 //!
 //! # When the disk fails
 //!
@@ -21,8 +22,10 @@ mod effect;
 mod format;
 mod queue;
 mod recover;
+mod repair;
 mod run;
 mod segment;
+mod snapshot;
 mod writer;
 
 use std::fmt;
@@ -38,9 +41,12 @@ pub use disk::{Disk, DiskFile, OsDisk};
 pub use effect::{Effect, Effects, Step};
 pub use queue::Wait;
 pub use recover::{Cut, RecoverError, Recovered, Refused, Take, recover};
+pub use repair::{Repaired, repair};
+pub(crate) use snapshot::{Portion, SnapshotWriter, remove_stale};
+pub(crate) use writer::Trouble;
 
 use queue::Shared;
-use writer::{Trouble, Writer};
+use writer::Writer;
 
 /// Who waits for the disk. The end of a session (logout, revocation) does in every mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,6 +67,8 @@ pub struct JournalConfig {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) durability: Durability,
     pub(crate) segment_bytes: u64,
+    pub(crate) rewrite_percent: u32,
+    pub(crate) rewrite_min_bytes: u64,
 }
 
 impl JournalConfig {
@@ -71,6 +79,8 @@ impl JournalConfig {
             disk,
             durability: Durability::default(),
             segment_bytes: 64 << 20,
+            rewrite_percent: 100,
+            rewrite_min_bytes: 64 << 20,
         }
     }
 
@@ -78,6 +88,16 @@ impl JournalConfig {
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// When the journal is rewritten by itself: when what was appended since the last snapshot is
+    /// this part of that snapshot, in percent, and at least so many bytes. 0 percent: never. By
+    /// default 100 and 64 MiB, so that the disk holds less than three times what is in memory.
+    #[must_use]
+    pub const fn rewrite(mut self, percent: u32, min_bytes: u64) -> Self {
+        self.rewrite_percent = percent;
+        self.rewrite_min_bytes = min_bytes;
         self
     }
 
@@ -207,6 +227,7 @@ impl Journal {
     ) -> Result<(Self, Recovered), RecoverError> {
         let recovered = recover(&*config.disk, take)?;
         let disk = Arc::clone(&config.disk);
+        remove_stale(&*config.disk)?;
         let failed = |error| RecoverError::disk("a new segment")(error);
         let writer = Writer::create(disk, recovered.start, clock.now().as_millis());
         let writer = writer.map_err(|trouble| match trouble {
@@ -229,7 +250,6 @@ impl Journal {
 
     /// Whether writes are taken, without waiting: `Pending` if the disk is behind.
     #[inline]
-    #[must_use]
     pub fn admits(&self) -> Poll<Result<(), JournalError>> {
         self.shared.admits()
     }
@@ -243,6 +263,11 @@ impl Journal {
     /// runtime.
     pub fn wait(&self, number: u64) -> Wait {
         Wait::sync(Arc::clone(&self.shared), number)
+    }
+
+    /// As [`Journal::wait`], on the calling thread.
+    pub(crate) fn wait_here(&self, number: u64) -> Result<(), JournalError> {
+        self.shared.wait_here(number)
     }
 
     /// Whether a write may be acknowledged only after its sync.
@@ -288,6 +313,11 @@ impl Journal {
     /// # Errors
     /// If the journal is broken or closed.
     pub fn turn(&self) -> Result<u64, JournalError> {
+        self.shared.turn().map(|(number, _)| number)
+    }
+
+    /// As [`Journal::turn`], with the number of the segment's first record, counted from 0.
+    pub(crate) fn turn_at(&self) -> Result<(u64, u64), JournalError> {
         self.shared.turn()
     }
 

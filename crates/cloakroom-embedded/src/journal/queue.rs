@@ -48,7 +48,6 @@ pub(crate) struct Shared {
     waiting: Mutex<Waiting>,
     pub(crate) written: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    pub(crate) segment: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -66,6 +65,8 @@ struct Queue {
     /// How many new segments were asked for, and made.
     turns_wanted: u64,
     turns_made: u64,
+    /// The segment that the last of them began, and its first record.
+    last_turn: (u64, u64),
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +98,7 @@ impl Shared {
                 closing: false,
                 turns_wanted: 0,
                 turns_made: 0,
+                last_turn: (0, 0),
             }),
             work: Condvar::new(),
             done: Condvar::new(),
@@ -107,7 +109,6 @@ impl Shared {
             waiting: Mutex::default(),
             written: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
-            segment: AtomicU64::new(0),
         }
     }
 
@@ -212,6 +213,8 @@ impl Shared {
                     .store(JournalState::Full as u8, Ordering::Release);
             }
         }
+        drop(self.queue.lock());
+        self.done.notify_all();
         self.wake(u64::MAX);
     }
 
@@ -294,13 +297,17 @@ impl Shared {
     }
 
     /// Tells that a new segment began.
-    pub(crate) fn turned(&self) {
-        self.queue.lock().turns_made += 1;
+    pub(crate) fn turned(&self, number: u64, first_seq: u64) {
+        {
+            let mut queue = self.queue.lock();
+            queue.turns_made += 1;
+            queue.last_turn = (number, first_seq);
+        }
         self.done.notify_all();
     }
 
-    /// Has a new segment begun, and waits for it. Returns its number.
-    pub(crate) fn turn(&self) -> Result<u64, JournalError> {
+    /// Has a new segment begun, and waits for it. Returns its number and that of its first record.
+    pub(crate) fn turn(&self) -> Result<(u64, u64), JournalError> {
         let mut queue = self.queue.lock();
         queue.turns_wanted += 1;
         let turn = queue.turns_wanted;
@@ -312,7 +319,21 @@ impl Shared {
             }
             self.done.wait(&mut queue);
         }
-        Ok(self.segment.load(Ordering::Acquire))
+        Ok(queue.last_turn)
+    }
+
+    /// Waits for the sync of a record, on the calling thread.
+    pub(crate) fn wait_here(&self, seq: u64) -> Result<(), JournalError> {
+        self.want(seq);
+        let mut queue = self.queue.lock();
+        while self.durable() < seq {
+            if matches!(self.state(), JournalState::Full | JournalState::Broken) {
+                drop(queue);
+                return Err(self.fault());
+            }
+            self.done.wait(&mut queue);
+        }
+        Ok(())
     }
 
     pub(crate) fn close(&self) {

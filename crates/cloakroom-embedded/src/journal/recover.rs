@@ -100,10 +100,9 @@ impl fmt::Display for RecoverError {
                 format::VERSION
             ),
             Self::Missing { file } => write!(f, "{file} is missing, and others need it"),
-            Self::NoRoom { file } => write!(
-                f,
-                "{file} holds more than max_memory allows, and nothing may be evicted"
-            ),
+            Self::NoRoom { file } => {
+                write!(f, "{file} holds more than there is room for in memory")
+            }
         }
     }
 }

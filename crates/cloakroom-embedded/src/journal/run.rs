@@ -76,7 +76,8 @@ impl Run {
             self.persist(|run| run.writer.rotate(run.clock.now().as_millis()))?;
             self.note();
             if task.turn {
-                self.shared.turned();
+                let writer = &self.writer;
+                self.shared.turned(writer.number(), writer.next_seq());
             }
         } else if task.claim {
             self.persist(|run| run.writer.claim())?;
@@ -129,9 +130,6 @@ impl Run {
         shared
             .written
             .store(self.writer.written(), Ordering::Relaxed);
-        shared
-            .segment
-            .store(self.writer.number(), Ordering::Release);
     }
 }
 

@@ -154,15 +154,6 @@ impl Segment {
         Ok(None)
     }
 
-    /// All the bytes from `at` on, up to `len`.
-    pub(crate) fn bytes(&self, at: u64, len: usize) -> Result<Vec<u8>, RecoverError> {
-        let len = len.min(usize::try_from(self.size.saturating_sub(at)).unwrap_or(len));
-        let mut bytes = vec![0; len];
-        let got = read_full(&*self.file, at, &mut bytes).map_err(self.disk())?;
-        bytes.truncate(got);
-        Ok(bytes)
-    }
-
     pub(crate) fn sync(&self) -> Result<(), RecoverError> {
         self.file.sync().map_err(RecoverError::disk(&self.name))
     }

@@ -23,7 +23,7 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    fn of_write(error: io::Error) -> Self {
+    pub(crate) fn of_write(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 Self::Full(error)

@@ -6,6 +6,7 @@ mod read;
 mod replay;
 mod room;
 mod sweep;
+mod walk;
 mod write;
 
 use cloakroom_core::expiry::{Limit, Verdict, decide};
@@ -20,6 +21,7 @@ use self::notes::Notes;
 pub(crate) use self::read::POSITION_BITS;
 pub(crate) use self::room::Memory;
 pub(crate) use self::sweep::Swept;
+pub(crate) use self::walk::Walk;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;

@@ -11,6 +11,7 @@ pub(crate) struct Notes {
     on: bool,
     step: Step,
     timed: bool,
+    whole: bool,
 }
 
 impl Notes {
@@ -23,6 +24,16 @@ impl Notes {
     #[inline]
     pub(crate) const fn on(&self) -> bool {
         self.on
+    }
+
+    /// Whether whoever moves a session notes all of it.
+    pub(crate) const fn whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Says so.
+    pub(crate) const fn note_whole(&mut self, whole: bool) {
+        self.whole = whole;
     }
 
     /// Notes an effect.

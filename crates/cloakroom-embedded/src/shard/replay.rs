@@ -116,15 +116,22 @@ impl Shard {
         }
     }
 
-    /// Notes a write of fields, with what its increments came to.
+    /// Notes a write of fields, with what its increments came to; all of the session if it moved
+    /// while a snapshot is taken.
     pub(super) fn note_fields(
         &mut self,
+        from: SlotRef,
         slot: SlotRef,
         changes: &Changes,
         increments: &[i64],
         now: UnixMillis,
     ) {
         if !self.notes.on() {
+            return;
+        }
+        if from != slot && self.notes.whole() {
+            let put = self.put(slot);
+            self.notes.push(&put);
             return;
         }
         let view = View(self.slab.get(slot));

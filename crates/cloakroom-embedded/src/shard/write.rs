@@ -64,7 +64,7 @@ impl Shard {
         entry::set_referenced(bytes);
         if overwrite(bytes, changes) {
             let version = entry::count_write(bytes, at.now);
-            self.note_fields(alive.slot, changes, &[], at.now);
+            self.note_fields(alive.slot, alive.slot, changes, &[], at.now);
             return Ok(Applied::Done {
                 version,
                 increments: Vec::new(),
@@ -76,7 +76,7 @@ impl Shard {
         let bytes = self.slab.get_mut(slot);
         entry::set_fields(bytes, fields.as_bytes());
         let version = entry::count_write(bytes, at.now);
-        self.note_fields(slot, changes, &increments, at.now);
+        self.note_fields(alive.slot, slot, changes, &increments, at.now);
         Ok(Applied::Done {
             version,
             increments,

@@ -6,6 +6,8 @@ mod damage;
 pub(crate) mod disk;
 mod effects;
 mod faults;
+mod repair;
+mod rewrite;
 mod store;
 
 use std::future::Future;

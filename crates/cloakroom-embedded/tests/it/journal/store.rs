@@ -8,7 +8,7 @@ use cloakroom_core::record::Condition;
 use cloakroom_core::store::{Absence, Lookup, Store as _};
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{ErrorKind, StoredKey};
-use cloakroom_embedded::journal::{Durability, JournalConfig, JournalState, RecoverError};
+use cloakroom_embedded::journal::{Durability, JournalConfig, JournalState};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Eviction};
 
 use super::block_on;
@@ -186,34 +186,49 @@ fn what_was_evicted_does_not_come_back() {
     let before = alive(&store);
     assert!(before.len() < keys.len() && before.len() > 1_000);
     drop(store);
-    assert_eq!(alive(&kit::store(&clock, config(&disk))), before);
-    // Without eviction the same journal fits as well: what was evicted takes no room.
     let kept = config(&disk).eviction(Eviction::NoEviction);
-    assert_eq!(alive(&kit::store(&clock, kept)), before);
+    let after = alive(&kit::store(&clock, kept));
+    assert!(after == before, "{} and {}", after.len(), before.len());
+    // The memory may have filled in another way; then a few more go.
+    let after = alive(&kit::store(&clock, config(&disk)));
+    assert!(after.iter().all(|key| before.contains(key)));
+    assert!(after.len() + 100 > before.len(), "{}", after.len());
 }
 
 #[test]
-fn a_journal_that_is_larger_than_the_memory_says_so() {
+fn a_journal_that_is_larger_than_the_memory_is_read_all_the_same() {
     let clock = ManualClock::new();
     let disk = FakeDisk::default();
     let store = open(&clock, &disk, Durability::No);
-    for number in 0..2_000 {
+    let new = |number| {
         let mut new = session(number, None);
         new.fields = new.fields.changed(&set("data", vec![7; 900])).unwrap().0;
-        block_on(store.create(&key(tag_of(None), number), &new)).unwrap();
+        new
+    };
+    for number in 0..2_000 {
+        block_on(store.create(&key(tag_of(None), number), &new(number))).unwrap();
     }
     drop(store);
-    let journal = JournalConfig::new(Arc::new(disk));
-    let config = EmbeddedConfig::new()
-        .max_memory(Some(1 << 20))
-        .clock(Arc::new(clock))
-        .housekeeping(false)
-        .journal(journal);
-    let error = EmbeddedStore::new(config).unwrap_err();
-    assert_eq!(*error.kind(), ErrorKind::StoreRefused);
-    let source = std::error::Error::source(&error).unwrap();
-    let source = source.downcast_ref::<RecoverError>().unwrap();
-    assert!(matches!(source, RecoverError::NoRoom { .. }), "{source}");
+    let config = |disk: &FakeDisk| {
+        let journal = JournalConfig::new(Arc::new(disk.clone()));
+        EmbeddedConfig::new()
+            .max_memory(Some(1 << 20))
+            .journal(journal)
+    };
+    let next = key(tag_of(None), 5_000);
+    // What was acknowledged is there; nothing new is taken until there is room.
+    let store = kit::store(&clock, config(&disk.copy()));
+    assert_eq!(block_on(store.stats()).unwrap().sessions, 2_000);
+    let error = block_on(store.create(&next, &new(5_000))).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::StoreFull);
+    // Or some are evicted, and the journal says so.
+    let evicting = config(&disk).eviction(Eviction::VolatileLru);
+    let store = kit::store(&clock, evicting);
+    let stats = block_on(store.stats()).unwrap();
+    assert!(stats.bytes <= 1 << 20 && stats.sessions > 400, "{stats:?}");
+    drop(store);
+    let store = kit::store(&clock, config(&disk));
+    assert_eq!(block_on(store.stats()).unwrap().sessions, stats.sessions);
 }
 
 /// A forward and the memory of an end are there after a restart, for as long as before.

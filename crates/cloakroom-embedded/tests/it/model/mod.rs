@@ -30,6 +30,7 @@ enum Step {
     Sweep,
     ScanAndCount,
     Restart,
+    Rewrite,
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -109,6 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sweep),
         2 => Just(Step::ScanAndCount),
         3 => Just(Step::Restart),
+        3 => Just(Step::Rewrite),
     ]
 }
 

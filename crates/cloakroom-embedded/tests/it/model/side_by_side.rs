@@ -86,6 +86,11 @@ impl Both {
             }
             Step::ScanAndCount => self.scan_and_count(at),
             Step::Restart => self.restart(at),
+            Step::Rewrite => {
+                let rewritten = self.store.rewrite().unwrap();
+                prop_assert_eq!(rewritten.is_some(), self.store.journal().is_some());
+                Ok(())
+            }
         }
     }
 
