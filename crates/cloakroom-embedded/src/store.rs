@@ -1,7 +1,6 @@
 //! The store contract on shards: which shard, which lock, which hops.
 
 use std::fmt;
-use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
 use crate::durable::Durable;
-use crate::engine::{Engine, Watcher};
+use crate::engine::{Ears, Engine};
 use crate::housekeeping;
 use crate::journal::Effect;
 use crate::pool::Pool;
@@ -51,13 +50,13 @@ pub(crate) struct Inner {
     /// While a journal is read back nothing expires, because later effects may say that it lives.
     pub(crate) recovering: AtomicBool,
     pub(crate) journal: OnceLock<Durable>,
-    expired: AtomicU64,
-    evicted: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) evicted: AtomicU64,
     pub(crate) clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     /// Over names of keys, as the shards' is over ids.
-    hasher: DefaultHashBuilder,
-    pub(crate) changes: OnceLock<Arc<dyn Watcher>>,
+    pub(crate) hasher: DefaultHashBuilder,
+    pub(crate) ears: Ears,
 }
 
 impl EmbeddedStore {
@@ -98,7 +97,7 @@ impl EmbeddedStore {
             clock,
             observer,
             hasher,
-            changes: OnceLock::new(),
+            ears: Ears::new(),
         }));
         for shard in &store.0.shards {
             shard.lock().count_memory(&store.0.memory);
@@ -169,16 +168,6 @@ impl Inner {
         usize::from(tag.number()) & (self.shards.len() - 1)
     }
 
-    pub(crate) fn hash_of_name(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
-    }
-
-    /// By bits of the hash that the shard's table uses for nothing else.
-    pub(crate) fn shard_of_hash(&self, hash: u64) -> usize {
-        let bits = (hash >> 48 & 0x3ff) | (hash >> 32 & 0xff) << 10;
-        bits as usize & (self.shards.len() - 1)
-    }
-
     /// The time and the generation. Only under the lock of the shard that they are used for: an
     /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
     /// was acknowledged before the lock was taken is seen.
@@ -189,8 +178,10 @@ impl Inner {
         };
         At {
             now,
-            generation: self.generation.load(Ordering::SeqCst),
+            // Entries have room for 31 bits.
+            generation: self.generation.load(Ordering::SeqCst) & (u32::MAX >> 1),
             memory: &self.memory,
+            ears: &self.ears,
         }
     }
 
@@ -267,43 +258,10 @@ impl Inner {
         }
     }
 
-    /// As [`Inner::finish`] for shards of one step: all are let go of before anybody is told.
-    pub(crate) fn finish_all<'a>(&self, shards: impl Iterator<Item = MutexGuard<'a, Shard>>) {
-        let mut reaped = Reaped::default();
-        let mut shards: Vec<_> = shards.collect();
-        self.log_all(shards.iter_mut().map(|shard| &mut **shard));
-        let freed: Vec<_> = shards
-            .into_iter()
-            .map(|mut shard| {
-                shard.count_memory(&self.memory);
-                reaped.add(shard.take_reaped());
-                shard.take_freed()
-            })
-            .collect();
-        drop(freed);
-        if reaped != Reaped::default() {
-            self.report(reaped);
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let mut sessions = 0;
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            sessions += shard.sessions(self.at()) as u64;
-        }
-        let mut stats = Stats::default();
-        stats.sessions = sessions;
-        stats.bytes = self.memory.used();
-        stats.bytes_limit = self.memory.limit();
-        stats.expired = self.expired.load(Ordering::Relaxed);
-        stats.evicted = self.evicted.load(Ordering::Relaxed);
-        stats
-    }
-
     #[cold]
-    fn report(&self, reaped: Reaped) {
-        let expired = u64::from(reaped.idle) + u64::from(reaped.absolute);
+    pub(crate) fn report(&self, reaped: Reaped) {
+        let sessions = u64::from(reaped.idle) + u64::from(reaped.absolute);
+        let expired = sessions + u64::from(reaped.keys);
         self.expired.fetch_add(expired, Ordering::Relaxed);
         self.evicted
             .fetch_add(u64::from(reaped.evicted), Ordering::Relaxed);

@@ -1,10 +1,17 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod members;
+pub(crate) mod name;
+mod names;
 mod notes;
+mod order;
+mod portion;
 mod read;
+mod record;
 mod replay;
 mod room;
+mod spread;
 mod sweep;
 mod walk;
 mod write;
@@ -17,11 +24,17 @@ use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+pub(crate) use self::name::Head;
+use self::names::Names;
+pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
 use self::notes::Notes;
+pub(crate) use self::portion::Walk;
 pub(crate) use self::read::POSITION_BITS;
+pub(crate) use self::record::Member;
 pub(crate) use self::room::Memory;
+pub(crate) use self::spread::Spread;
 pub(crate) use self::sweep::Swept;
-pub(crate) use self::walk::Walk;
+use crate::engine::Ears;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
@@ -39,6 +52,7 @@ pub(crate) struct At<'a> {
     pub(crate) now: UnixMillis,
     pub(crate) generation: u32,
     pub(crate) memory: &'a Memory,
+    pub(crate) ears: &'a Ears,
 }
 
 /// Part of the sessions.
@@ -61,7 +75,7 @@ pub(crate) struct Shard {
     counted: usize,
     reaped: Reaped,
     pub(crate) notes: Notes,
-    pub(crate) simple: crate::engine::Simple,
+    names: Names,
 }
 
 /// Sessions that were removed since anybody asked.
@@ -69,6 +83,8 @@ pub(crate) struct Shard {
 pub(crate) struct Reaped {
     pub(crate) idle: u32,
     pub(crate) absolute: u32,
+    /// Keys of keyspaces.
+    pub(crate) keys: u32,
     pub(crate) evicted: u32,
 }
 
@@ -76,6 +92,7 @@ impl Reaped {
     pub(crate) const fn add(&mut self, other: Self) {
         self.idle += other.idle;
         self.absolute += other.absolute;
+        self.keys += other.keys;
         self.evicted += other.evicted;
     }
 }
@@ -120,7 +137,7 @@ impl Shard {
             counted: 0,
             reaped: Reaped::default(),
             notes: Notes::default(),
-            simple: crate::engine::Simple::default(),
+            names: Names::new(),
         }
     }
 

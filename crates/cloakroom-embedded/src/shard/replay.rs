@@ -74,6 +74,8 @@ impl Shard {
         let need = Need {
             len: entry::len(record, &self.known),
             names: Some((key, record.subject.as_ref())),
+            name: None,
+            extra: 0,
             spared: None,
             replaces: false,
         };
@@ -130,7 +132,7 @@ impl Shard {
             return;
         }
         if from != slot && self.notes.whole() {
-            let put = self.put(slot);
+            let put = self.whole(slot);
             self.notes.push(&put);
             return;
         }

@@ -177,6 +177,8 @@ impl Shard {
         let need = Need {
             len: entry::len(record, &self.known),
             names: Some((key, record.subject.as_ref())),
+            name: None,
+            extra: 0,
             spared: moved,
             replaces: true,
         };
@@ -222,6 +224,8 @@ impl Shard {
         let need = Need {
             len,
             names: None,
+            name: None,
+            extra: 0,
             spared: Some(slot),
             replaces: false,
         };
