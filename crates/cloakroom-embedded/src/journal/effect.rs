@@ -1,6 +1,6 @@
 //! What a step did, and its bytes in a journal's record (`docs/formats/journal.md`).
 //!
-//! Every effect assigns: it says what a session, a key or a part of a key *is* from now on, never
+//! Every effect but one assigns: it says what a session, a key or a part of a key *is* from now on, never
 //! what is added to it or moved from elsewhere. So effects may be applied to a state that has some
 //! of them already, as long as all that came later are applied too. That is what a snapshot rests
 //! on, which is taken while writes go on (`journal::snapshot`). A rename is therefore the whole key
@@ -163,6 +163,14 @@ pub enum Effect<'a> {
         /// Which; `None` for all.
         db: Option<u8>,
     },
+    /// Two databases change places. This one is no assignment: a snapshot that one of these falls
+    /// into is thrown away.
+    Swap {
+        /// One.
+        one: u8,
+        /// The other.
+        other: u8,
+    },
     /// A key that is not there cannot be written until then.
     Tombstone {
         /// Its database.
@@ -182,6 +190,7 @@ const SESSION_END: u8 = 4;
 const SESSION_REMOVE: u8 = 5;
 const GENERATION: u8 = 6;
 const TIME: u8 = 7;
+const SWAP: u8 = 8;
 const STRING: u8 = 16;
 const REMOVE: u8 = 17;
 const DEADLINE: u8 = 18;
@@ -260,6 +269,9 @@ impl Step {
                 self.out
                     .tag(FLUSH)
                     .number(db.map_or(0, |db| u64::from(db) + 1));
+            }
+            Effect::Swap { one, other } => {
+                self.out.tag(SWAP).byte(one).byte(other);
             }
             ref keyed => self.push_keyed(keyed),
         }
@@ -418,6 +430,10 @@ impl<'a> Effects<'a> {
                     0 => None,
                     number => Some(u8::try_from(number - 1).map_err(|_| Refused::Damaged)?),
                 },
+            }),
+            SWAP => Ok(Effect::Swap {
+                one: input.byte()?,
+                other: input.byte()?,
             }),
             tag => self.parse_keyed(tag),
         }
