@@ -100,6 +100,7 @@ impl Inner {
         let mut step = Step::new();
         step.push(&Effect::Generation(self.generation.load(Ordering::SeqCst)));
         step.push(&Effect::Time(now.max(durable.latest)));
+        step.push(&Effect::Keyspaces(self.ears.numbers()));
         portion.push(&step);
         for shard in &self.shards {
             let mut walk = Some(Walk::Start);

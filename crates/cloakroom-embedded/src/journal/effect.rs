@@ -1,6 +1,6 @@
 //! What a step did, and its bytes in a journal's record (`docs/formats/journal.md`).
 //!
-//! Every effect but one assigns: it says what a session, a key or a part of a key *is* from now on, never
+//! Every effect assigns: it says what a session, a key or a part of a key *is* from now on, never
 //! what is added to it or moved from elsewhere. So effects may be applied to a state that has some
 //! of them already, as long as all that came later are applied too. That is what a snapshot rests
 //! on, which is taken while writes go on (`journal::snapshot`). A rename is therefore the whole key
@@ -69,6 +69,9 @@ pub enum Effect<'a> {
     },
     /// There were so many `revoke_all`; sessions of fewer are dead.
     Generation(u32),
+    /// The number in memory that each keyspace has from now on. Effects on keys mean keyspaces by
+    /// that number. What is under a number that no keyspace had before is not there.
+    Keyspaces([u8; 16]),
     /// It was this time: what ended before it has ended, even if the clock is put back.
     Time(UnixMillis),
     /// A key is this string.
@@ -163,14 +166,6 @@ pub enum Effect<'a> {
         /// Which; `None` for all.
         db: Option<u8>,
     },
-    /// Two databases change places. This one is no assignment: a snapshot that one of these falls
-    /// into is thrown away.
-    Swap {
-        /// One.
-        one: u8,
-        /// The other.
-        other: u8,
-    },
     /// A key that is not there cannot be written until then.
     Tombstone {
         /// Its database.
@@ -190,7 +185,7 @@ const SESSION_END: u8 = 4;
 const SESSION_REMOVE: u8 = 5;
 const GENERATION: u8 = 6;
 const TIME: u8 = 7;
-const SWAP: u8 = 8;
+const KEYSPACES: u8 = 8;
 const STRING: u8 = 16;
 const REMOVE: u8 = 17;
 const DEADLINE: u8 = 18;
@@ -265,13 +260,16 @@ impl Step {
             Effect::Time(at) => {
                 self.out.tag(TIME).time(at);
             }
+            Effect::Keyspaces(numbers) => {
+                let out = self.out.tag(KEYSPACES);
+                numbers
+                    .into_iter()
+                    .fold(out, |out, number| out.byte(number));
+            }
             Effect::Flush { db } => {
                 self.out
                     .tag(FLUSH)
                     .number(db.map_or(0, |db| u64::from(db) + 1));
-            }
-            Effect::Swap { one, other } => {
-                self.out.tag(SWAP).byte(one).byte(other);
             }
             ref keyed => self.push_keyed(keyed),
         }
@@ -425,15 +423,18 @@ impl<'a> Effects<'a> {
             }),
             GENERATION => Ok(Effect::Generation(input.small()?)),
             TIME => Ok(Effect::Time(input.time()?)),
+            KEYSPACES => {
+                let mut numbers = [0; 16];
+                for number in &mut numbers {
+                    *number = input.byte()?;
+                }
+                Ok(Effect::Keyspaces(numbers))
+            }
             FLUSH => Ok(Effect::Flush {
                 db: match input.number()? {
                     0 => None,
                     number => Some(u8::try_from(number - 1).map_err(|_| Refused::Damaged)?),
                 },
-            }),
-            SWAP => Ok(Effect::Swap {
-                one: input.byte()?,
-                other: input.byte()?,
             }),
             tag => self.parse_keyed(tag),
         }
