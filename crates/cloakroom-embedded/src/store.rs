@@ -1,8 +1,13 @@
-//! The store contract on shards: which shard, which lock, which hops.
+//! The store contract on shards: which shard, which lock.
+
+mod follow;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use cloakroom_core::expiry::Limit;
@@ -186,28 +191,6 @@ impl Inner {
         })
     }
 
-    /// Does something with the session under `key` or, if that has moved, where it is now.
-    fn follow<T>(
-        &self,
-        key: &StoredKey,
-        mut work: impl FnMut(&mut Shard, Alive, bool, At<'_>) -> T,
-    ) -> Result<T, Absence> {
-        let mut key = *key;
-        for hop in 0..=limits::FORWARD_HOPS {
-            let found = self.within(key.tag(), |shard, at| match shard.find(&key, at) {
-                Found::Alive(alive) => Ok(Ok(work(shard, alive, hop > 0, at))),
-                Found::Moved(to) => Err(to),
-                Found::Unknown if hop == 0 => Ok(Err(Absence::Unknown)),
-                Found::Unknown | Found::Ended => Ok(Err(Absence::Ended)),
-            });
-            match found {
-                Ok(result) => return result,
-                Err(to) => key = to,
-            }
-        }
-        Err(Absence::Ended)
-    }
-
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
     fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
@@ -322,11 +305,24 @@ impl Store for EmbeddedStore {
         self.0.with_room(create)
     }
 
-    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        let loaded = self.0.follow(key, |shard, alive, forwarded, _| {
-            shard.loaded(alive, forwarded)
-        });
-        Ok(loaded.map_or_else(Lookup::Absent, Lookup::Found))
+    /// As an `async fn`, with a future of two pointers: that of an `async fn` has room for the record,
+    /// which is then written twice.
+    fn load<'store, 'key, 'all>(
+        &'store self,
+        key: &'key StoredKey,
+    ) -> Pin<Box<dyn Future<Output = Result<Lookup, Error>> + Send + 'all>>
+    where
+        'store: 'all,
+        'key: 'all,
+        Self: 'all,
+    {
+        Box::pin(poll_fn(move |_| {
+            let loaded = |shard: &mut Shard, alive, forwarded, _: At<'_>| {
+                Lookup::Found(shard.loaded(alive, forwarded))
+            };
+            let found = self.0.follow(key, loaded);
+            Poll::Ready(Ok(found.unwrap_or_else(Lookup::Absent)))
+        }))
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {

@@ -9,6 +9,8 @@
 //! It is eight tables, chosen by bits of the hash. Each grows by half when it is 7/8 full; their
 //! shares grow by 1.5^(1/8) from one to the next, so that they do not grow at the same time.
 
+use crate::pool;
+
 pub(crate) const SEGMENTS: usize = 8;
 
 /// Bits of the numbers that a table takes.
@@ -55,6 +57,15 @@ impl Table {
             0
         } else {
             (segment.next_size() - segment.places.len()) * size_of::<u32>()
+        }
+    }
+
+    /// Says that [`Table::find`] comes next, so that the miss of the cache has begun by then.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let segment = &self.segments[segment_of(hash)];
+        if let Some(place) = segment.places.get(segment.first(hash)) {
+            pool::prefetch(place);
         }
     }
 

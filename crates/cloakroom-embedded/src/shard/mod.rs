@@ -97,7 +97,7 @@ impl Shard {
         pool: Arc<Pool>,
     ) -> Self {
         Self {
-            slab: Slab::new(pool),
+            slab: Slab::new(pool, limit),
             keys: Table::new(),
             subjects: SubjectIndex::new(),
             wheel: Wheel::new(now.as_millis()),
@@ -111,6 +111,12 @@ impl Shard {
             counted: 0,
             reaped: Reaped::default(),
         }
+    }
+
+    /// Says that [`Shard::find`] comes next.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &StoredKey) {
+        self.keys.prefetch(hash_of_key(&self.hasher, key));
     }
 
     /// What is under `key`. A session that is over is removed at once, so that no clock brings it
