@@ -268,10 +268,10 @@ impl<'a> View<'a> {
     }
 
     /// The record, `with_fields` or without.
+    #[inline(always)]
     pub(crate) fn record(self, known: &KnownLifetimes, with_fields: bool) -> Record {
         let subject = text(self.subject());
-        let subject = (!subject.is_empty())
-            .then(|| Subject::new(subject).expect("it was a subject when it was stored"));
+        let subject = (!subject.is_empty()).then(|| Subject::from_trusted(subject));
         let label = (self.flags() & LABELLED != 0).then(|| {
             let at = self.label_at();
             Label::new(text(&self.0[at + 1..=at + usize::from(self.0[at])]))

@@ -1,8 +1,14 @@
-//! The store contract on shards: which shard, which lock, which hops.
+//! The store contract on shards: which shard, which lock.
+
+mod follow;
+mod rotate;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use cloakroom_core::expiry::Limit;
@@ -22,7 +28,7 @@ use crate::engine::{Ears, Engine};
 use crate::housekeeping;
 use crate::journal::Effect;
 use crate::pool::Pool;
-use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
+use crate::shard::{At, Memory, POSITION_BITS, Reaped, Shard, Swept};
 use crate::table::SEGMENTS;
 
 /// Sessions that a sweep looks at before it lets go of a shard's lock: 0.1 ms, at five misses of the
@@ -223,28 +229,6 @@ impl Inner {
         })
     }
 
-    /// Does something with the session under `key` or, if that has moved, where it is now.
-    fn follow<T>(
-        &self,
-        key: &StoredKey,
-        mut work: impl FnMut(&mut Shard, Alive, bool, At<'_>) -> T,
-    ) -> Result<T, Absence> {
-        let mut key = *key;
-        for hop in 0..=limits::FORWARD_HOPS {
-            let found = self.within(key.tag(), |shard, at| match shard.find(&key, at) {
-                Found::Alive(alive) => Ok(Ok(work(shard, alive, hop > 0, at))),
-                Found::Moved(to) => Err(to),
-                Found::Unknown if hop == 0 => Ok(Err(Absence::Unknown)),
-                Found::Unknown | Found::Ended => Ok(Err(Absence::Ended)),
-            });
-            match found {
-                Ok(result) => return result,
-                Err(to) => key = to,
-            }
-        }
-        Err(Absence::Ended)
-    }
-
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
     pub(crate) fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
@@ -274,86 +258,6 @@ impl Inner {
             }
         }
     }
-
-    /// One hop of a rotation. `Err` is where to go on.
-    fn rotate_from(
-        &self,
-        old: &StoredKey,
-        new: &StoredKey,
-        rotation: &Rotation,
-        first: bool,
-    ) -> Result<Result<Rotated, Error>, StoredKey> {
-        let (from, to) = (self.shard_of(old.tag()), self.shard_of(new.tag()));
-        // In the order of their numbers, so that two rotations cannot wait for each other.
-        let low = self.shards[from.min(to)].lock();
-        let high = (from != to).then(|| self.shards[from.max(to)].lock());
-        let (mut source, mut target) = match high {
-            Some(high) if from < to => (low, Some(high)),
-            Some(high) => (high, Some(low)),
-            None => (low, None),
-        };
-        let at = self.at();
-        let result = match source.find(old, at) {
-            Found::Alive(alive) => {
-                Ok(
-                    rotate(&mut source, target.as_deref_mut(), alive, new, rotation, at)
-                        .map(|record| Rotated::Done(Box::new(record))),
-                )
-            }
-            Found::Moved(to) if rotation.login.is_some() => Err(to),
-            Found::Unknown if first => Ok(Ok(Rotated::Absent(Absence::Unknown))),
-            Found::Moved(_) | Found::Ended | Found::Unknown => {
-                Ok(Ok(Rotated::Absent(Absence::Ended)))
-            }
-        };
-        // Both locks go before anybody is told; the second guard is let go of first.
-        let mut reaped = source.take_reaped();
-        let mut freed_there = None;
-        let freed = source.take_freed();
-        self.log_all(
-            [Some(&mut *source), target.as_deref_mut()]
-                .into_iter()
-                .flatten(),
-        );
-        if let Some(mut target) = target {
-            reaped.add(target.take_reaped());
-            freed_there = Some(target.take_freed());
-            target.count_memory(&self.memory);
-        }
-        source.count_memory(&self.memory);
-        drop(source);
-        drop((freed, freed_there));
-        if reaped != Reaped::default() {
-            self.report(reaped);
-        }
-        result
-    }
-}
-
-/// Moves a session, with the shard of its new key if that is another one.
-fn rotate(
-    source: &mut Shard,
-    target: Option<&mut Shard>,
-    alive: Alive,
-    new: &StoredKey,
-    rotation: &Rotation,
-    at: At<'_>,
-) -> Result<Record, Error> {
-    let record = source.rotated(alive, new, rotation, at)?;
-    match target {
-        Some(target) => {
-            target.admit_rotated(new, &record, rotation, None, at)?;
-            target.arrive(new, &record, at);
-            source.leave(alive, new, rotation, at);
-        }
-        None => {
-            source.admit_rotated(new, &record, rotation, Some(alive), at)?;
-            // One step for everybody else, so the order is free; this one needs no second slot.
-            source.leave(alive, new, rotation, at);
-            source.arrive(new, &record, at);
-        }
-    }
-    Ok(record)
 }
 
 #[async_trait]
@@ -369,11 +273,24 @@ impl Store for EmbeddedStore {
         Ok(created)
     }
 
-    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        let loaded = self.0.follow(key, |shard, alive, forwarded, _| {
-            shard.loaded(alive, forwarded)
-        });
-        Ok(loaded.map_or_else(Lookup::Absent, Lookup::Found))
+    /// As an `async fn`, with a future of two pointers: that of an `async fn` has room for the record,
+    /// which is then written twice.
+    fn load<'store, 'key, 'all>(
+        &'store self,
+        key: &'key StoredKey,
+    ) -> Pin<Box<dyn Future<Output = Result<Lookup, Error>> + Send + 'all>>
+    where
+        'store: 'all,
+        'key: 'all,
+        Self: 'all,
+    {
+        Box::pin(poll_fn(move |_| {
+            let loaded = |shard: &mut Shard, alive, forwarded, _: At<'_>| {
+                Lookup::Found(shard.loaded(alive, forwarded))
+            };
+            let found = self.0.follow(key, loaded);
+            Poll::Ready(Ok(found.unwrap_or_else(Lookup::Absent)))
+        }))
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {

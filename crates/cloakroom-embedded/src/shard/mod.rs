@@ -124,7 +124,7 @@ impl Shard {
         pool: Arc<Pool>,
     ) -> Self {
         Self {
-            slab: Slab::new(pool),
+            slab: Slab::new(pool, limit),
             keys: Table::new(),
             subjects: SubjectIndex::new(),
             wheel: Wheel::new(now.as_millis()),
@@ -140,6 +140,12 @@ impl Shard {
             names: Names::new(),
             notes: Notes::default(),
         }
+    }
+
+    /// Says that [`Shard::find`] comes next.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &StoredKey) {
+        self.keys.prefetch(hash_of_key(&self.hasher, key));
     }
 
     /// What is under `key`. A session that is over is removed at once, so that no clock brings it
