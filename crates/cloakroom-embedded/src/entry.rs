@@ -165,6 +165,11 @@ pub(crate) fn count_write(entry: &mut [u8], at: UnixMillis) -> u64 {
     version
 }
 
+/// Says how many writes there were.
+pub(crate) fn set_version(entry: &mut [u8], version: u64) {
+    put(entry, VERSION, version.min(SIX_BYTES), 6);
+}
+
 /// Marks a session as used lately.
 pub(crate) const fn set_referenced(entry: &mut [u8]) {
     // A line of the cache that is not written need not go back to memory.
@@ -226,6 +231,10 @@ impl<'a> View<'a> {
 
     pub(crate) fn version(self) -> u64 {
         take_six(self.0, VERSION)
+    }
+
+    pub(crate) fn seen_at(self) -> UnixMillis {
+        UnixMillis::new(take_six(self.0, SEEN))
     }
 
     pub(crate) fn times(self, known: &KnownLifetimes) -> Times {

@@ -12,16 +12,20 @@
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
+//! - `journal`: what is kept on a disk, so that a restart finds it again
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
 mod config;
+mod durable;
 mod engine;
 mod entry;
 mod evict;
 mod housekeeping;
 mod index;
+pub mod journal;
 mod pool;
+mod rewrite;
 mod shard;
 mod slab;
 mod store;
@@ -35,4 +39,5 @@ pub use engine::{
     Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
     MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
+pub use rewrite::Rewritten;
 pub use store::EmbeddedStore;

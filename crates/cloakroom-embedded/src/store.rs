@@ -5,8 +5,8 @@ mod follow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -22,8 +22,10 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
+use crate::durable::Durable;
 use crate::engine::{Ears, Engine};
 use crate::housekeeping;
+use crate::journal::Effect;
 use crate::pool::Pool;
 use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
 use crate::table::SEGMENTS;
@@ -49,10 +51,13 @@ pub(crate) struct Inner {
     pub(crate) memory: Memory,
     /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
     /// behind. A count, not a time: no clock can bring a session to the right side of it.
-    generation: AtomicU32,
+    pub(crate) generation: AtomicU32,
+    /// While a journal is read back nothing expires, because later effects may say that it lives.
+    pub(crate) recovering: AtomicBool,
+    pub(crate) journal: OnceLock<Durable>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     /// Over names of keys, as the shards' is over ids.
     pub(crate) hasher: DefaultHashBuilder,
@@ -64,7 +69,8 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidSetting`]; [`ErrorKind::StoreUnavailable`] if there is no thread to be
-    /// had for housekeeping.
+    /// had for housekeeping; [`ErrorKind::StoreRefused`] if the journal cannot be read or written,
+    /// with a [`RecoverError`](crate::journal::RecoverError) as its source.
     pub fn new(config: EmbeddedConfig) -> Result<Self, Error> {
         let shards = config.shard_count()?;
         let EmbeddedConfig {
@@ -73,6 +79,7 @@ impl EmbeddedStore {
             clock,
             observer,
             housekeeping,
+            journal,
             ..
         } = config;
         let hasher = DefaultHashBuilder::default();
@@ -88,6 +95,8 @@ impl EmbeddedStore {
                 .collect(),
             memory: Memory::new(max_memory, part, eviction),
             generation: AtomicU32::new(0),
+            recovering: AtomicBool::new(false),
+            journal: OnceLock::new(),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             clock,
@@ -97,6 +106,9 @@ impl EmbeddedStore {
         }));
         for shard in &store.0.shards {
             shard.lock().count_memory(&store.0.memory);
+        }
+        if let Some(journal) = journal {
+            store.open_journal(&journal)?;
         }
         if housekeeping {
             housekeeping::start(Arc::downgrade(&store.0))?;
@@ -138,19 +150,26 @@ impl fmt::Debug for EmbeddedStore {
 
 impl Inner {
     pub(crate) fn sweep(&self) {
+        self.sweep_at(UnixMillis::new(0));
+    }
+
+    /// Sweeps as if it were this time, if it is earlier.
+    pub(crate) fn sweep_at(&self, earliest: UnixMillis) {
         let mut rest: Vec<usize> = (0..self.shards.len()).collect();
         while !rest.is_empty() {
             // Shard after shard, a portion each: whoever waits for one gets it meanwhile.
             rest.retain(|number| {
                 let mut shard = self.shards[*number].lock();
-                let swept = shard.sweep(SWEEP_BUDGET, self.at());
+                let at = self.at();
+                let now = at.now.max(earliest);
+                let swept = shard.sweep(SWEEP_BUDGET, At { now, ..at });
                 self.finish(shard);
                 swept == Swept::Some
             });
         }
     }
 
-    fn shard_of(&self, tag: SlotTag) -> usize {
+    pub(crate) fn shard_of(&self, tag: SlotTag) -> usize {
         usize::from(tag.number()) & (self.shards.len() - 1)
     }
 
@@ -158,8 +177,12 @@ impl Inner {
     /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
     /// was acknowledged before the lock was taken is seen.
     pub(crate) fn at(&self) -> At<'_> {
+        let now = match self.recovering.load(Ordering::Relaxed) {
+            false => self.clock.now().min(LAST_MOMENT),
+            true => UnixMillis::new(0),
+        };
         At {
-            now: self.clock.now().min(LAST_MOMENT),
+            now,
             // Entries have room for 31 bits.
             generation: self.generation.load(Ordering::SeqCst) & (u32::MAX >> 1),
             memory: &self.memory,
@@ -189,7 +212,7 @@ impl Inner {
     }
 
     #[cold]
-    fn give_room(&self) -> bool {
+    pub(crate) fn give_room(&self) -> bool {
         if !self.memory.evicts() {
             return false;
         }
@@ -208,6 +231,7 @@ impl Inner {
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
     pub(crate) fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
+        self.log(&mut shard);
         let (reaped, freed) = (shard.take_reaped(), shard.take_freed());
         // To whoever waits, not to whoever comes by: the sweep comes by again and again.
         MutexGuard::unlock_fair(shard);
@@ -269,6 +293,11 @@ impl Inner {
         let mut reaped = source.take_reaped();
         let mut freed_there = None;
         let freed = source.take_freed();
+        self.log_all(
+            [Some(&mut *source), target.as_deref_mut()]
+                .into_iter()
+                .flatten(),
+        );
         if let Some(mut target) = target {
             reaped.add(target.take_reaped());
             freed_there = Some(target.take_freed());
@@ -313,11 +342,14 @@ fn rotate(
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
+        self.0.admitted().await?;
         let create = || {
             self.0
                 .within(key.tag(), |shard, at| shard.create(key, new, at))
         };
-        self.0.with_room(create)
+        let created = self.0.with_room(create)?;
+        self.0.written().await?;
+        Ok(created)
     }
 
     /// As an `async fn`, with a future of two pointers: that of an `async fn` has room for the record,
@@ -353,7 +385,9 @@ impl Store for EmbeddedStore {
             self.0
                 .follow(key, |shard, alive, _, at| shard.touch(alive, at))
         };
-        Ok(keys.iter().filter(|key| touch(key).is_ok()).count())
+        let touched = keys.iter().filter(|key| touch(key).is_ok()).count();
+        self.0.written().await?;
+        Ok(touched)
     }
 
     async fn apply(
@@ -362,12 +396,15 @@ impl Store for EmbeddedStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        self.0.with_room(|| {
+        self.0.admitted().await?;
+        let applied = self.0.with_room(|| {
             let applied = self.0.follow(key, |shard, alive, _, at| {
                 shard.apply(alive, changes, condition, at)
             });
             applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
-        })
+        })?;
+        self.0.written().await?;
+        Ok(applied)
     }
 
     async fn rotate(
@@ -376,7 +413,8 @@ impl Store for EmbeddedStore {
         new: &StoredKey,
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
-        self.0.with_room(|| {
+        self.0.admitted().await?;
+        let rotated = self.0.with_room(|| {
             let mut from = *old;
             for hop in 0..=limits::FORWARD_HOPS {
                 match self.0.rotate_from(&from, new, rotation, hop == 0) {
@@ -385,13 +423,20 @@ impl Store for EmbeddedStore {
                 }
             }
             Ok(Rotated::Absent(Absence::Ended))
-        })
+        })?;
+        // A login ends the session before it; whoever had its id must not have it back.
+        match rotation.login {
+            Some(_) => self.0.synced().await?,
+            None => self.0.written().await?,
+        }
+        Ok(rotated)
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
         let ended = self
             .0
             .follow(key, |shard, alive, _, at| shard.destroy(alive, at));
+        self.0.synced().await?;
         Ok(ended.is_ok())
     }
 
@@ -407,6 +452,7 @@ impl Store for EmbeddedStore {
         let revoked = self.0.within(tag, |shard, at| {
             shard.revoke(subject, |known| known == *handle, at)
         });
+        self.0.synced().await?;
         Ok(revoked > 0)
     }
 
@@ -416,14 +462,17 @@ impl Store for EmbeddedStore {
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
         let tag = SlotTag::of_subject(subject);
-        Ok(self.0.within(tag, |shard, at| {
+        let revoked = self.0.within(tag, |shard, at| {
             shard.revoke(subject, |known| Some(&known) != except, at)
-        }))
+        });
+        self.0.synced().await?;
+        Ok(revoked)
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {
-        self.0.generation.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        let before = self.0.generation.fetch_add(1, Ordering::SeqCst);
+        self.0.append(&Effect::Generation(before.wrapping_add(1)));
+        self.0.synced().await
     }
 
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {

@@ -4,6 +4,7 @@
 //! Steps are atomic. Whoever wants one names the keys first: their shards are locked in the order
 //! of their numbers, so no two steps wait for each other, and the closure works on a [`Tx`].
 
+mod apply;
 mod changes;
 mod ears;
 mod inner;

@@ -4,9 +4,12 @@
 mod members;
 pub(crate) mod name;
 mod names;
+mod notes;
 mod order;
+mod portion;
 mod read;
 mod record;
+mod replay;
 mod room;
 mod spread;
 mod sweep;
@@ -17,12 +20,15 @@ use cloakroom_core::expiry::{Limit, Verdict, decide};
 use cloakroom_core::record::Subject;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 use hashbrown::DefaultHashBuilder;
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 pub(crate) use self::name::Head;
 use self::names::Names;
 pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
+use self::notes::Notes;
+pub(crate) use self::portion::Walk;
 pub(crate) use self::read::POSITION_BITS;
 pub(crate) use self::record::Member;
 pub(crate) use self::room::Memory;
@@ -32,6 +38,7 @@ use crate::engine::Ears;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
+use crate::journal::Effect;
 use crate::pool::Pool;
 use crate::slab::{FreedPages, Slab, SlotRef};
 use crate::table::Table;
@@ -67,6 +74,7 @@ pub(crate) struct Shard {
     /// Bytes that `Memory` counts for this shard.
     counted: usize,
     reaped: Reaped,
+    pub(crate) notes: Notes,
     names: Names,
 }
 
@@ -128,6 +136,7 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
+            notes: Notes::default(),
             names: Names::new(),
         }
     }
@@ -180,6 +189,7 @@ impl Shard {
                     Limit::Idle => self.reaped.idle += 1,
                     Limit::Absolute => self.reaped.absolute += 1,
                 }
+                self.notes.expired(at.now);
                 self.remove(slot);
                 None
             }
@@ -204,6 +214,13 @@ impl Shard {
             self.subjects.insert(hash, slot, subject_hash);
         }
         self.fresh += 1;
+        if self.notes.on() {
+            self.notes.push(&Effect::SessionPut {
+                key: *key,
+                generation: at.generation,
+                record: Cow::Borrowed(record),
+            });
+        }
     }
 
     /// Removes a session, whatever it is, and remembers nothing of it.
@@ -227,6 +244,11 @@ impl Shard {
     }
 
     fn bury(&mut self, key: &StoredKey, now: UnixMillis, moved: Option<(StoredKey, UnixMillis)>) {
+        self.notes.push(&Effect::SessionEnd {
+            key: *key,
+            ended_at: now,
+            forward: moved,
+        });
         let hasher = &self.hasher;
         self.tombs
             .bury(key, now, moved, |key| hash_of_key(hasher, key));

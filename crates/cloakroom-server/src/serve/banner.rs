@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use super::auth::ApiKey;
-use crate::open::Choice;
+use crate::open::{Choice, Durability};
 use crate::settings::Settings;
 
 /// Writes the banner.
@@ -25,10 +25,12 @@ pub(crate) fn show(
     writeln!(out)?;
     writeln!(out, "  store    {}", settings.store)?;
     if let Choice::Embedded = settings.store {
-        writeln!(
-            out,
-            "           sessions are in memory in this version: a restart ends them"
-        )?;
+        let when = match settings.durability {
+            Durability::Always => "synced to the disk before they are acknowledged",
+            Durability::Everysec => "synced to the disk within a second",
+            Durability::No => "written to the disk when the system likes",
+        };
+        writeln!(out, "           writes are {when}, logouts at once")?;
     }
     if settings.uses_data() {
         writeln!(out, "  data     {}", settings.data.display())?;

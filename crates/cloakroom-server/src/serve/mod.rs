@@ -3,7 +3,7 @@
 
 mod auth;
 mod banner;
-mod data_dir;
+pub(crate) mod data_dir;
 mod ending;
 pub(crate) mod http;
 mod listen;
@@ -16,10 +16,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
+use cloakroom_embedded::EmbeddedStore;
 
 use crate::logs::{self, Events};
 use crate::observed::Observed;
-use crate::open;
+use crate::open::{self, Opened};
 use crate::settings::Settings;
 use auth::ApiKey;
 use data_dir::DataDir;
@@ -59,8 +60,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
+    let Opened { store, embedded } = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
-        open::store(settings, Arc::clone(&observer)).await?,
+        store,
         settings.store.to_string(),
         settings.store_deadline,
         Arc::clone(&metrics),
@@ -76,7 +78,10 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
-        store,
+        Opened {
+            store,
+            embedded: embedded.clone(),
+        },
         observer,
         touches,
         metrics,
@@ -88,6 +93,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }
     recording.finish().await;
+    if let Some(journal) = embedded.as_ref().and_then(EmbeddedStore::journal) {
+        journal.close();
+    }
     tracing::info!("stopped");
     Ok(())
 }
