@@ -17,9 +17,27 @@ pub use pattern::Pattern;
 pub use read::Encoding;
 pub use settings::LayoutSetting;
 
+use sha2::{Digest, Sha256};
+
 use crate::record::Subject;
-use crate::{Error, limits};
+use crate::{Error, Handle, limits};
 use table::{Row, TABLE};
+
+/// The public name of the session that has this key in this keyspace: a part of a SHA-256, so it opens
+/// nothing, and is the same as long as the session has its id.
+#[must_use]
+pub fn handle_of(db: u8, key: &[u8]) -> Handle {
+    let hash = Sha256::new()
+        .chain_update(HANDLE_DOMAIN)
+        .chain_update([db])
+        .chain_update(key)
+        .finalize();
+    let mut bytes = [0; Handle::BYTES];
+    bytes.copy_from_slice(&hash[..Handle::BYTES]);
+    Handle::from_bytes(bytes)
+}
+
+const HANDLE_DOMAIN: &[u8; 19] = b"cloakroom/handle/1:";
 
 /// What type of key a layout uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,6 +317,13 @@ impl Layout {
         } else {
             Ok(None)
         }
+    }
+
+    /// Whether this field of its hash may say whom the session belongs to.
+    #[must_use]
+    pub fn names_subject(&self, field: &[u8]) -> bool {
+        let mut fields = self.subject.fields.iter();
+        fields.any(|(name, _)| **name == *field)
     }
 
     /// Whether writing `value` into `field` of its hash ends the session.

@@ -19,6 +19,7 @@ use cloakroom_core::store::Stats;
 use parking_lot::MutexGuard;
 
 pub use self::changes::{Change, Watcher};
+pub(crate) use self::kinds::SPACES;
 pub use self::kinds::{
     DATABASES, Db, KEY_BYTES, KeyError, Kind, LexRange, MEMBERS, Packing, ScoreRange, VALUE_BYTES,
 };
@@ -145,7 +146,7 @@ impl Engine {
             let mut shard = shard.lock();
             let now = self.0.at().now;
             let mut names: Vec<_> = shard.simple.0.keys().cloned().collect();
-            names.retain(|(known, _)| *known == db % DATABASES);
+            names.retain(|(known, _)| *known == db % SPACES);
             let position = |key: &[u8]| (self.0.hash_of_name(key) & POSITION).max(1);
             names.sort_by_key(|(_, key)| position(key));
             for (_, key) in names {
@@ -188,7 +189,7 @@ impl Engine {
         let mut stats = KeyspaceStats::default();
         for shard in &self.0.shards {
             for ((known, _), entry) in &shard.lock().simple.0 {
-                if *known == db % DATABASES {
+                if *known == db % SPACES {
                     stats.keys += 1;
                     stats.expires += usize::from(entry.deadline.is_some());
                 }

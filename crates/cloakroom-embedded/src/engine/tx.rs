@@ -3,7 +3,7 @@
 use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
-use super::kinds::{DATABASES, Db, KEY_BYTES, KeyError, Kind, Packing, VALUE_BYTES};
+use super::kinds::{DATABASES, Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
 use super::simple::{Entry, Simple, Value};
 use crate::shard::Shard;
 use crate::store::Inner;
@@ -122,7 +122,7 @@ impl<'a> Tx<'a> {
         if keys.get(db, from.1).is_none() {
             return Ok(false);
         }
-        if (from.0 % DATABASES, from.1) == (to.0 % DATABASES, to.1) {
+        if (from.0 % SPACES, from.1) == (to.0 % SPACES, to.1) {
             return Ok(true);
         }
         let entry = keys.take(db, from.1).expect("it was just there");
@@ -225,10 +225,10 @@ impl<'a> Tx<'a> {
 
     /// Removes all keys of a keyspace, or of all of them. The step must have locked everything.
     pub fn flush(&mut self, db: Option<Db>) {
-        let db = db.map(|db| db % DATABASES);
+        let db = db.map(|db| db % SPACES);
         for number in 0..self.inner.shards.len() {
             let keys = &mut self.shard(number).simple.0;
-            keys.retain(|(known, _), _| db.is_some_and(|db| *known != db));
+            keys.retain(|(known, _), _| db.is_some_and(|db| *known % DATABASES != db));
         }
         if let Some(changes) = self.inner.changes.get() {
             changes.flushed(db);
@@ -237,14 +237,14 @@ impl<'a> Tx<'a> {
 
     /// Has two keyspaces change places. The step must have locked everything.
     pub fn swap(&mut self, one: Db, other: Db) {
-        let (one, other) = (one % DATABASES, other % DATABASES);
+        let (one, other) = (one % SPACES, other % SPACES);
         for number in 0..self.inner.shards.len() {
             let keys = &mut self.shard(number).simple.0;
             *keys = std::mem::take(keys)
                 .into_iter()
                 .map(|((db, key), entry)| match db {
-                    db if db == one => ((other, key), entry),
-                    db if db == other => ((one, key), entry),
+                    db if db % DATABASES == one => ((db - one + other, key), entry),
+                    db if db % DATABASES == other => ((db - other + one, key), entry),
                     db => ((db, key), entry),
                 })
                 .collect();
@@ -256,7 +256,7 @@ impl<'a> Tx<'a> {
 
     /// The map that a key is in, without what of the key is over, and the keyspace.
     pub(super) fn settled(&mut self, db: Db, key: &[u8]) -> (&mut Simple, Db) {
-        let (now, db) = (self.now, db % DATABASES);
+        let (now, db) = (self.now, db % SPACES);
         let number = self.number_of(key);
         let over = self.shard(number).simple.settle(now, db, key);
         if over.key {
@@ -273,15 +273,17 @@ impl<'a> Tx<'a> {
     /// Removes the key if it has become empty.
     pub(super) fn drop_empty(&mut self, db: Db, key: &[u8]) {
         let number = self.number_of(key);
-        let empty = self.shard(number).simple.drop_empty(db % DATABASES, key);
+        let empty = self.shard(number).simple.drop_empty(db % SPACES, key);
         if empty {
             self.tell(db, key, Change::Del);
         }
     }
 
     pub(super) fn tell(&self, db: Db, key: &[u8], change: Change) {
-        if let Some(changes) = self.inner.changes.get() {
-            changes.changed(db % DATABASES, key, change);
+        if let Some(changes) = self.inner.changes.get()
+            && db % SPACES < DATABASES
+        {
+            changes.changed(db % SPACES, key, change);
         }
     }
 
