@@ -1,8 +1,9 @@
 //! The store contract on shards: which shard, which lock, which hops.
 
 use std::fmt;
-use std::sync::Arc;
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use cloakroom_core::expiry::Limit;
@@ -17,6 +18,7 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
+use crate::engine::{Engine, Watcher};
 use crate::housekeeping;
 use crate::pool::Pool;
 use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
@@ -36,10 +38,10 @@ const LAST_MOMENT: UnixMillis = UnixMillis::new((1 << 48) - 1);
 /// Sessions in the memory of this process. Clones are handles of the same store; the sessions go
 /// with the last of them.
 #[derive(Clone)]
-pub struct EmbeddedStore(Arc<Inner>);
+pub struct EmbeddedStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    shards: Box<[Mutex<Shard>]>,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
     memory: Memory,
     /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
     /// behind. A count, not a time: no clock can bring a session to the right side of it.
@@ -48,6 +50,9 @@ pub(crate) struct Inner {
     evicted: AtomicU64,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    /// Over names of keys, as the shards' is over ids.
+    hasher: DefaultHashBuilder,
+    pub(crate) changes: OnceLock<Arc<dyn Watcher>>,
 }
 
 impl EmbeddedStore {
@@ -83,6 +88,8 @@ impl EmbeddedStore {
             evicted: AtomicU64::new(0),
             clock,
             observer,
+            hasher,
+            changes: OnceLock::new(),
         }));
         for shard in &store.0.shards {
             shard.lock().count_memory(&store.0.memory);
@@ -97,6 +104,12 @@ impl EmbeddedStore {
     /// second. Changes nothing that anybody can read.
     pub fn sweep(&self) {
         self.0.sweep();
+    }
+
+    /// The keyspaces beside these sessions.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        Engine(Arc::clone(&self.0))
     }
 }
 
@@ -137,10 +150,20 @@ impl Inner {
         usize::from(tag.number()) & (self.shards.len() - 1)
     }
 
+    pub(crate) fn hash_of_name(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// By bits of the hash that the shard's table uses for nothing else.
+    pub(crate) fn shard_of_hash(&self, hash: u64) -> usize {
+        let bits = (hash >> 48 & 0x3ff) | (hash >> 32 & 0xff) << 10;
+        bits as usize & (self.shards.len() - 1)
+    }
+
     /// The time and the generation. Only under the lock of the shard that they are used for: an
     /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
     /// was acknowledged before the lock was taken is seen.
-    fn at(&self) -> At<'_> {
+    pub(crate) fn at(&self) -> At<'_> {
         At {
             now: self.clock.now().min(LAST_MOMENT),
             generation: self.generation.load(Ordering::SeqCst),
@@ -209,7 +232,7 @@ impl Inner {
     }
 
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
-    fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
+    pub(crate) fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
         let (reaped, freed) = (shard.take_reaped(), shard.take_freed());
         // To whoever waits, not to whoever comes by: the sweep comes by again and again.
@@ -218,6 +241,37 @@ impl Inner {
         if reaped != Reaped::default() {
             self.report(reaped);
         }
+    }
+
+    /// As [`Inner::finish`] for shards of one step: all are let go of before anybody is told.
+    pub(crate) fn finish_all<'a>(&self, shards: impl Iterator<Item = MutexGuard<'a, Shard>>) {
+        let mut reaped = Reaped::default();
+        let freed: Vec<_> = shards
+            .map(|mut shard| {
+                shard.count_memory(&self.memory);
+                reaped.add(shard.take_reaped());
+                shard.take_freed()
+            })
+            .collect();
+        drop(freed);
+        if reaped != Reaped::default() {
+            self.report(reaped);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut sessions = 0;
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            sessions += shard.sessions(self.at()) as u64;
+        }
+        let mut stats = Stats::default();
+        stats.sessions = sessions;
+        stats.bytes = self.memory.used();
+        stats.bytes_limit = self.memory.limit();
+        stats.expired = self.expired.load(Ordering::Relaxed);
+        stats.evicted = self.evicted.load(Ordering::Relaxed);
+        stats
     }
 
     #[cold]
@@ -442,17 +496,6 @@ impl Store for EmbeddedStore {
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        let mut sessions = 0;
-        for shard in &self.0.shards {
-            let mut shard = shard.lock();
-            sessions += shard.sessions(self.0.at()) as u64;
-        }
-        let mut stats = Stats::default();
-        stats.sessions = sessions;
-        stats.bytes = self.0.memory.used();
-        stats.bytes_limit = self.0.memory.limit();
-        stats.expired = self.0.expired.load(Ordering::Relaxed);
-        stats.evicted = self.0.evicted.load(Ordering::Relaxed);
-        Ok(stats)
+        Ok(self.0.stats())
     }
 }

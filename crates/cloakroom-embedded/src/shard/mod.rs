@@ -53,6 +53,7 @@ pub(crate) struct Shard {
     /// Bytes that `Memory` counts for this shard.
     counted: usize,
     reaped: Reaped,
+    pub(crate) simple: crate::engine::Simple,
 }
 
 /// Sessions that were removed since anybody asked.
@@ -110,6 +111,7 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
+            simple: crate::engine::Simple::default(),
         }
     }
 
