@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use cloakroom_embedded::{Change, Changes, DATABASES, Db};
+use cloakroom_embedded::{Change, DATABASES, Db, Watcher};
 use parking_lot::{Mutex, RwLock};
 
 use super::client::Client;
@@ -177,7 +177,7 @@ impl Hub {
     }
 }
 
-impl Changes for Hub {
+impl Watcher for Hub {
     fn changed(&self, db: Db, key: &[u8], change: Change) {
         match change {
             Change::Expired => {

@@ -22,7 +22,7 @@ use super::users::Users;
 use crate::serve::http::Metrics;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::tls::Tls;
-use crate::settings::Settings;
+use crate::settings::{Secret, Settings};
 
 /// The listeners, and what their connections share.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Front {
         if resp.plain.is_none() && resp.secure.is_none() && resp.socket.is_none() {
             return Ok(None);
         }
-        let mut users = Users::new(resp.password.as_ref().map(|password| password.reveal()));
+        let mut users = Users::new(resp.password.as_ref().map(Secret::reveal));
         if let Some(file) = &resp.users {
             users.read(file)?;
         }
@@ -59,7 +59,7 @@ impl Front {
         let secure = match (resp.secure, tls) {
             (Some(address), Some(tls)) => {
                 let listener = bind(address, "resp-tls").await?;
-                Some((listener, Arc::new(tls.for_other_protocols())))
+                Some((listener, Arc::clone(tls)))
             }
             _ => None,
         };
@@ -78,7 +78,9 @@ impl Front {
             max_memory: settings.max_memory,
             eviction: settings.eviction_name,
         });
-        metrics.resp(Arc::clone(&server.counts));
+        let events = &server.hub.events;
+        events.store(resp.events, std::sync::atomic::Ordering::Relaxed);
+        metrics.watch_resp(Arc::clone(&server.counts));
         Ok(Some(Self {
             server,
             plain,
@@ -184,7 +186,7 @@ impl Front {
         let Some((_, tls)) = &self.secure else {
             return;
         };
-        let (acceptor, timeout) = (tls.acceptor(), self.handshake);
+        let (acceptor, timeout) = (tls.acceptor_without_protocols(), self.handshake);
         let server = Arc::clone(&self.server);
         tokio::spawn(async move {
             match tokio::time::timeout(timeout, acceptor.accept(stream)).await {

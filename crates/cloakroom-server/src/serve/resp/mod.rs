@@ -30,5 +30,7 @@ mod tracking;
 mod transaction;
 mod users;
 
+pub(crate) use events::parse as events_asked_for;
 pub(crate) use listen::Front;
+pub(crate) use server::Counts;
 pub(crate) use table::docs::page as commands_page;

@@ -25,7 +25,7 @@ pub(crate) struct Server {
     pub(crate) users: Users,
     pub(crate) slowlog: Slowlog,
     pub(crate) scripts: Scripts,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) shutdown: Shutdown,
     pub(crate) started: Instant,
     pub(crate) run_id: String,
@@ -72,7 +72,7 @@ impl Server {
     /// A front on this engine. The engine tells it of changes from now on.
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let hub = Arc::new(Hub::default());
-        let sink: Arc<dyn cloakroom_embedded::Changes> = Arc::clone(&hub) as _;
+        let sink: Arc<dyn cloakroom_embedded::Watcher> = Arc::clone(&hub) as _;
         parts.engine.watch(sink);
         Arc::new(Self {
             engine: parts.engine,
@@ -80,7 +80,7 @@ impl Server {
             users: parts.users,
             slowlog: Slowlog::new(),
             scripts: Scripts::default(),
-            counts: Counts::new(),
+            counts: Arc::new(Counts::new()),
             shutdown: parts.shutdown,
             started: Instant::now(),
             run_id: run_id(),
