@@ -61,7 +61,7 @@ fn a_certificate_that_does_not_load_stops_the_start() {
     ] {
         let mut command = crate::process::cloakroom();
         command
-            .args(["serve", "--http", "127.0.0.1:0", "--data"])
+            .args(["serve", "--http", "127.0.0.1:0", "--resp", "none", "--data"])
             .arg(files.path().join("data"))
             .args([Path::new("--tls-cert"), cert, Path::new("--tls-key"), key]);
         let output = crate::process::refused(&mut command);
