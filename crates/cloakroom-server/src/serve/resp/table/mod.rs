@@ -163,7 +163,10 @@ pub(crate) const FLAG_NAMES: [(u16, &str); 12] = [
 
 impl Command {
     /// A command that is as in Redis.
-    #[expect(clippy::too_many_arguments, reason = "a row of a table has as many columns as it has")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a row of a table has as many columns as it has"
+    )]
     pub(crate) const fn new(
         name: &'static str,
         arity: i8,
@@ -277,7 +280,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
 
 /// A command's number, by which it is counted.
 pub(crate) fn number_of(command: &'static Command) -> usize {
-    let at = INDEX.rows.iter().position(|row| std::ptr::eq(*row, command));
+    let at = INDEX
+        .rows
+        .iter()
+        .position(|row| std::ptr::eq(*row, command));
     at.unwrap_or(0)
 }
 
