@@ -275,12 +275,6 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     commands::FAMILIES.iter().flat_map(|family| family.iter())
 }
 
-/// A command's number, by which it is counted.
-pub(crate) fn number_of(command: &'static Command) -> usize {
-    let at = INDEX.rows.iter().position(|row| std::ptr::eq(*row, command));
-    at.unwrap_or(0)
-}
-
 /// How many commands there are.
 pub(crate) fn count() -> usize {
     INDEX.rows.len()
