@@ -32,7 +32,7 @@ mod wheel;
 pub use clock::SystemClock;
 pub use config::{EmbeddedConfig, Eviction, MIN_MEMORY};
 pub use engine::{
-    Change, DATABASES, Db, Engine, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange, MEMBERS,
-    Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
+    Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
+    MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
 pub use store::EmbeddedStore;

@@ -1,9 +1,8 @@
 //! The store contract on shards: which shard, which lock, which hops.
 
 use std::fmt;
-use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use cloakroom_core::expiry::Limit;
@@ -18,7 +17,7 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
-use crate::engine::{Engine, Watcher};
+use crate::engine::{Ears, Engine};
 use crate::housekeeping;
 use crate::pool::Pool;
 use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
@@ -42,17 +41,17 @@ pub struct EmbeddedStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) shards: Box<[Mutex<Shard>]>,
-    memory: Memory,
+    pub(crate) memory: Memory,
     /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
     /// behind. A count, not a time: no clock can bring a session to the right side of it.
     generation: AtomicU32,
-    expired: AtomicU64,
-    evicted: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) evicted: AtomicU64,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     /// Over names of keys, as the shards' is over ids.
-    hasher: DefaultHashBuilder,
-    pub(crate) changes: OnceLock<Arc<dyn Watcher>>,
+    pub(crate) hasher: DefaultHashBuilder,
+    pub(crate) ears: Ears,
 }
 
 impl EmbeddedStore {
@@ -89,7 +88,7 @@ impl EmbeddedStore {
             clock,
             observer,
             hasher,
-            changes: OnceLock::new(),
+            ears: Ears::new(),
         }));
         for shard in &store.0.shards {
             shard.lock().count_memory(&store.0.memory);
@@ -150,24 +149,16 @@ impl Inner {
         usize::from(tag.number()) & (self.shards.len() - 1)
     }
 
-    pub(crate) fn hash_of_name(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
-    }
-
-    /// By bits of the hash that the shard's table uses for nothing else.
-    pub(crate) fn shard_of_hash(&self, hash: u64) -> usize {
-        let bits = (hash >> 48 & 0x3ff) | (hash >> 32 & 0xff) << 10;
-        bits as usize & (self.shards.len() - 1)
-    }
-
     /// The time and the generation. Only under the lock of the shard that they are used for: an
     /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
     /// was acknowledged before the lock was taken is seen.
     pub(crate) fn at(&self) -> At<'_> {
         At {
             now: self.clock.now().min(LAST_MOMENT),
-            generation: self.generation.load(Ordering::SeqCst),
+            // Entries have room for 31 bits.
+            generation: self.generation.load(Ordering::SeqCst) & (u32::MAX >> 1),
             memory: &self.memory,
+            ears: &self.ears,
         }
     }
 
@@ -243,40 +234,10 @@ impl Inner {
         }
     }
 
-    /// As [`Inner::finish`] for shards of one step: all are let go of before anybody is told.
-    pub(crate) fn finish_all<'a>(&self, shards: impl Iterator<Item = MutexGuard<'a, Shard>>) {
-        let mut reaped = Reaped::default();
-        let freed: Vec<_> = shards
-            .map(|mut shard| {
-                shard.count_memory(&self.memory);
-                reaped.add(shard.take_reaped());
-                shard.take_freed()
-            })
-            .collect();
-        drop(freed);
-        if reaped != Reaped::default() {
-            self.report(reaped);
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let mut sessions = 0;
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            sessions += shard.sessions(self.at()) as u64;
-        }
-        let mut stats = Stats::default();
-        stats.sessions = sessions;
-        stats.bytes = self.memory.used();
-        stats.bytes_limit = self.memory.limit();
-        stats.expired = self.expired.load(Ordering::Relaxed);
-        stats.evicted = self.evicted.load(Ordering::Relaxed);
-        stats
-    }
-
     #[cold]
-    fn report(&self, reaped: Reaped) {
-        let expired = u64::from(reaped.idle) + u64::from(reaped.absolute);
+    pub(crate) fn report(&self, reaped: Reaped) {
+        let sessions = u64::from(reaped.idle) + u64::from(reaped.absolute);
+        let expired = sessions + u64::from(reaped.keys);
         self.expired.fetch_add(expired, Ordering::Relaxed);
         self.evicted
             .fetch_add(u64::from(reaped.evicted), Ordering::Relaxed);

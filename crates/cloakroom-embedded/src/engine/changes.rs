@@ -57,7 +57,7 @@ pub trait Watcher: Send + Sync {
     fn swapped(&self, one: Db, other: Db);
 }
 
-impl fmt::Debug for dyn Watcher {
+impl fmt::Debug for dyn Watcher + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watcher")
     }

@@ -5,13 +5,18 @@
 //! of their numbers, so no two steps wait for each other, and the closure works on a [`Tx`].
 
 mod changes;
+mod ears;
+mod inner;
 mod kinds;
-mod simple;
 mod tx;
-mod tx_collections;
+mod tx_hashes;
+mod tx_names;
+mod tx_sets;
+mod tx_sorted;
 
 use std::fmt;
 use std::hash::BuildHasher as _;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cloakroom_core::Error;
@@ -19,15 +24,17 @@ use cloakroom_core::store::Stats;
 use parking_lot::MutexGuard;
 
 pub use self::changes::{Change, Watcher};
+pub(crate) use self::ears::Ears;
 pub use self::kinds::{
     DATABASES, Db, KEY_BYTES, KeyError, Kind, LexRange, MEMBERS, Packing, ScoreRange, VALUE_BYTES,
 };
-pub(crate) use self::simple::Simple;
 pub use self::tx::Tx;
 use self::tx::{Locked, Named};
+pub use self::tx_hashes::FieldRef;
 use crate::config::EmbeddedConfig;
 use crate::shard::Shard;
 use crate::store::{EmbeddedStore, Inner};
+use crate::table::{END, SEGMENTS};
 
 /// Keyspaces and sessions in the memory of this process. Clones are handles of the same engine;
 /// what it holds goes with the last of them.
@@ -72,8 +79,7 @@ impl Engine {
 
     /// One atomic step on one key. The closure may touch this key in this keyspace and what else
     /// happens to be in its shard; use [`Engine::with_keys`] for more.
-    pub fn with_key<T>(&self, db: Db, key: &[u8], work: impl FnOnce(&mut Tx<'_>) -> T) -> T {
-        let _ = db;
+    pub fn with_key<T>(&self, _db: Db, key: &[u8], work: impl FnOnce(&mut Tx<'_>) -> T) -> T {
         let hash = self.0.hash_of_name(key);
         let number = self.0.shard_of_hash(hash);
         let mut shard = self.0.shards[number].lock();
@@ -137,35 +143,37 @@ impl Engine {
         count: usize,
         each: &mut dyn FnMut(&[u8], Kind),
     ) -> u64 {
-        const POSITION: u64 = (1 << 48) - 1;
-        let mut left = count.max(1);
-        let mut number = usize::try_from(cursor >> 48).unwrap_or(usize::MAX);
-        let mut from = cursor & POSITION;
-        while let Some(shard) = self.0.shards.get(number) {
-            let mut shard = shard.lock();
-            let now = self.0.at().now;
-            let mut names: Vec<_> = shard.simple.0.keys().cloned().collect();
-            names.retain(|(known, _)| *known == db % DATABASES);
-            let position = |key: &[u8]| (self.0.hash_of_name(key) & POSITION).max(1);
-            names.sort_by_key(|(_, key)| position(key));
-            for (_, key) in names {
-                let at = position(&key);
-                if at < from {
-                    continue;
-                }
-                if left == 0 {
-                    return (number as u64) << 48 | at;
-                }
-                let mut tx = Tx::new(&self.0, Locked::One(number, &mut shard), Named::default());
-                if let Some(kind) = tx.kind(db, &key) {
-                    each(&key, kind);
-                    left -= 1;
-                }
+        let count = count.max(1);
+        let (mut place, mut from) = ((cursor >> 32) as usize, cursor & (END - 1));
+        let (mut left, mut places) = (count, count.saturating_mul(64).max(4_096));
+        while let Some(shard) = self.0.shards.get(place / SEGMENTS) {
+            let look = left.saturating_mul(8);
+            let (next, shard) = {
+                let shard = shard.lock();
+                let at = self.0.at();
+                let place = (place % SEGMENTS, from);
+                let number = at.ears.number_of(db);
+                let next = shard.walk_names(number, place, look, at, &mut |key, kind| {
+                    each(key, kind);
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                });
+                (next, shard)
+            };
+            drop(shard);
+            from = next;
+            if from == END {
+                (place, from) = (place + 1, 0);
+            } else {
+                places = places.saturating_sub(look);
             }
-            let _ = now;
-            self.0.finish(shard);
-            number += 1;
-            from = 0;
+            if (left == 0 || places == 0) && place < self.0.shards.len() * SEGMENTS {
+                return (place as u64) << 32 | from;
+            }
         }
         0
     }
@@ -187,24 +195,37 @@ impl Engine {
     pub fn keyspace(&self, db: Db) -> KeyspaceStats {
         let mut stats = KeyspaceStats::default();
         for shard in &self.0.shards {
-            for ((known, _), entry) in &shard.lock().simple.0 {
-                if *known == db % DATABASES {
-                    stats.keys += 1;
-                    stats.expires += usize::from(entry.deadline.is_some());
-                }
-            }
+            let shard = shard.lock();
+            let count = shard.count_of(self.0.ears.number_of(db));
+            stats.keys += count.keys;
+            stats.expires += count.expires;
         }
         stats
     }
 
-    /// Some key of a keyspace.
+    /// Some key of a keyspace, chosen about at random.
     #[must_use]
     pub fn random_key(&self, db: Db) -> Option<Box<[u8]>> {
-        let random = hashbrown::DefaultHashBuilder::default().hash_one(db) as usize;
-        let mut found = Vec::new();
-        self.scan(db, 0, usize::MAX, &mut |key, _| found.push(Box::from(key)));
-        let count = found.len().max(1);
-        found.into_iter().nth(random % count)
+        let random = hashbrown::DefaultHashBuilder::default().hash_one(db);
+        let places = self.0.shards.len() * SEGMENTS;
+        let first = random as usize % places;
+        let mut found = None;
+        // Once more for the first one, of which only the end was seen.
+        for step in 0..=places {
+            let place = (first + step) % places;
+            let from = if step == 0 { random >> 32 } else { 0 };
+            let shard = self.0.shards[place / SEGMENTS].lock();
+            let (at, place) = (self.0.at(), (place % SEGMENTS, from));
+            let number = at.ears.number_of(db);
+            shard.walk_names(number, place, usize::MAX, at, &mut |key, _| {
+                found = Some(key.into());
+                ControlFlow::Break(())
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+        found
     }
 
     /// Removes all keys of a keyspace, or of all of them; sessions stay.
@@ -221,7 +242,7 @@ impl Engine {
     /// Has `sink` told of every change of a key from now on. There is one: returns whether it is
     /// this one.
     pub fn watch(&self, sink: Arc<dyn Watcher>) -> bool {
-        self.0.changes.set(sink).is_ok()
+        self.0.ears.watcher.set(sink).is_ok()
     }
 }
 

@@ -4,9 +4,11 @@ use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
 use super::kinds::{DATABASES, Db, KEY_BYTES, KeyError, Kind, Packing, VALUE_BYTES};
-use super::simple::{Entry, Simple, Value};
-use crate::shard::Shard;
+use crate::shard::{At, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
+
+/// How often others make room for one write: a page each time.
+const GIFTS: usize = 40;
 
 /// An atomic step on keys whose shards are locked. The time stands still meanwhile.
 ///
@@ -17,7 +19,7 @@ pub struct Tx<'a> {
     inner: &'a Inner,
     locked: Locked<'a>,
     named: Named,
-    now: UnixMillis,
+    at: At<'a>,
 }
 
 /// The shards of a step.
@@ -40,62 +42,70 @@ impl Named {
 
 impl<'a> Tx<'a> {
     pub(super) fn new(inner: &'a Inner, locked: Locked<'a>, named: Named) -> Self {
-        let now = inner.at().now;
         Self {
             inner,
             locked,
             named,
-            now,
+            at: inner.at(),
         }
     }
 
     /// The time of this step.
     #[must_use]
     pub const fn now(&self) -> UnixMillis {
-        self.now
+        self.at.now
     }
 
     /// What a key holds; `None` if it is not there.
     pub fn kind(&mut self, db: Db, key: &[u8]) -> Option<Kind> {
-        let (keys, db) = self.settled(db, key);
-        keys.get(db, key).map(|entry| entry.value.kind())
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(shard.key(slot).kind())
     }
 
     /// How a key's value lies in memory; `None` if it is not there.
     pub fn packing(&mut self, db: Db, key: &[u8]) -> Option<Packing> {
-        self.kind(db, key).map(|_| Packing::Packed)
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(if shard.key(slot).is_spread() {
+            Packing::Spread
+        } else {
+            Packing::Packed
+        })
     }
 
     /// Bytes that a key takes: its entry, with what the value has elsewhere.
     pub fn bytes_of(&mut self, db: Db, key: &[u8]) -> Option<usize> {
-        self.kind(db, key).map(|_| key.len() + 64)
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(shard.bytes_of(slot))
     }
 
     /// A key's deadline, `Some(None)` if it has none; `None` if it is not there.
-    #[expect(
-        clippy::option_option,
-        reason = "a key that is not there is not one without deadline"
-    )]
     pub fn deadline(&mut self, db: Db, key: &[u8]) -> Option<Option<UnixMillis>> {
-        let (keys, db) = self.settled(db, key);
-        keys.get(db, key).map(|entry| entry.deadline)
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(deadline_of(shard.key(slot).deadline()))
     }
 
     /// Sets or clears a key's deadline. One that has passed removes the key. Returns whether the
-    /// key is there.
+    /// key was there. Never refused: at the worst the memory limit is passed by a page.
     pub fn set_deadline(&mut self, db: Db, key: &[u8], deadline: Option<UnixMillis>) -> bool {
-        let now = self.now;
-        let (keys, physical) = self.settled(db, key);
-        let Some(entry) = keys.get_mut(physical, key) else {
+        let now = self.now();
+        let (shard, name, at) = self.shard_of(db, key);
+        let Some(slot) = shard.live(name, at) else {
             return false;
         };
-        let had = std::mem::replace(&mut entry.deadline, deadline);
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return self.remove(db, key) || true;
+            shard.remove_key(slot);
+            at.ears.tell(name.db, key, Change::Del);
+            return true;
         }
+        let had = deadline_of(shard.key(slot).deadline());
+        shard.set_deadline(slot, name, time_of(deadline), at);
         match deadline {
-            Some(_) => self.tell(db, key, Change::Expire),
-            None if had.is_some() => self.tell(db, key, Change::Persist),
+            Some(_) => at.ears.tell(name.db, key, Change::Expire),
+            None if had.is_some() => at.ears.tell(name.db, key, Change::Persist),
             None => {}
         }
         true
@@ -103,60 +113,23 @@ impl<'a> Tx<'a> {
 
     /// Removes a key. Returns whether it was there.
     pub fn remove(&mut self, db: Db, key: &[u8]) -> bool {
-        let (keys, physical) = self.settled(db, key);
-        let there = keys.take(physical, key).is_some();
-        if there {
-            self.tell(db, key, Change::Del);
-        }
-        there
-    }
-
-    /// Puts what is under one key, with its deadline, under another, in place of what was there.
-    /// Returns whether it was there; if both are the same, nothing else happens.
-    ///
-    /// # Errors
-    /// [`KeyError::Full`], [`KeyError::TooLarge`].
-    pub fn rename(&mut self, from: (Db, &[u8]), to: (Db, &[u8])) -> Result<bool, KeyError> {
-        check_key(to.1)?;
-        let (keys, db) = self.settled(from.0, from.1);
-        if keys.get(db, from.1).is_none() {
-            return Ok(false);
-        }
-        if (from.0 % DATABASES, from.1) == (to.0 % DATABASES, to.1) {
-            return Ok(true);
-        }
-        let entry = keys.take(db, from.1).expect("it was just there");
-        self.tell(from.0, from.1, Change::RenameFrom);
-        let (keys, db) = self.settled(to.0, to.1);
-        keys.put(db, to.1, entry);
-        self.tell(to.0, to.1, Change::RenameTo);
-        Ok(true)
-    }
-
-    /// Puts a copy of what is under one key, with its deadline, under another, in place of what was
-    /// there. Returns whether it was there.
-    ///
-    /// # Errors
-    /// [`KeyError::Full`], [`KeyError::TooLarge`].
-    pub fn copy(&mut self, from: (Db, &[u8]), to: (Db, &[u8])) -> Result<bool, KeyError> {
-        check_key(to.1)?;
-        let (keys, db) = self.settled(from.0, from.1);
-        let Some(entry) = keys.get(db, from.1).cloned() else {
-            return Ok(false);
+        let (shard, name, at) = self.shard_of(db, key);
+        let Some(slot) = shard.live(name, at) else {
+            return false;
         };
-        let (keys, db) = self.settled(to.0, to.1);
-        keys.put(db, to.1, entry);
-        self.tell(to.0, to.1, Change::CopyTo);
-        Ok(true)
+        shard.remove_key(slot);
+        at.ears.tell(name.db, key, Change::Del);
+        true
     }
 
     /// A string's bytes; `None` if the key is not there.
     ///
     /// # Errors
     /// [`KeyError::WrongType`].
+    #[inline]
     pub fn string(&mut self, db: Db, key: &[u8]) -> Result<Option<&[u8]>, KeyError> {
-        let (keys, db) = self.settled(db, key);
-        keys.string(db, key)
+        let (shard, name, at) = self.shard_of(db, key);
+        shard.string(name, at)
     }
 
     /// Writes a string with this deadline, in place of whatever was there. A deadline that has
@@ -173,12 +146,16 @@ impl<'a> Tx<'a> {
     ) -> Result<(), KeyError> {
         check_key(key)?;
         check_value(value.len())?;
-        let (keys, physical) = self.settled(db, key);
-        let value = Value::String(value.into());
-        keys.put(physical, key, Entry { deadline, value });
+        if deadline.is_some_and(|deadline| deadline <= self.now()) {
+            self.remove(db, key);
+            return Ok(());
+        }
+        self.write(db, key, |shard, name, at| {
+            shard.set_string(name, value, time_of(deadline), at)
+        })?;
         self.tell(db, key, Change::Set);
-        if let Some(deadline) = deadline {
-            self.set_deadline(db, key, Some(deadline));
+        if deadline.is_some() {
+            self.tell(db, key, Change::Expire);
         }
         Ok(())
     }
@@ -190,11 +167,11 @@ impl<'a> Tx<'a> {
     pub fn update_string(&mut self, db: Db, key: &[u8], value: &[u8]) -> Result<(), KeyError> {
         check_key(key)?;
         check_value(value.len())?;
-        let (keys, physical) = self.settled(db, key);
-        keys.string(physical, key)?;
-        let deadline = keys.get(physical, key).and_then(|entry| entry.deadline);
-        let value = Value::String(value.into());
-        keys.put(physical, key, Entry { deadline, value });
+        self.write(db, key, |shard, name, at| {
+            let slot = shard.typed(name, Kind::String, at)?;
+            let deadline = slot.map_or(time_of(None), |slot| shard.key(slot).deadline());
+            shard.set_string(name, value, deadline, at)
+        })?;
         self.tell(db, key, Change::Set);
         Ok(())
     }
@@ -212,99 +189,113 @@ impl<'a> Tx<'a> {
         bytes: &[u8],
     ) -> Result<usize, KeyError> {
         let end = offset.saturating_add(bytes.len());
-        check_value(end)?;
         let mut value = self.string(db, key)?.unwrap_or_default().to_vec();
         if bytes.is_empty() {
             return Ok(value.len());
         }
+        check_value(end)?;
         value.resize(value.len().max(end), 0);
         value[offset..end].copy_from_slice(bytes);
         self.update_string(db, key, &value)?;
         Ok(value.len())
     }
 
-    /// Removes all keys of a keyspace, or of all of them. The step must have locked everything.
-    pub fn flush(&mut self, db: Option<Db>) {
-        let db = db.map(|db| db % DATABASES);
-        for number in 0..self.inner.shards.len() {
-            let keys = &mut self.shard(number).simple.0;
-            keys.retain(|(known, _), _| db.is_some_and(|db| *known != db));
-        }
-        if let Some(changes) = self.inner.changes.get() {
-            changes.flushed(db);
-        }
-    }
-
-    /// Has two keyspaces change places. The step must have locked everything.
-    pub fn swap(&mut self, one: Db, other: Db) {
-        let (one, other) = (one % DATABASES, other % DATABASES);
-        for number in 0..self.inner.shards.len() {
-            let keys = &mut self.shard(number).simple.0;
-            *keys = std::mem::take(keys)
-                .into_iter()
-                .map(|((db, key), entry)| match db {
-                    db if db == one => ((other, key), entry),
-                    db if db == other => ((one, key), entry),
-                    db => ((db, key), entry),
-                })
-                .collect();
-        }
-        if let Some(changes) = self.inner.changes.get() {
-            changes.swapped(one, other);
-        }
-    }
-
-    /// The map that a key is in, without what of the key is over, and the keyspace.
-    pub(super) fn settled(&mut self, db: Db, key: &[u8]) -> (&mut Simple, Db) {
-        let (now, db) = (self.now, db % DATABASES);
-        let number = self.number_of(key);
-        let over = self.shard(number).simple.settle(now, db, key);
-        if over.key {
-            self.tell(db, key, Change::Expired);
-        } else if over.fields {
-            self.tell(db, key, Change::HashExpired);
-            if self.shard(number).simple.get(db, key).is_none() {
-                self.tell(db, key, Change::Del);
+    /// Does something that may find no room in the key's shard; then the shard that has most makes
+    /// some, if it is at hand. Nothing was done when there was no room.
+    pub(super) fn write<T>(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        mut work: impl FnMut(&mut Shard, Name<'_>, At<'_>) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
+        for _ in 0..GIFTS {
+            let (shard, name, at) = self.shard_of(db, key);
+            match work(shard, name, at) {
+                Err(KeyError::Full) if self.give_room() => {}
+                done => return done,
             }
         }
-        (&mut self.shard(number).simple, db)
+        let (shard, name, at) = self.shard_of(db, key);
+        work(shard, name, at)
     }
 
-    /// Removes the key if it has become empty.
-    pub(super) fn drop_empty(&mut self, db: Db, key: &[u8]) {
-        let number = self.number_of(key);
-        let empty = self.shard(number).simple.drop_empty(db % DATABASES, key);
-        if empty {
-            self.tell(db, key, Change::Del);
+    /// Has the shard that has most make room. Others' locks are only tried: whoever holds one may
+    /// wait for one of ours.
+    #[cold]
+    fn give_room(&mut self) -> bool {
+        if !self.inner.memory.evicts() {
+            return false;
         }
+        let mut most: Option<(usize, usize)> = None;
+        for (number, shard) in self.inner.shards.iter().enumerate() {
+            let counted = match self.locked_shard(number) {
+                Some(shard) => shard.counted(),
+                None => match shard.try_lock() {
+                    Some(shard) => shard.counted(),
+                    None => continue,
+                },
+            };
+            if most.is_none_or(|(known, _)| counted > known) {
+                most = Some((counted, number));
+            }
+        }
+        let Some((_, number)) = most else {
+            return false;
+        };
+        let at = self.at;
+        if let Some(shard) = self.locked_shard(number) {
+            return shard.give_room(at);
+        }
+        let Some(mut shard) = self.inner.shards[number].try_lock() else {
+            return false;
+        };
+        let given = shard.give_room(at);
+        self.inner.finish(shard);
+        given
+    }
+
+    pub(super) const fn at(&self) -> At<'a> {
+        self.at
+    }
+
+    pub(super) const fn inner(&self) -> &'a Inner {
+        self.inner
     }
 
     pub(super) fn tell(&self, db: Db, key: &[u8], change: Change) {
-        if let Some(changes) = self.inner.changes.get() {
-            changes.changed(db % DATABASES, key, change);
-        }
+        let ears = self.at.ears;
+        ears.tell(ears.number_of(db), key, change);
     }
 
-    fn number_of(&self, key: &[u8]) -> usize {
+    /// The shard that a key is in, the key with its hash, and what holds there.
+    #[inline]
+    pub(super) fn shard_of<'k>(&mut self, db: Db, key: &'k [u8]) -> (&mut Shard, Name<'k>, At<'a>) {
         let Named(place, len, hash) = self.named;
         let hash = if (place, len) == (key.as_ptr().addr(), key.len()) {
             hash
         } else {
             self.inner.hash_of_name(key)
         };
-        self.inner.shard_of_hash(hash)
+        let (number, at) = (self.inner.shard_of_hash(hash), self.at);
+        let db = at.ears.number_of(db);
+        let name = Name {
+            db,
+            key,
+            hash: hash_in(db, hash),
+        };
+        let shard = self
+            .locked_shard(number)
+            .expect("a step touches keys that were named when it began");
+        (shard, name, at)
     }
 
-    fn shard(&mut self, number: usize) -> &mut Shard {
-        const NAMED: &str = "a step touches keys that were named when it began";
+    #[inline]
+    pub(super) fn locked_shard(&mut self, number: usize) -> Option<&mut Shard> {
         match &mut self.locked {
-            Locked::One(known, shard) => {
-                assert!(*known == number, "{NAMED}");
-                shard
-            }
+            Locked::One(known, shard) => (*known == number).then_some(&mut **shard),
             Locked::Some(shards) => {
                 let at = shards.binary_search_by_key(&number, |(known, _)| *known);
-                shards[at.expect(NAMED)].1
+                Some(&mut *shards[at.ok()?].1)
             }
         }
     }
@@ -313,9 +304,14 @@ impl<'a> Tx<'a> {
 impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tx")
-            .field("now", &self.now)
+            .field("now", &self.at.now)
             .finish_non_exhaustive()
     }
+}
+
+/// A keyspace by its number.
+pub(super) const fn checked(db: Db) -> Db {
+    db % DATABASES
 }
 
 pub(super) const fn check_key(key: &[u8]) -> Result<(), KeyError> {

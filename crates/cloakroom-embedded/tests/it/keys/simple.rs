@@ -1,14 +1,16 @@
-//! Keyspaces over plain maps: slow, and plainly right.
+//! Keyspaces over plain maps, slow and plainly right: what the engine is compared with.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 
 use cloakroom_core::UnixMillis;
 
-use super::kinds::{Db, KeyError, Kind, LexRange, ScoreRange};
+use cloakroom_embedded::{Db, KeyError, Kind, LexRange, ScoreRange};
 
 type Bytes = Box<[u8]>;
 type Answer<T> = Result<T, KeyError>;
+/// A field: its name, its value, when it ends.
+pub(crate) type Field = (Bytes, Bytes, Option<UnixMillis>);
 
 /// A value with its deadline.
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     String(Bytes),
-    Hash(Vec<(Bytes, Bytes, Option<UnixMillis>)>),
+    Hash(Vec<Field>),
     Set(Vec<Bytes>),
     Sorted(Vec<(f64, Bytes)>),
 }
@@ -119,7 +121,7 @@ impl Simple {
         db: Db,
         key: &[u8],
         create: bool,
-    ) -> Answer<Option<&mut Vec<(Bytes, Bytes, Option<UnixMillis>)>>> {
+    ) -> Answer<Option<&mut Vec<Field>>> {
         match self.value(db, key, create.then_some(Value::Hash(Vec::new()))) {
             None => Ok(None),
             Some(Value::Hash(fields)) => Ok(Some(fields)),
