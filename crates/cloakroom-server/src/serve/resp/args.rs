@@ -84,21 +84,6 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    /// A command of these words.
-    pub(crate) fn of(words: &[&[u8]]) -> Self {
-        let mut owned = Self {
-            bytes: Vec::new(),
-            words: Vec::new(),
-        };
-        for word in words {
-            let place = |at: usize| u32::try_from(at).expect("a command has at most COMMAND_BYTES");
-            let begin = place(owned.bytes.len());
-            owned.bytes.extend_from_slice(word);
-            owned.words.push((begin, place(owned.bytes.len())));
-        }
-        owned
-    }
-
     pub(crate) fn args(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.words)
     }

@@ -55,12 +55,6 @@ impl Out {
         self.line(value);
     }
 
-    pub(crate) fn bulk_integer(&mut self, value: i64) {
-        let mut text = Vec::with_capacity(20);
-        write_integer(value, &mut text);
-        self.bulk(&text);
-    }
-
     /// A bulk string, or nothing.
     pub(crate) fn maybe(&mut self, value: Option<&[u8]>) {
         match value {

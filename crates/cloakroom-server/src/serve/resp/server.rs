@@ -52,8 +52,6 @@ pub(crate) struct Counts {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) open: AtomicUsize,
-    pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
 }
 
 /// What a server is made of.
@@ -148,8 +146,6 @@ impl Counts {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             open: AtomicUsize::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
         }
     }
 

@@ -133,6 +133,13 @@ impl Wire {
         assert_eq!(text(&heard), text(expected));
     }
 
+    /// The next line, or nothing if the connection is over.
+    pub(crate) fn rest_of_line(&mut self) -> String {
+        let mut line = String::new();
+        let _ = self.0.read_line(&mut line);
+        line.trim_end().to_owned()
+    }
+
     /// Everything until the other end closes the connection.
     pub(crate) fn rest(&mut self) -> String {
         let mut rest = Vec::new();

@@ -163,10 +163,7 @@ pub(crate) const FLAG_NAMES: [(u16, &str); 12] = [
 
 impl Command {
     /// A command that is as in Redis.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a row of a table has as many columns as it has"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "a row of a table has as many columns as it has")]
     pub(crate) const fn new(
         name: &'static str,
         arity: i8,
@@ -276,15 +273,6 @@ impl KeyPlaces {
 /// All rows, family by family.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     commands::FAMILIES.iter().flat_map(|family| family.iter())
-}
-
-/// A command's number, by which it is counted.
-pub(crate) fn number_of(command: &'static Command) -> usize {
-    let at = INDEX
-        .rows
-        .iter()
-        .position(|row| std::ptr::eq(*row, command));
-    at.unwrap_or(0)
 }
 
 /// How many commands there are.
