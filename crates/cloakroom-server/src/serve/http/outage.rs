@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 
 use super::{App, Metrics, router};
 use crate::observed::Observed;
+use crate::open::Opened;
 use crate::serve::auth::ApiKey;
 use crate::serve::data_dir::DataDir;
 use crate::serve::shutdown::Shutdown;
@@ -183,7 +184,11 @@ fn server_at(address: &str) -> (Router, String) {
     ));
     let (touches, _recording) = Touches::start(store.clone(), observer.clone());
     let shutdown = Shutdown::new();
-    let app = App::new(&settings, store, observer, touches, metrics, key, shutdown);
+    let opened = Opened {
+        store,
+        embedded: None,
+    };
+    let app = App::new(&settings, opened, observer, touches, metrics, key, shutdown);
     (router(app), text.trim().to_owned())
 }
 
