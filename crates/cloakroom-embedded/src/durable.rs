@@ -53,6 +53,7 @@ impl EmbeddedStore {
             opened.map_err(|error| Error::new(ErrorKind::StoreRefused).with_source(error))?;
         // What was over when the store was last up is over, whatever the clock says now.
         inner.sweep_at(latest);
+        engine.forget_unused();
         for shard in &inner.shards {
             shard.lock().notes.start();
         }

@@ -4,8 +4,9 @@
 //! [`EmbeddedStore`] keeps the [`cloakroom_core::store`] contract. It is a number of shards, each
 //! behind one lock; a session lives in the shard that its key's slot tag names, so all sessions of
 //! a subject share a shard and every operation on them is one step. Nothing awaits inside an
-//! operation: its future is ready when it is first polled, and dropping it before that does
-//! nothing at all.
+//! operation: it is done when its future is first polled, and dropping it before that does nothing
+//! at all. Without a journal the future is ready then; with one, that of a write may wait for the
+//! disk, outside of any lock.
 //!
 //! - `engine`: keyspaces of strings, hashes, sets and sorted sets in the same shards
 //! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes

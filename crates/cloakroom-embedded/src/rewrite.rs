@@ -9,7 +9,9 @@ use std::time::Duration;
 use cloakroom_core::{Error, ErrorKind};
 
 use crate::durable::Durable;
-use crate::journal::{Effect, JournalError, Portion, SnapshotWriter, Step, Trouble, remove_stale};
+use crate::journal::{
+    Effect, JournalError, JournalState, Portion, SnapshotWriter, Step, Trouble, remove_stale,
+};
 use crate::shard::Walk;
 use crate::store::{EmbeddedStore, Inner};
 
@@ -37,6 +39,15 @@ impl EmbeddedStore {
     /// If the disk fails or is full; the journal goes on as it was.
     pub fn rewrite(&self) -> Result<Option<Rewritten>, Error> {
         self.0.rewrite()
+    }
+
+    /// Syncs and closes the journal, and waits for a rewrite to give up; writes are refused from
+    /// then on. Waits for the disk, on the calling thread.
+    pub fn close(&self) {
+        if let Some(durable) = self.0.journal.get() {
+            durable.journal.close();
+            drop(durable.rewriting.lock());
+        }
     }
 
     /// Rewrites the journal on a thread of its own. Returns whether it began: not if there is no
@@ -100,6 +111,7 @@ impl Inner {
         let mut step = Step::new();
         step.push(&Effect::Generation(self.generation.load(Ordering::SeqCst)));
         step.push(&Effect::Time(now.max(durable.latest)));
+        step.push(&Effect::Keyspaces(self.ears.numbers()));
         portion.push(&step);
         for shard in &self.shards {
             let mut walk = Some(Walk::Start);
@@ -108,9 +120,13 @@ impl Inner {
                     let mut shard = shard.lock();
                     walk = shard.walk(from, PORTION, self.at(), &mut portion);
                 }
-                if let Err(trouble) = writer.push(&mut portion) {
+                let pushed = match durable.journal.state() {
+                    JournalState::Broken => Err(JournalError::Closed.into()),
+                    _ => writer.push(&mut portion).map_err(failed),
+                };
+                if let Err(error) = pushed {
                     shard.lock().stop_walk();
-                    return Err(failed(trouble));
+                    return Err(error);
                 }
             }
         }

@@ -16,6 +16,7 @@ impl Engine {
             | Effect::SetRemove { db, key, .. }
             | Effect::SortedAdd { db, key, .. }
             | Effect::SortedRemove { db, key, .. } => self.with_key(db, key, |tx| {
+                tx.by_number();
                 apply(tx, effect).or_else(|error| match error {
                     KeyError::WrongType => {
                         tx.remove(db, key);
@@ -24,6 +25,10 @@ impl Engine {
                     error => Err(error),
                 })
             }),
+            Effect::Keyspaces(numbers) => {
+                self.with_all(|tx| tx.set_numbers(numbers));
+                Ok(())
+            }
             Effect::Flush { db } => {
                 self.with_all(|tx| tx.flush(db));
                 Ok(())

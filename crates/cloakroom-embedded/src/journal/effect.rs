@@ -11,6 +11,7 @@
 //! and the record is refused.
 
 mod bytes;
+mod read;
 mod session;
 
 use std::borrow::Cow;
@@ -18,8 +19,8 @@ use std::borrow::Cow;
 use cloakroom_core::record::Changes;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 
-use self::bytes::{In, Out};
-use super::recover::Refused;
+use self::bytes::Out;
+pub use self::read::Effects;
 
 /// One assignment. Numbered databases are 0 to 15.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +70,9 @@ pub enum Effect<'a> {
     },
     /// There were so many `revoke_all`; sessions of fewer are dead.
     Generation(u32),
+    /// The number in memory that each keyspace has from now on. Effects on keys mean keyspaces by
+    /// that number. What is under a number that no keyspace had before is not there.
+    Keyspaces([u8; 16]),
     /// It was this time: what ended before it has ended, even if the clock is put back.
     Time(UnixMillis),
     /// A key is this string.
@@ -182,6 +186,7 @@ const SESSION_END: u8 = 4;
 const SESSION_REMOVE: u8 = 5;
 const GENERATION: u8 = 6;
 const TIME: u8 = 7;
+const KEYSPACES: u8 = 8;
 const STRING: u8 = 16;
 const REMOVE: u8 = 17;
 const DEADLINE: u8 = 18;
@@ -255,6 +260,12 @@ impl Step {
             }
             Effect::Time(at) => {
                 self.out.tag(TIME).time(at);
+            }
+            Effect::Keyspaces(numbers) => {
+                let out = self.out.tag(KEYSPACES);
+                numbers
+                    .into_iter()
+                    .fold(out, |out, number| out.byte(number));
             }
             Effect::Flush { db } => {
                 self.out
@@ -357,145 +368,5 @@ impl Step {
     pub fn join(&mut self, other: &Self) {
         self.out.raw(other.as_bytes());
         self.key = None;
-    }
-}
-
-/// The effects of a record's payload, in order. Ends after the first error.
-#[derive(Clone, Debug)]
-pub struct Effects<'a> {
-    rest: In<'a>,
-    key: Option<(u8, &'a [u8])>,
-}
-
-impl<'a> Effects<'a> {
-    /// The effects in these bytes.
-    #[must_use]
-    pub const fn of(record: &'a [u8]) -> Self {
-        Self {
-            rest: In(record),
-            key: None,
-        }
-    }
-
-    fn parse(&mut self) -> Result<Effect<'a>, Refused> {
-        let mut tag = self.rest.byte()?;
-        while tag == KEY {
-            self.key = Some((self.rest.byte()?, self.rest.bytes()?));
-            tag = self.rest.byte()?;
-        }
-        let input = &mut self.rest;
-        match tag {
-            SESSION_PUT => Ok(Effect::SessionPut {
-                key: input.stored_key()?,
-                generation: input.small()?,
-                record: Cow::Owned(session::read(input)?),
-            }),
-            SESSION_FIELDS => Ok(Effect::SessionFields {
-                key: input.stored_key()?,
-                version: input.number()?,
-                seen_at: input.time()?,
-                changes: Cow::Owned(session::read_changes(input)?),
-            }),
-            SESSION_SEEN => Ok(Effect::SessionSeen {
-                key: input.stored_key()?,
-                seen_at: input.time()?,
-            }),
-            SESSION_END => Ok(Effect::SessionEnd {
-                key: input.stored_key()?,
-                ended_at: input.time()?,
-                forward: match input.deadline()? {
-                    Some(until) => Some((input.stored_key()?, until)),
-                    None => None,
-                },
-            }),
-            SESSION_REMOVE => Ok(Effect::SessionRemove {
-                key: input.stored_key()?,
-            }),
-            GENERATION => Ok(Effect::Generation(input.small()?)),
-            TIME => Ok(Effect::Time(input.time()?)),
-            FLUSH => Ok(Effect::Flush {
-                db: match input.number()? {
-                    0 => None,
-                    number => Some(u8::try_from(number - 1).map_err(|_| Refused::Damaged)?),
-                },
-            }),
-            tag => self.parse_keyed(tag),
-        }
-    }
-
-    fn parse_keyed(&mut self, tag: u8) -> Result<Effect<'a>, Refused> {
-        let input = &mut self.rest;
-        if !(STRING..=TOMBSTONE).contains(&tag) {
-            return Err(Refused::Newer(tag.into()));
-        }
-        let (db, key) = self.key.ok_or(Refused::Damaged)?;
-        Ok(match tag {
-            STRING => Effect::String {
-                db,
-                key,
-                deadline: input.deadline()?,
-                value: input.bytes()?,
-            },
-            REMOVE => Effect::Remove { db, key },
-            DEADLINE => Effect::Deadline {
-                db,
-                key,
-                deadline: input.deadline()?,
-            },
-            HASH_SET => Effect::HashSet {
-                db,
-                key,
-                deadline: input.deadline()?,
-                field: input.bytes()?,
-                value: input.bytes()?,
-            },
-            HASH_REMOVE => Effect::HashRemove {
-                db,
-                key,
-                field: input.bytes()?,
-            },
-            SET_ADD => Effect::SetAdd {
-                db,
-                key,
-                member: input.bytes()?,
-            },
-            SET_REMOVE => Effect::SetRemove {
-                db,
-                key,
-                member: input.bytes()?,
-            },
-            SORTED_ADD => Effect::SortedAdd {
-                db,
-                key,
-                score: input.score()?,
-                member: input.bytes()?,
-            },
-            SORTED_REMOVE => Effect::SortedRemove {
-                db,
-                key,
-                member: input.bytes()?,
-            },
-            TOMBSTONE => Effect::Tombstone {
-                db,
-                key,
-                until: input.time()?,
-            },
-            tag => return Err(Refused::Newer(tag.into())),
-        })
-    }
-}
-
-impl<'a> Iterator for Effects<'a> {
-    type Item = Result<Effect<'a>, Refused>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.0.is_empty() {
-            return None;
-        }
-        let effect = self.parse();
-        if effect.is_err() {
-            self.rest = In(&[]);
-        }
-        Some(effect)
     }
 }

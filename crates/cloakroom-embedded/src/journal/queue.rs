@@ -270,6 +270,7 @@ impl Shared {
             sync: queue.wanted > self.durable()
                 || (pending && self.durability == Durability::Always)
                 || sync_at.is_some_and(|at| at <= now)
+                || self.state() == JournalState::Behind
                 || queue.closing,
             turn: queue.turns_wanted > queue.turns_made,
             claim: queue.closing,

@@ -5,8 +5,8 @@ mod members;
 pub(crate) mod name;
 mod names;
 mod notes;
+mod notes_names;
 mod order;
-mod portion;
 mod read;
 mod record;
 mod replay;
@@ -14,6 +14,7 @@ mod room;
 mod spread;
 mod sweep;
 mod walk;
+mod walk_names;
 mod write;
 
 use cloakroom_core::expiry::{Limit, Verdict, decide};
@@ -28,12 +29,12 @@ pub(crate) use self::name::Head;
 use self::names::Names;
 pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
 use self::notes::Notes;
-pub(crate) use self::portion::Walk;
 pub(crate) use self::read::POSITION_BITS;
 pub(crate) use self::record::Member;
 pub(crate) use self::room::Memory;
 pub(crate) use self::spread::Spread;
 pub(crate) use self::sweep::Swept;
+pub(crate) use self::walk::Walk;
 use crate::engine::Ears;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
@@ -74,8 +75,8 @@ pub(crate) struct Shard {
     /// Bytes that `Memory` counts for this shard.
     counted: usize,
     reaped: Reaped,
-    pub(crate) notes: Notes,
     names: Names,
+    pub(crate) notes: Notes,
 }
 
 /// Sessions that were removed since anybody asked.
@@ -136,8 +137,8 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
-            notes: Notes::default(),
             names: Names::new(),
+            notes: Notes::default(),
         }
     }
 

@@ -44,6 +44,15 @@ impl Notes {
         }
     }
 
+    /// Notes an effect in front of what was noted before.
+    pub(crate) fn push_first(&mut self, effect: &Effect<'_>) {
+        if self.on {
+            let rest = std::mem::take(&mut self.step);
+            self.step.push(effect);
+            self.step.join(&rest);
+        }
+    }
+
     /// Notes that something expired, once for the step: so that it stays so if the clock is put
     /// back while the store is down.
     pub(crate) fn expired(&mut self, now: UnixMillis) {

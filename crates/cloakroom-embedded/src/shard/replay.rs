@@ -132,7 +132,7 @@ impl Shard {
             return;
         }
         if from != slot && self.notes.whole() {
-            let put = self.whole(slot);
+            let put = self.session(slot);
             self.notes.push(&put);
             return;
         }

@@ -148,12 +148,13 @@ impl Shard {
             self.reaped.evicted += 1;
             let entry = self.slab.get(victim);
             if name::is_key(entry) {
-                let view = KeyView(entry);
-                at.ears.tell(view.db(), view.key(), Change::Evicted);
+                self.note_removed(victim, Change::Evicted, at);
                 self.remove_key(victim);
             } else {
-                let key = View(entry).key();
-                self.notes.push(&Effect::SessionRemove { key });
+                if self.notes.on() {
+                    let key = View(entry).key();
+                    self.notes.push(&Effect::SessionRemove { key });
+                }
                 self.remove(victim);
             }
             self.count_memory(at.memory);

@@ -17,7 +17,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
-use cloakroom_embedded::EmbeddedStore;
 
 use crate::logs::{self, Events};
 use crate::observed::Observed;
@@ -117,8 +116,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }
     recording.finish().await;
-    if let Some(journal) = embedded.as_ref().and_then(EmbeddedStore::journal) {
-        journal.close();
+    if let Some(embedded) = embedded {
+        embedded.close();
     }
     tracing::info!("stopped");
     Ok(())

@@ -45,6 +45,16 @@ struct State {
     fail_syncs: bool,
     fail_writes: bool,
     hold_syncs: bool,
+    meanwhile: Option<Meanwhile>,
+}
+
+/// Something that happens while a snapshot is written.
+struct Meanwhile(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 impl FakeDisk {
@@ -74,6 +84,11 @@ impl FakeDisk {
     pub(crate) fn hold_syncs(&self, hold: bool) {
         self.state(|state| state.hold_syncs = hold);
         self.0.1.notify_all();
+    }
+
+    /// Does this once, when records of a snapshot are written for the first time.
+    pub(crate) fn meanwhile(&self, work: impl FnOnce() + Send + 'static) {
+        self.state(|state| state.meanwhile = Some(Meanwhile(Box::new(work))));
     }
 
     pub(crate) fn syncs(&self) -> usize {
@@ -299,6 +314,14 @@ impl DiskFile for FakeFile {
     }
 
     fn write_all_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let meanwhile = self.0.state(|state| {
+            let mut snapshots = state.names.iter().filter(|it| it.0.ends_with(".new"));
+            let is_snapshot = snapshots.any(|(_, file)| *file == self.1);
+            state.meanwhile.take_if(|_| is_snapshot && at > 0)
+        });
+        if let Some(Meanwhile(work)) = meanwhile {
+            work();
+        }
         self.0.state(|state| {
             if state.fail_writes {
                 return Err(io::Error::other("the disk is on fire"));

@@ -148,6 +148,22 @@ fn under_everysec_writers_are_held_up_when_the_disk_is_a_second_behind() {
     assert_eq!(found, (0..number).map(record).collect::<Vec<_>>());
 }
 
+/// More than waits to be written at a time, in every mode: writers wait, and go on.
+#[test]
+fn more_than_memory_is_kept_for_holds_writers_up_until_it_is_written() {
+    for durability in [Durability::Always, Durability::Everysec, Durability::No] {
+        let disk = FakeDisk::default();
+        let (journal, ..) = open(&disk, durability).unwrap();
+        for _ in 0..3 {
+            journal.append(&vec![7; 33 << 20]);
+            block_on(journal.admission()).unwrap();
+        }
+        assert_eq!(journal.state(), JournalState::Open);
+        drop(journal);
+        assert_eq!(read(&disk).unwrap().0.len(), 3);
+    }
+}
+
 #[test]
 fn a_journal_says_that_it_is_closed() {
     let disk = FakeDisk::default();

@@ -6,6 +6,7 @@ mod damage;
 pub(crate) mod disk;
 mod effects;
 mod faults;
+mod fixtures;
 mod repair;
 mod rewrite;
 mod store;

@@ -9,6 +9,8 @@ mod metrics;
 mod openapi;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod sick_disk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

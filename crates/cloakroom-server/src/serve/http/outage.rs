@@ -16,6 +16,7 @@ use cloakroom_core::record::{
 };
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, OsEntropy, SessionId};
+use cloakroom_embedded::EmbeddedStore;
 use tower::ServiceExt as _;
 
 use super::{App, Metrics, router};
@@ -162,6 +163,15 @@ fn server() -> (Router, String) {
 }
 
 fn server_at(address: &str) -> (Router, String) {
+    server_of(address, Arc::new(Silent), None)
+}
+
+/// A server on a store, which may be an embedded one, and its key.
+pub(super) fn server_of(
+    address: &str,
+    store: Arc<dyn Store>,
+    embedded: Option<EmbeddedStore>,
+) -> (Router, String) {
     let name = format!(
         "cloakroom-outage-{}-{:?}",
         std::process::id(),
@@ -176,18 +186,15 @@ fn server_at(address: &str) -> (Router, String) {
     settings.http = address.parse().expect("the test's own set-up");
     let (metrics, observer) = (Arc::new(Metrics::new()), Arc::new(Unobserved));
     let store = Arc::new(Observed::new(
-        Arc::new(Silent),
-        "silent".to_owned(),
+        store,
+        "the test's".to_owned(),
         Duration::from_secs(1),
         Arc::clone(&metrics),
         observer.clone(),
     ));
     let (touches, _recording) = Touches::start(store.clone(), observer.clone());
     let shutdown = Shutdown::new();
-    let opened = Opened {
-        store,
-        embedded: None,
-    };
+    let opened = Opened { store, embedded };
     let app = App::new(&settings, opened, observer, touches, metrics, key, shutdown);
     (router(app), text.trim().to_owned())
 }
