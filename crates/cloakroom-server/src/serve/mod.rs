@@ -26,8 +26,8 @@ use auth::ApiKey;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
-use resp::Front;
 pub(crate) use resp::{commands_page, events_asked_for};
+use resp::Front;
 use shutdown::Shutdown;
 use tls::Tls;
 use touches::Touches;
@@ -74,7 +74,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let shutdown = Shutdown::new();
     let front = match opened.engine {
         Some(engine) => {
-            Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?
+            let front = Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
+            if let (Some(front), Some(foreign)) = (&front, &opened.foreign) {
+                front.keep(foreign.keeper());
+            }
+            front
         }
         None => None,
     };
@@ -82,13 +86,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
-    banner::show(
-        &mut out,
-        settings,
-        listener.address()?,
-        &key,
-        front.as_ref(),
-    )?;
+    banner::show(&mut out, settings, listener.address()?, &key, front.as_ref())?;
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
@@ -98,7 +96,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         metrics,
         key,
         shutdown.clone(),
-    );
+    )
+    .foreign(opened.foreign);
     let http = listener.serve(http::router(app), &shutdown);
     let resp = async {
         match front {

@@ -66,10 +66,7 @@ impl Resp {
             (resp.plain, resp.secure, resp.socket) = (None, None, None);
             return Ok(resp);
         }
-        if resp
-            .plain
-            .is_some_and(|address| !address.ip().is_loopback())
-        {
+        if resp.plain.is_some_and(|address| !address.ip().is_loopback()) {
             return Err(low.refuse(
                 &table::RESP,
                 "beyond loopback the Redis protocol needs TLS: give --resp-tls IP:PORT with \
@@ -82,9 +79,7 @@ impl Resp {
                 "it needs a certificate: give --tls-cert FILE and --tls-key FILE",
             ));
         }
-        let open = resp
-            .secure
-            .is_some_and(|address| !address.ip().is_loopback());
+        let open = resp.secure.is_some_and(|address| !address.ip().is_loopback());
         if open && resp.password.is_none() {
             return Err(low.refuse(
                 &table::RESP_TLS,
@@ -105,7 +100,15 @@ impl Resp {
             ));
         }
         if matches!(store, Choice::Shared(_)) {
-            for setting in [&table::RESP_TLS, &table::RESP_SOCKET, &table::RESP_USERS] {
+            for setting in [
+                &table::RESP_TLS,
+                &table::RESP_SOCKET,
+                &table::RESP_USERS,
+                &table::LAYOUTS,
+                &table::LAYOUT_ABSOLUTE,
+                &table::LAYOUT_IDLE,
+                &table::LAYOUT_UNSTATED,
+            ] {
                 if low.origin(setting) != Origin::Default {
                     let why = "the store's server speaks the Redis protocol itself";
                     unused.push((setting.name, why));
