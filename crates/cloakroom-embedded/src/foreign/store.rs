@@ -10,7 +10,7 @@ use cloakroom_core::record::{
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, Handle, KeyForm, StoredKey, limits};
 
-use super::Foreign;
+use super::{Foreign, Found};
 use crate::engine::{DATABASES, Db, Engine};
 
 /// A store and, beside its sessions, those of other frameworks in an engine. They can be listed and
@@ -35,6 +35,18 @@ impl WithForeign {
             engine,
             foreign,
         }
+    }
+
+    /// Whoever keeps theirs.
+    #[must_use]
+    pub fn keeper(&self) -> Arc<Foreign> {
+        Arc::clone(&self.foreign)
+    }
+
+    /// As [`Foreign::of_cookie`].
+    #[must_use]
+    pub fn of_cookie(&self, name: &str, value: &str) -> Option<Found> {
+        self.foreign.of_cookie(&self.engine, name, value)
     }
 
     fn theirs(&self, cursor: u64, limit: usize) -> Page {

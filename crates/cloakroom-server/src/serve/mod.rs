@@ -62,7 +62,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
-    let Opened { store, embedded } = open::store(settings, Arc::clone(&observer)).await?;
+    let Opened {
+        store,
+        embedded,
+        foreign,
+    } = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
         store,
         settings.store.to_string(),
@@ -75,7 +79,12 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let front = match &embedded {
         Some(embedded) => {
             let engine = embedded.engine();
-            Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?
+            let front =
+                Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
+            if let (Some(front), Some(foreign)) = (&front, &foreign) {
+                front.keep(foreign.keeper());
+            }
+            front
         }
         None => None,
     };
@@ -96,6 +105,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         Opened {
             store,
             embedded: embedded.clone(),
+            foreign,
         },
         observer,
         touches,
