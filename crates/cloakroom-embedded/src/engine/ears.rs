@@ -53,7 +53,7 @@ impl Ears {
     }
 
     /// The number in memory of each keyspace.
-    pub(crate) fn numbers(&self) -> [u8; DATABASES as usize] {
+    pub(crate) fn numbers(&self) -> [u8; SPACES as usize] {
         std::array::from_fn(|db| self.number_of(db as Db))
     }
 
@@ -63,7 +63,7 @@ impl Ears {
     }
 
     /// Gives all keyspaces these numbers. Only while all shards are locked.
-    pub(super) fn set_numbers(&self, numbers: [u8; DATABASES as usize]) {
+    pub(super) fn set_numbers(&self, numbers: [u8; SPACES as usize]) {
         for owner in &self.for_people {
             owner.store(NOBODY, Ordering::Relaxed);
         }

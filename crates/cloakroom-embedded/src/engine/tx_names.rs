@@ -167,7 +167,7 @@ impl Tx<'_> {
 
     /// Gives all keyspaces these numbers, as a journal says. What is under a number that was not
     /// used is not there: it was removed before, and the journal does not say so.
-    pub(super) fn set_numbers(&mut self, numbers: [u8; super::DATABASES as usize]) {
+    pub(super) fn set_numbers(&mut self, numbers: [u8; SPACES as usize]) {
         let at = self.at();
         for number in numbers {
             if !at.ears.is_used(number) {
