@@ -2,11 +2,16 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
-use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+pub(crate) use cloakroom_embedded::journal::Durability;
+use cloakroom_embedded::journal::{JournalConfig, OsDisk, RecoverError};
+use cloakroom_embedded::{
+    EmbeddedConfig, EmbeddedStore, Engine, Foreign, ForeignConfig, WithForeign,
+};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -74,26 +79,45 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-/// Opens the store that the settings ask for. The embedded one begins empty.
+/// A store that is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    /// What everybody uses.
+    pub(crate) store: Arc<dyn Store>,
+    /// The same, if it is the embedded one: it has a journal to be asked about.
+    pub(crate) embedded: Option<EmbeddedStore>,
+    /// Sessions of other frameworks in that engine, beside the store's own.
+    pub(crate) foreign: Option<Arc<WithForeign>>,
+}
+
+/// Where in the data directory the journal is.
+const JOURNAL: &str = "journal";
+
+/// Opens the store that the settings ask for. The embedded one begins with what its journal holds.
 ///
 /// # Errors
 /// A text that names the setting, what answered, and what to do.
 pub(crate) async fn store(
     settings: &Settings,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn Store>, String> {
+) -> Result<Opened, String> {
     match &settings.store {
         Choice::Embedded => {
-            let config = EmbeddedConfig::default()
-                .max_memory(settings.max_memory)
-                .eviction(settings.eviction)
-                .observer(observer);
-            let store = EmbeddedStore::new(config).map_err(|error| error.to_string())?;
-            Ok(Arc::new(store))
+            let store = embedded(settings, Arc::clone(&observer))?;
+            let foreign = foreign(settings, &store.engine(), observer)?;
+            Ok(Opened {
+                store: Arc::clone(&foreign) as Arc<dyn Store>,
+                embedded: Some(store),
+                foreign: Some(foreign),
+            })
         }
         Choice::Shared(url) => {
             match RedisStore::connect(&url.redis.as_ref().clone().observer(observer)).await {
-                Ok(store) => Ok(Arc::new(store)),
+                Ok(store) => Ok(Opened {
+                    store: Arc::new(store),
+                    embedded: None,
+                    foreign: None,
+                }),
                 Err(error) => Err(format!(
                     "setting store = {:?} ({}) cannot be opened: {}",
                     url.masked,
@@ -103,6 +127,81 @@ pub(crate) async fn store(
             }
         }
     }
+}
+
+fn embedded(settings: &Settings, observer: Arc<dyn Observer>) -> Result<EmbeddedStore, String> {
+    let dir = journal_dir(&settings.data);
+    let disk = OsDisk::open(&dir)
+        .map_err(|error| format!("cannot use {} for the journal: {error}", dir.display()))?;
+    let journal = JournalConfig::new(Arc::new(disk)).durability(settings.durability);
+    let config = EmbeddedConfig::default()
+        .max_memory(settings.max_memory)
+        .eviction(settings.eviction)
+        .observer(observer)
+        .journal(journal);
+    let store = EmbeddedStore::new(config).map_err(|error| refused(settings, &error))?;
+    if let Some(read) = store.recovered() {
+        tracing::info!(
+            records = read.records,
+            bytes = read.bytes,
+            "the journal is read"
+        );
+        if let Some(cut) = &read.cut {
+            tracing::warn!(file = cut.file, at = cut.at, bytes = cut.bytes, "{cut}");
+        }
+    }
+    Ok(store)
+}
+
+/// Where the journal is.
+pub(crate) fn journal_dir(data: &Path) -> PathBuf {
+    data.join(JOURNAL)
+}
+
+/// Why there is no store, and what to do about it.
+fn refused(settings: &Settings, error: &Error) -> String {
+    let source = error
+        .source()
+        .and_then(|it| it.downcast_ref::<RecoverError>());
+    let Some(source) = source else {
+        return reason(error);
+    };
+    let data = settings.data.display();
+    let fix = match source {
+        RecoverError::Newer { .. } => {
+            "use the version that wrote it, or another directory with --data DIR".to_owned()
+        }
+        damage if damage.is_damage() => format!(
+            "bring the directory back from a backup, or keep what verifies with `cloakroom repair \
+             --keep-what-verifies {data}`"
+        ),
+        _ => "see to the disk, and start again".to_owned(),
+    };
+    format!("the journal in {data}: {source}; {fix}")
+}
+
+/// The engine's own sessions with those of other frameworks beside them.
+fn foreign(
+    settings: &Settings,
+    engine: &Engine,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<WithForeign>, String> {
+    let told = &settings.foreign;
+    let config = ForeignConfig::default()
+        .layouts(told.layouts.clone())
+        .absolute(told.absolute)
+        .idle(told.idle)
+        .unstated(told.unstated)
+        .observer(observer);
+    let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
+    // What came back from a journal did not pass by here.
+    foreign.reindex(engine);
+    let own = Arc::new(engine.store());
+    Ok(Arc::new(WithForeign::new(
+        own,
+        engine.clone(),
+        Arc::new(foreign),
+    )))
 }
 
 /// What is wrong, with what the store answered. No secret is in it.

@@ -1,24 +1,45 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod members;
+pub(crate) mod name;
+mod names;
+mod notes;
+mod notes_names;
+mod order;
 mod read;
+mod record;
+mod replay;
 mod room;
+mod spread;
 mod sweep;
+mod walk;
+mod walk_names;
 mod write;
 
 use cloakroom_core::expiry::{Limit, Verdict, decide};
 use cloakroom_core::record::Subject;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 use hashbrown::DefaultHashBuilder;
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+pub(crate) use self::name::Head;
+use self::names::Names;
+pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
+use self::notes::Notes;
 pub(crate) use self::read::POSITION_BITS;
+pub(crate) use self::record::Member;
 pub(crate) use self::room::Memory;
+pub(crate) use self::spread::Spread;
 pub(crate) use self::sweep::Swept;
+pub(crate) use self::walk::Walk;
+use crate::engine::Ears;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
+use crate::journal::Effect;
 use crate::pool::Pool;
 use crate::slab::{FreedPages, Slab, SlotRef};
 use crate::table::Table;
@@ -32,6 +53,7 @@ pub(crate) struct At<'a> {
     pub(crate) now: UnixMillis,
     pub(crate) generation: u32,
     pub(crate) memory: &'a Memory,
+    pub(crate) ears: &'a Ears,
 }
 
 /// Part of the sessions.
@@ -53,6 +75,8 @@ pub(crate) struct Shard {
     /// Bytes that `Memory` counts for this shard.
     counted: usize,
     reaped: Reaped,
+    names: Names,
+    pub(crate) notes: Notes,
 }
 
 /// Sessions that were removed since anybody asked.
@@ -60,6 +84,8 @@ pub(crate) struct Shard {
 pub(crate) struct Reaped {
     pub(crate) idle: u32,
     pub(crate) absolute: u32,
+    /// Keys of keyspaces.
+    pub(crate) keys: u32,
     pub(crate) evicted: u32,
 }
 
@@ -67,6 +93,7 @@ impl Reaped {
     pub(crate) const fn add(&mut self, other: Self) {
         self.idle += other.idle;
         self.absolute += other.absolute;
+        self.keys += other.keys;
         self.evicted += other.evicted;
     }
 }
@@ -110,6 +137,8 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
+            names: Names::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -161,6 +190,7 @@ impl Shard {
                     Limit::Idle => self.reaped.idle += 1,
                     Limit::Absolute => self.reaped.absolute += 1,
                 }
+                self.notes.expired(at.now);
                 self.remove(slot);
                 None
             }
@@ -185,6 +215,13 @@ impl Shard {
             self.subjects.insert(hash, slot, subject_hash);
         }
         self.fresh += 1;
+        if self.notes.on() {
+            self.notes.push(&Effect::SessionPut {
+                key: *key,
+                generation: at.generation,
+                record: Cow::Borrowed(record),
+            });
+        }
     }
 
     /// Removes a session, whatever it is, and remembers nothing of it.
@@ -208,6 +245,11 @@ impl Shard {
     }
 
     fn bury(&mut self, key: &StoredKey, now: UnixMillis, moved: Option<(StoredKey, UnixMillis)>) {
+        self.notes.push(&Effect::SessionEnd {
+            key: *key,
+            ended_at: now,
+            forward: moved,
+        });
         let hasher = &self.hasher;
         self.tombs
             .bury(key, now, moved, |key| hash_of_key(hasher, key));

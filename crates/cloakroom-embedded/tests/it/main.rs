@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
 mod contract;
+mod foreign;
 mod hostile;
+mod journal;
+mod keys;
 mod kit;
 mod model;
 mod room;

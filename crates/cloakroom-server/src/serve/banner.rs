@@ -4,7 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use super::auth::ApiKey;
-use crate::open::Choice;
+use super::resp::Front;
+use crate::open::{Choice, Durability};
 use crate::settings::Settings;
 
 /// Writes the banner.
@@ -13,6 +14,7 @@ pub(crate) fn show(
     settings: &Settings,
     address: SocketAddr,
     key: &ApiKey,
+    resp: Option<&Front>,
 ) -> std::io::Result<()> {
     let scheme = if settings.tls.is_some() {
         "https"
@@ -25,10 +27,12 @@ pub(crate) fn show(
     writeln!(out)?;
     writeln!(out, "  store    {}", settings.store)?;
     if let Choice::Embedded = settings.store {
-        writeln!(
-            out,
-            "           sessions are in memory in this version: a restart ends them"
-        )?;
+        let when = match settings.durability {
+            Durability::Always => "synced to the disk before they are acknowledged",
+            Durability::Everysec => "synced to the disk within a second",
+            Durability::No => "written to the disk when the system likes",
+        };
+        writeln!(out, "           writes are {when}, logouts at once")?;
     }
     if settings.uses_data() {
         writeln!(out, "  data     {}", settings.data.display())?;
@@ -48,6 +52,9 @@ pub(crate) fn show(
         out,
         "             --json '{{\"fields\":{{\"cart\":[\"tea\"]}}}}' {url}/v1/sessions"
     )?;
+    if let Some(front) = resp {
+        front.show(out)?;
+    }
     writeln!(out)?;
     out.flush()
 }

@@ -25,6 +25,9 @@ impl Setting {
     /// A value of it as it may be shown: a store's URL may hold a password, and so may what was
     /// meant to be one.
     pub(crate) fn shown(&self, value: &str) -> String {
+        if self.name == RESP_PASSWORD.name {
+            return masked::SECRET.to_owned();
+        }
         if self.name == STORE.name || value.contains("://") {
             return masked::url(value);
         }
@@ -41,11 +44,23 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 26] = [
+pub(crate) const TABLE: [&Setting; 38] = [
     &CONFIG,
     &HTTP,
+    &RESP,
+    &RESP_TLS,
+    &RESP_SOCKET,
+    &RESP_PASSWORD,
+    &RESP_USERS,
+    &RESP_MAX_CONNECTIONS,
+    &RESP_EVENTS,
+    &LAYOUTS,
+    &LAYOUT_ABSOLUTE,
+    &LAYOUT_IDLE,
+    &LAYOUT_UNSTATED,
     &STORE,
     &DATA,
+    &DURABILITY,
     &API_KEY_FILE,
     &TLS_CERT,
     &TLS_KEY,
@@ -85,12 +100,97 @@ pub(crate) const HTTP: Setting = Setting {
           An address beyond loopback needs tls-cert and tls-key.",
 };
 
+pub(crate) const RESP: Setting = Setting {
+    name: "resp",
+    unit: "ADDRESS",
+    default: "127.0.0.1:6380",
+    doc: "Where the Redis protocol is spoken without TLS: IP and port of loopback, or none. For the \
+          embedded store; others speak it themselves.",
+};
+
+pub(crate) const RESP_TLS: Setting = Setting {
+    name: "resp-tls",
+    unit: "ADDRESS",
+    default: "none",
+    doc: "Where the Redis protocol is spoken with TLS (rediss://), with tls-cert and tls-key. An \
+          address beyond loopback needs resp-password.",
+};
+
+pub(crate) const RESP_SOCKET: Setting = Setting {
+    name: "resp-socket",
+    unit: "FILE",
+    default: "",
+    doc: "A unix socket for the Redis protocol, which only the server's user can open.",
+};
+
+pub(crate) const RESP_PASSWORD: Setting = Setting {
+    name: "resp-password",
+    unit: "PASSWORD",
+    default: "",
+    doc: "The password of the default user of the Redis protocol. Better in the environment or the \
+          file than in a flag.",
+};
+
+pub(crate) const RESP_USERS: Setting = Setting {
+    name: "resp-users",
+    unit: "FILE",
+    default: "",
+    doc: "More users of the Redis protocol, one in a line as in Redis' ACL files: user NAME on \
+          #SHA256 ~PATTERN +@all (or +@all -@dangerous, or +@read).",
+};
+
+pub(crate) const RESP_MAX_CONNECTIONS: Setting = Setting {
+    name: "resp-max-connections",
+    unit: "COUNT",
+    default: "10000",
+    doc: "Connections of the Redis protocol at a time; more are told so and closed.",
+};
+
+pub(crate) const RESP_EVENTS: Setting = Setting {
+    name: "resp-events",
+    unit: "LETTERS",
+    default: "",
+    doc: "Which keyspace events are told, as in Redis' notify-keyspace-events: KEA for all. \
+          CONFIG SET changes it while the server runs.",
+};
+
+pub(crate) const LAYOUTS: Setting = Setting {
+    name: "layouts",
+    unit: "ROWS",
+    default: "",
+    doc: "Which keys of the Redis protocol are sessions, over what is known anyway (docs/layouts.md): \
+          rows divided by ;, as in `myapp key=myapp:{id} encoding=json subject=user/id; rails off`. \
+          none: no key is a session.",
+};
+
+pub(crate) const LAYOUT_ABSOLUTE: Setting = Setting {
+    name: "layout-absolute",
+    unit: "DURATION",
+    default: "14d",
+    doc: "How long a session of another framework lives in any case, counted from its first write, \
+          whatever its client asks for.",
+};
+
+pub(crate) const LAYOUT_IDLE: Setting = Setting {
+    name: "layout-idle",
+    unit: "DURATION",
+    default: "none",
+    doc: "How far ahead its client may set its deadline, or none: as far as layout-absolute.",
+};
+
+pub(crate) const LAYOUT_UNSTATED: Setting = Setting {
+    name: "layout-unstated",
+    unit: "DURATION",
+    default: "1d",
+    doc: "How long it lives if its client writes it without a deadline.",
+};
+
 pub(crate) const STORE: Setting = Setting {
     name: "store",
     unit: "URL",
     default: "embedded",
-    doc: "Where sessions are kept: embedded, in this process's memory, or the URL of a Redis or \
-          Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://, \
+    doc: "Where sessions are kept: embedded, in this process's memory and its data directory, or \
+          the URL of a Redis or Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://, \
           redis+cluster://, redis+shards://). \
           A URL with a password is better in the environment or the file than in a flag.",
 };
@@ -99,8 +199,17 @@ pub(crate) const DATA: Setting = Setting {
     name: "data",
     unit: "DIR",
     default: "./cloakroom-data",
-    doc: "The data directory, made at first start (mode 0700). The API key is in it. Neither made \
-          nor used if store is a URL and api-key-file is given.",
+    doc: "The data directory, made at first start (mode 0700). The API key is in it, and what the \
+          embedded store holds. Neither made nor used if store is a URL and api-key-file is given.",
+};
+
+pub(crate) const DURABILITY: Setting = Setting {
+    name: "durability",
+    unit: "MODE",
+    default: "everysec",
+    doc: "When a write is acknowledged: always, once it is synced to the disk; everysec, at once, \
+          and synced within a second; no, at once, and written when the system likes. The end of \
+          a session (logout, revocation) waits for its sync in every mode. For the embedded store.",
 };
 
 pub(crate) const API_KEY_FILE: Setting = Setting {

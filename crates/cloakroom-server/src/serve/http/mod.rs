@@ -9,6 +9,8 @@ mod metrics;
 mod openapi;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod sick_disk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +21,8 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use cloakroom_core::{Entropy, Event, Observer, OsEntropy, Policy, Store};
+use cloakroom_embedded::journal::Journal;
+use cloakroom_embedded::{EmbeddedStore, WithForeign};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,6 +33,7 @@ pub(crate) use openapi::openapi_json;
 use super::auth::ApiKey;
 use super::shutdown::Shutdown;
 use super::touches::Touches;
+use crate::open::Opened;
 use crate::settings::Settings;
 use error::Problem;
 
@@ -40,6 +45,7 @@ pub(crate) struct App(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     store: Arc<dyn Store>,
+    embedded: Option<EmbeddedStore>,
     observer: Arc<dyn Observer>,
     entropy: Arc<dyn Entropy>,
     touches: Touches,
@@ -54,13 +60,15 @@ pub(crate) struct Shared {
     max_body: usize,
     /// Whether strangers can reach this server at all.
     beyond_loopback: bool,
+    /// Sessions of other frameworks, if there can be any.
+    foreign: Option<Arc<WithForeign>>,
 }
 
 impl App {
     /// The server's parts, put together.
     pub(crate) fn new(
         settings: &Settings,
-        store: Arc<dyn Store>,
+        opened: Opened,
         observer: Arc<dyn Observer>,
         touches: Touches,
         metrics: Arc<Metrics>,
@@ -68,7 +76,8 @@ impl App {
         shutdown: Shutdown,
     ) -> Self {
         Self(Arc::new(Shared {
-            store,
+            store: opened.store,
+            embedded: opened.embedded,
             observer,
             entropy: Arc::new(OsEntropy),
             touches,
@@ -82,7 +91,13 @@ impl App {
             request_timeout: settings.request_timeout,
             max_body: settings.max_body,
             beyond_loopback: !settings.http.ip().is_loopback(),
+            foreign: opened.foreign,
         }))
+    }
+
+    /// The embedded store's journal, if there is one.
+    fn journal(&self) -> Option<&Journal> {
+        self.embedded.as_ref().and_then(EmbeddedStore::journal)
     }
 
     fn observe(&self, event: &Event) {
