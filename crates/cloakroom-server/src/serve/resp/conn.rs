@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::hub;
 use super::reply::Out;
 use super::server::Server;
-use super::table::{self, AT_ONCE, Command, FAST, Group, NO_AUTH, NO_MULTI, READ, Run, SUBSCRIBED};
+use super::table::{self, AT_ONCE, Command, FAST, Group, NO_AUTH, NO_MULTI, READ, Run, SUBCOMMANDS, SUBSCRIBED};
 use super::tracking::Reader;
 use super::transaction::Transaction;
 use super::users::User;
@@ -164,10 +164,11 @@ impl Conn {
         let Some((mut number, mut command)) = table::find(name) else {
             return Err(unknown(args));
         };
-        if let Run::Family = command.run {
-            if args.len() < 2 {
-                return Err(Fail::Arity(command.name.into()));
-            }
+        let is_family = matches!(command.run, Run::Family);
+        if is_family && args.len() < 2 {
+            return Err(Fail::Arity(command.name.into()));
+        }
+        if is_family || command.is(SUBCOMMANDS) && args.len() > 1 {
             (number, command) = table::find_in(command, args.get(1)).ok_or_else(|| {
                 let sub = String::from_utf8_lossy(cut(args.get(1)));
                 let family = command.name.to_uppercase();

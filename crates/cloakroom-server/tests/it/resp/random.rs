@@ -24,35 +24,35 @@ impl Random {
     }
 }
 
-/// The forms. `k` is a key, `v` a value, `f` a field or member, `n` a whole number, `i` an index, `d` a
-/// number, `t` a time, `s` and `S` ends of scores, `l` ends of members, `p` a pattern, `x` a word
+/// The forms. `k` is a key, `v` a value, `f` a field or member, `n` a whole number, `i` an index, `L` a sorted set of one score, `d` a
+/// number, `t` a time, `T` and `U` a moment in seconds and milliseconds, `M` and `N` one to come, `s` and `S` ends of scores, `l` ends of members, `p` a pattern, `x` a word
 /// that means nothing there; `a|b` is one of them, `?` in front says perhaps, `..` behind says once or more.
 pub(crate) const FORMS: &[&str] = &[
     "get k", "get k", "set k v", "set k v", "set k v ex|px t ?nx|xx|get", "set k v ?nx|xx|get|keepttl ?get|x",
-    "set k v exat|pxat T", "setex k t v", "psetex k t v", "setnx k v", "getset k v", "getdel k",
+    "set k v exat M", "set k v pxat N", "setex k t v", "psetex k t v", "setnx k v", "getset k v", "getdel k",
     "getex k", "getex k ex|px|persist|x ?t", "mget k..", "mset k v k v", "mset k v k", "msetnx k v k v",
     "strlen k", "getrange k i i", "substr k i i", "append k v", "setrange k i v", "incr k", "decr k",
     "incrby k n", "decrby k n", "incrbyfloat k d",
     "del k..", "unlink k..", "exists k..", "touch k..", "type k", "rename k k", "renamenx k k", "copy k k ?replace|x",
-    "copy k k db i", "move k i", "object refcount k", "expire k t ?nx|xx|gt|lt|x ?gt|lt|nx", "pexpire k t ?nx|xx|gt|lt",
-    "expireat k T ?nx|xx|gt|lt", "pexpireat k T", "persist k", "ttl k", "pttl k", "expiretime k", "pexpiretime k",
+    "copy k k db i", "move k i", "expire k t ?nx|xx|gt|lt|x ?gt|lt|nx", "pexpire k t ?nx|xx|gt|lt",
+    "expireat k T ?nx|xx|gt|lt", "pexpireat k U", "persist k", "ttl k", "pttl k", "expiretime k", "pexpiretime k",
     "keys p", "scan 0 count 100000 ?x", "scan 0 match p count 100000", "scan 0 count 100000 type string|hash|set|zset|x",
     "dbsize", "wait 0 0",
     "hset k f v", "hset k f v f v", "hset k f v f", "hmset k f v f v", "hsetnx k f v", "hget k f", "hmget k f..",
     "hgetall k", "hkeys k", "hvals k", "hlen k", "hstrlen k f", "hexists k f", "hdel k f..", "hincrby k f n",
     "hincrbyfloat k f d", "hrandfield k 100 ?withvalues|x", "hscan k 0 count 100000", "hscan k 0 match p count 100000 ?x",
     "sadd k f..", "sadd k n..", "srem k f..", "smembers k", "sismember k f", "smismember k f..", "scard k", "smove k k f",
-    "spop k 100", "spop k i ?x", "srandmember k 100", "sinter k..", "sunion k..", "sdiff k..", "sinterstore k k..",
+    "spop k 100", "spop k 0|x|-1|100 ?x", "srandmember k 100", "sinter k..", "sunion k..", "sdiff k..", "sinterstore k k..",
     "sunionstore k k..", "sdiffstore k k..", "sintercard 2 k k ?limit ?i", "sintercard i k k", "sscan k 0 count 100000",
     "zadd k d f", "zadd k d f d f", "zadd k nx|xx|gt|lt|ch|incr d f", "zadd k nx|xx|ch gt|lt|ch|xx d f d f",
     "zadd k ?xx|x incr d f", "zincrby k d f", "zrem k f..", "zscore k f", "zmscore k f..", "zcard k", "zrank k f",
     "zrevrank k f", "zpopmin k ?i", "zpopmax k ?i ?x", "zrandmember k 100 ?withscores|x",
     "zrange k i i ?withscores|rev|x", "zrange k s s byscore ?withscores|rev ?limit ?i ?i", "zrange k s s byscore limit i i",
-    "zrange k l l bylex ?rev", "zrange k l l bylex limit i i", "zrevrange k i i ?withscores",
+    "zadd L 0 f", "zadd L 0 f 0 f", "zrange L l l bylex ?rev", "zrange L l l bylex limit i i", "zrevrange k i i ?withscores",
     "zrangebyscore k s s ?withscores", "zrangebyscore k s s limit i i", "zrevrangebyscore k s s ?withscores",
-    "zrevrangebyscore k s s limit i i", "zrangebylex k l l", "zrevrangebylex k l l limit i i", "zrevrangebylex k l l",
-    "zrangestore k k i i", "zrangestore k k s s byscore ?rev|x", "zcount k s s", "zlexcount k l l",
-    "zremrangebyrank k i i", "zremrangebyscore k s s", "zremrangebylex k l l",
+    "zrevrangebyscore k s s limit i i", "zrangebylex L l l", "zrevrangebylex L l l limit i i", "zrevrangebylex L l l",
+    "zrangestore k k i i", "zrangestore k k s s byscore ?rev|x", "zcount k s s", "zlexcount L l l",
+    "zremrangebyrank k i i", "zremrangebyscore k s s", "zremrangebylex L l l",
     "zunion 2 k k ?withscores", "zunion 2 k k weights d d ?aggregate ?min|max|sum", "zinter 2 k k ?withscores|x",
     "zdiff 2 k k ?withscores", "zunionstore k 2 k k", "zunionstore k 2 k k weights d d aggregate min|max|sum|x",
     "zinterstore k 2 k k", "zdiffstore k 2 k k", "zdiffstore k i k k", "zintercard 2 k k ?limit ?i",
@@ -72,10 +72,15 @@ const NUMBERS: &[&str] = &["1", "2", "-1", "0", "17", "9223372036854775807", "-9
 const INDICES: &[&str] = &["0", "1", "2", "-1", "-2", "5", "100", "-100", "x"];
 const DOUBLES: &[&str] = &["1", "2", "-1.5", "0.1", "0.2", "1e3", "0", "inf", "-inf", "3.25", "x", "1.795304519046E12", "nan"];
 const TIMES: &[&str] = &["1000", "100000", "5000000", "0", "-1", "-1000", "x", "9223372036854775807", "-9223372036854775808", ""];
-const MOMENTS: &[&str] = &["4000000000", "5000000000", "4000000000000", "1", "-1", "0", "x", "9223372036854775807"];
+const SECONDS: &[&str] = &["4000000000", "5000000000", "1", "-1", "0", "x"];
+const MILLIS: &[&str] = &["4000000000000", "5000000000000", "1", "-1", "0", "x"];
+const LATER_SECONDS: &[&str] = &["4000000000", "5000000000", "0", "-1", "x"];
+const LATER_MILLIS: &[&str] = &["4000000000000", "5000000000000", "0", "-1", "x"];
 const SCORES: &[&str] = &["-inf", "+inf", "0", "1", "2", "(1", "(2", "-1.5", "1000", "x", "(x", "("];
 const LEX: &[&str] = &["-", "+", "[a", "[c", "(b", "(d", "[", "x", "[aa"];
 const PATTERNS: &[&str] = &["*", "k*", "?0", "[hz]*", "k[^1-3]", "none", "", "*0", "\\k1"];
+/// All members of these have one score.
+const EVEN: &[&str] = &["l0", "l1"];
 const DATABASES: &[&str] = &["0", "0", "0", "1", "2"];
 
 /// A command of this form.
@@ -110,7 +115,11 @@ fn word(part: &str, first: bool, random: &mut Random) -> String {
         "i" => INDICES,
         "d" => DOUBLES,
         "t" => TIMES,
-        "T" => MOMENTS,
+        "T" => SECONDS,
+        "U" => MILLIS,
+        "M" => LATER_SECONDS,
+        "N" => LATER_MILLIS,
+        "L" => EVEN,
         "s" => SCORES,
         "l" => LEX,
         "p" => PATTERNS,

@@ -10,7 +10,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::server::{Server, micros_now};
 use crate::serve::resp::table::{
-    self, Category, Command, Done, FLAG_NAMES, Group, Keys, LOADING, NONE, Run, STALE,
+    self, Category, Command, Done, FLAG_NAMES, Group, Keys, LOADING, NONE, Run, STALE, SUBCOMMANDS,
 };
 
 pub(super) const SECOND: Keys = Keys::Range(2, 2, 1);
@@ -18,14 +18,14 @@ const FLAGS: u16 = LOADING | STALE;
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 6] = [
-    Command::new("command", -1, FLAGS, NONE, Group::Server, "2.8.13", "Describes all commands.", Run::Conn(command)),
+    Command::new("command", -1, FLAGS | SUBCOMMANDS, NONE, Group::Server, "2.8.13", "Describes all commands.", Run::Conn(command)),
     Command::new("command|count", 2, FLAGS, NONE, Group::Server, "2.8.13", "Counts the commands.", Run::Conn(count)),
     Command::new("command|info", -2, FLAGS, NONE, Group::Server, "2.8.13", "Describes commands.", Run::Conn(command_info)),
     Command::new("command|docs", -2, FLAGS, NONE, Group::Server, "7.0.0", "Documents commands.", Run::Conn(docs))
         .differs("has the summary, not the arguments"),
     Command::new("command|list", -2, FLAGS, NONE, Group::Server, "7.0.0", "Names all commands.", Run::Conn(list))
         .differs("takes no filter"),
-    Command::new("command|getkeys", -3, FLAGS, NONE, Group::Server, "2.8.13", "Says which words of a command are keys.", Run::Conn(getkeys)),
+    Command::new("command|getkeys", -4, FLAGS, NONE, Group::Server, "2.8.13", "Says which words of a command are keys.", Run::Conn(getkeys)),
 ];
 
 /// The commands that are no subcommands.
@@ -35,28 +35,14 @@ fn top() -> impl Iterator<Item = &'static Command> {
 
 /// The subcommands of a family.
 fn below(command: &'static Command) -> impl Iterator<Item = &'static Command> {
-    let family = matches!(command.run, Run::Family) || command.name == "command";
+    let has_any = matches!(command.run, Run::Family) || command.is(SUBCOMMANDS);
     table::all().filter(move |sub| {
         let rest = sub.name.strip_prefix(command.name);
-        family && rest.is_some_and(|rest| rest.starts_with('|'))
+        has_any && rest.is_some_and(|rest| rest.starts_with('|'))
     })
 }
 
-fn command(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
-    if args.len() > 1 {
-        // The only family that is a command itself.
-        let (_, family) = table::find(b"command").ok_or(Fail::Syntax)?;
-        let Some((_, sub)) = table::find_in(family, args.get(1)) else {
-            let sub = String::from_utf8_lossy(args.get(1)).into_owned();
-            return Err(Fail::from(format!(
-                "ERR unknown subcommand '{sub}'. Try COMMAND HELP."
-            )));
-        };
-        if !sub.takes(args.len()) {
-            return Err(Fail::Arity(sub.name.into()));
-        }
-        return conn.perform(sub, args, out);
-    }
+fn command(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
     out.array(top().count());
     top().for_each(|command| describe(command, out));
     Ok(())
