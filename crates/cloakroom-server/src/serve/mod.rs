@@ -3,7 +3,7 @@
 
 mod auth;
 mod banner;
-mod data_dir;
+pub(crate) mod data_dir;
 mod ending;
 pub(crate) mod http;
 mod listen;
@@ -20,7 +20,7 @@ use cloakroom_core::{Observer, Store};
 
 use crate::logs::{self, Events};
 use crate::observed::Observed;
-use crate::open;
+use crate::open::{self, Opened};
 use crate::settings::Settings;
 use auth::ApiKey;
 use data_dir::DataDir;
@@ -62,9 +62,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
-    let opened = open::store(settings, Arc::clone(&observer)).await?;
+    let Opened { store, embedded } = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
-        opened.store,
+        store,
         settings.store.to_string(),
         settings.store_deadline,
         Arc::clone(&metrics),
@@ -72,8 +72,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ));
     let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
     let shutdown = Shutdown::new();
-    let front = match opened.engine {
-        Some(engine) => {
+    let front = match &embedded {
+        Some(store) => {
+            let engine = store.engine();
             Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?
         }
         None => None,
@@ -86,7 +87,10 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
-        store,
+        Opened {
+            store,
+            embedded: embedded.clone(),
+        },
         observer,
         touches,
         metrics,
@@ -106,6 +110,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }
     recording.finish().await;
+    if let Some(embedded) = embedded {
+        embedded.close();
+    }
     tracing::info!("stopped");
     Ok(())
 }

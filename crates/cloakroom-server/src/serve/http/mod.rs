@@ -6,9 +6,12 @@ mod error;
 mod forward_auth;
 mod health;
 mod metrics;
+mod metrics_table;
 mod openapi;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod sick_disk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,16 +22,20 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use cloakroom_core::{Entropy, Event, Observer, OsEntropy, Policy, Store};
+use cloakroom_embedded::EmbeddedStore;
+use cloakroom_embedded::journal::Journal;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use error::problems_page;
-pub(crate) use metrics::{Metrics, metrics_page};
+pub(crate) use metrics::Metrics;
+pub(crate) use metrics_table::metrics_page;
 pub(crate) use openapi::openapi_json;
 
 use super::auth::ApiKey;
 use super::shutdown::Shutdown;
 use super::touches::Touches;
+use crate::open::Opened;
 use crate::settings::Settings;
 use error::Problem;
 
@@ -40,6 +47,7 @@ pub(crate) struct App(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     store: Arc<dyn Store>,
+    embedded: Option<EmbeddedStore>,
     observer: Arc<dyn Observer>,
     entropy: Arc<dyn Entropy>,
     touches: Touches,
@@ -60,7 +68,7 @@ impl App {
     /// The server's parts, put together.
     pub(crate) fn new(
         settings: &Settings,
-        store: Arc<dyn Store>,
+        opened: Opened,
         observer: Arc<dyn Observer>,
         touches: Touches,
         metrics: Arc<Metrics>,
@@ -68,7 +76,8 @@ impl App {
         shutdown: Shutdown,
     ) -> Self {
         Self(Arc::new(Shared {
-            store,
+            store: opened.store,
+            embedded: opened.embedded,
             observer,
             entropy: Arc::new(OsEntropy),
             touches,
@@ -83,6 +92,11 @@ impl App {
             max_body: settings.max_body,
             beyond_loopback: !settings.http.ip().is_loopback(),
         }))
+    }
+
+    /// The embedded store's journal, if there is one.
+    fn journal(&self) -> Option<&Journal> {
+        self.embedded.as_ref().and_then(EmbeddedStore::journal)
     }
 
     fn observe(&self, event: &Event) {
