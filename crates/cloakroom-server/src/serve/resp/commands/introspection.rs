@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cloakroom_embedded::journal::JournalState;
+
 use super::connection::VERSION;
 use crate::serve::resp::args::Args;
 use crate::serve::resp::conn::Conn;
@@ -297,6 +299,11 @@ fn human(bytes: u64) -> String {
 fn persistence(server: &Server, text: &mut String) {
     let began = micros_now() / 1_000_000 - u128::from(server.started.elapsed().as_secs());
     let row = |name, value: &str| (name, value.to_owned());
+    let store = server.engine.store();
+    let journal = store.journal();
+    let writes = journal.is_none_or(|journal| {
+        matches!(journal.state(), JournalState::Open | JournalState::Behind)
+    });
     lines(text, &[
         row("loading", "0"),
         row("async_loading", "0"),
@@ -304,10 +311,10 @@ fn persistence(server: &Server, text: &mut String) {
         row("rdb_bgsave_in_progress", "0"),
         ("rdb_last_save_time", began.to_string()),
         row("rdb_last_bgsave_status", "ok"),
-        row("aof_enabled", "0"),
+        row("aof_enabled", if journal.is_some() { "1" } else { "0" }),
         row("aof_rewrite_in_progress", "0"),
         row("aof_last_bgrewrite_status", "ok"),
-        row("aof_last_write_status", "ok"),
+        row("aof_last_write_status", if writes { "ok" } else { "err" }),
     ]);
 }
 
