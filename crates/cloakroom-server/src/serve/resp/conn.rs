@@ -1,6 +1,7 @@
 //! A connection: who speaks, what it has begun, and how one command after another is looked up, allowed and
 //! run. It knows no socket: bytes come and go in `pump`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use super::gate::Gate;
 use super::hub;
 use super::reply::Out;
 use super::server::Server;
-use super::table::{self, AT_ONCE, Command, FAST, Group, NO_AUTH, NO_MULTI, READ, Run, SUBSCRIBED};
+use super::table::{self, AT_ONCE, Command, FAST, Group, NO_AUTH, NO_MULTI, READ, Run, SUBCOMMANDS, SUBSCRIBED, WRITE};
 use super::tracking::Reader;
 use super::transaction::Transaction;
 use super::users::User;
@@ -39,6 +40,10 @@ pub(crate) struct Conn {
     pub(crate) patterns: BTreeSet<Bytes>,
     pub(crate) tracked: Option<Box<Tracked>>,
     pub(crate) answers: Answers,
+    /// Whether something was written since this was asked last.
+    pub(crate) wrote: Cell<bool>,
+    /// Whether the journal takes nothing: then no command may write.
+    pub(crate) read_only: bool,
     /// It ends when what is written was sent.
     pub(crate) closing: bool,
     /// The number of the latest command, and how often it was run and is not counted yet.
@@ -84,6 +89,8 @@ impl Conn {
             patterns: BTreeSet::new(),
             tracked: None,
             answers: Answers::On,
+            wrote: Cell::new(false),
+            read_only: false,
             closing: false,
             counted: (0, 0),
         };
@@ -164,10 +171,11 @@ impl Conn {
         let Some((mut number, mut command)) = table::find(name) else {
             return Err(unknown(args));
         };
-        if let Run::Family = command.run {
-            if args.len() < 2 {
-                return Err(Fail::Arity(command.name.into()));
-            }
+        let is_family = matches!(command.run, Run::Family);
+        if is_family && args.len() < 2 {
+            return Err(Fail::Arity(command.name.into()));
+        }
+        if is_family || command.is(SUBCOMMANDS) && args.len() > 1 {
             (number, command) = table::find_in(command, args.get(1)).ok_or_else(|| {
                 let sub = String::from_utf8_lossy(cut(args.get(1)));
                 let family = command.name.to_uppercase();
@@ -181,6 +189,12 @@ impl Conn {
         }
         if !self.unlimited {
             self.allowed(command, args)?;
+        }
+        if self.read_only && command.is(WRITE) {
+            return Err(Fail::say(
+                "MISCONF Errors writing to the journal: the disk is full or has failed, and the \
+                 log says why. Reads go on.",
+            ));
         }
         let listening = !self.channels.is_empty() || !self.patterns.is_empty();
         if listening && !command.is(SUBSCRIBED) && !self.me.resp3.load(Ordering::Relaxed) {
@@ -288,6 +302,9 @@ impl Conn {
         let (Run::Keys(run) | Run::All(run)) = command.run else {
             return Err(unknown(args));
         };
+        if command.is(WRITE) {
+            self.wrote.set(true);
+        }
         let hub = &*self.server.hub;
         let tracks = hub.tracking.anybody();
         if tracks {

@@ -29,6 +29,7 @@ mod table;
 mod tracking;
 mod transaction;
 mod users;
+mod wide;
 
 pub(crate) use events::parse as events_asked_for;
 pub(crate) use listen::Front;
