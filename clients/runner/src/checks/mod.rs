@@ -48,6 +48,10 @@ pub enum Verdict {
     NoLimit,
     /// Of requests that overlap, what the last one saved is there and nothing else.
     LastOnly,
+    /// The idle limit slides by requests that change the session, and by no others.
+    ByWrites,
+    /// The framework clears sessions and cannot list them.
+    NoList,
     /// The framework has no call for it.
     NoCall,
 }
@@ -124,6 +128,8 @@ impl fmt::Display for Verdict {
             Self::Undone => "UNDONE",
             Self::NoLimit => "no limit",
             Self::LastOnly => "last only",
+            Self::ByWrites => "by writes",
+            Self::NoList => "no list",
             Self::NoCall => "no call",
         })
     }

@@ -43,21 +43,12 @@ pub(super) async fn new_id(scene: &Scene<'_>) -> Result<Verdict, Fault> {
 }
 
 /// Asks who somebody is, and fails if it is somebody else.
-pub(super) async fn is(
-    visitor: &mut Visitor,
-    user: Option<&str>,
-    when: &str,
-) -> Result<(), Fault> {
+pub(super) async fn is(visitor: &mut Visitor, user: Option<&str>, when: &str) -> Result<(), Fault> {
     let me = visitor.me().await.map_err(|fault| fault.at(when))?;
     must(me.as_deref() == user, || format!("{when}: user is {me:?}"))
 }
 
-fn changed(
-    scene: &Scene<'_>,
-    before: &Visitor,
-    after: &Visitor,
-    what: &str,
-) -> Result<(), Fault> {
+fn changed(scene: &Scene<'_>, before: &Visitor, after: &Visitor, what: &str) -> Result<(), Fault> {
     let (before, after) = (scene.id(before)?, scene.id(after)?);
     must(before != after, || format!("{what} kept the id"))
 }
