@@ -33,7 +33,5 @@ CACHES = import_module(f"caches.{caches}").CACHES
 
 SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
 SESSION_COOKIE_AGE = int(os.environ["IDLE_SECONDS"])
-
-# Every request begins the idle time anew. The variants with `cached_db` leave it to Django's default: only a
-# request that changes the session does.
+# Each request begins the idle time anew; without this, only one that changes the session does.
 SESSION_SAVE_EVERY_REQUEST = engine == "cache"

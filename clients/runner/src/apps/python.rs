@@ -1,6 +1,6 @@
 //! Applications in Python.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant, on_both};
 use crate::apps::Difference;
 use crate::checks::{Check, Verdict};
 
@@ -112,6 +112,16 @@ pub(super) const APPS: &[App] = &[
             title: "starsessions 2.2, redis-py 8",
             keys: "starsessions.*",
         }],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+        differs: &[
+            on_both(
+                Check::Forged,
+                Verdict::Taken,
+                "starsessions takes any value of its cookie for an id; so the application makes a new one at the sign-in",
+            ),
+            LAST_ONLY,
+            UNDONE,
+            NO_LIMIT,
+            NO_LIST,
+        ],
     },
 ];

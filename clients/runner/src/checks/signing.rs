@@ -6,6 +6,9 @@ use super::{Scene, Verdict};
 use crate::fault::{Fault, must};
 use crate::visitor::Visitor;
 
+/// Of letters that every framework has in its ids, and 32 of them.
+const FORGED: &str = "abcdef0123456789abcdef0123456789";
+
 pub(super) async fn sign_in(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     let mut visitor = scene.visitor()?;
     is(&mut visitor, None, "before anybody signed in").await?;
@@ -40,6 +43,19 @@ pub(super) async fn new_id(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     })?;
     is(&mut before, None, "the id from before /regenerate").await?;
     Ok(Verdict::Held)
+}
+
+pub(super) async fn forged(scene: &Scene<'_>) -> Result<Verdict, Fault> {
+    let mut visitor = scene.visitor()?;
+    visitor.bring(scene.app.cookie, FORGED);
+    is(&mut visitor, None, "with an id that was made up").await?;
+    visitor.add("hat").await?;
+    // A framework may sign in under the id that it has; with this one in a cookie, somebody else knows it.
+    Ok(if scene.id(&visitor)? == FORGED {
+        Verdict::Taken
+    } else {
+        Verdict::Held
+    })
 }
 
 /// Asks who somebody is, and fails if it is somebody else.
