@@ -7,6 +7,7 @@
 //! operation: its future is ready when it is first polled, and dropping it before that does
 //! nothing at all.
 //!
+//! - `engine`: keyspaces of strings, hashes, sets and sorted sets in the same shards
 //! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
@@ -15,6 +16,7 @@
 
 mod clock;
 mod config;
+mod engine;
 mod entry;
 mod evict;
 mod housekeeping;
@@ -29,4 +31,8 @@ mod wheel;
 
 pub use clock::SystemClock;
 pub use config::{EmbeddedConfig, Eviction, MIN_MEMORY};
+pub use engine::{
+    Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
+    MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
+};
 pub use store::EmbeddedStore;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
-use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+use cloakroom_embedded::{EmbeddedConfig, Engine};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -74,6 +74,13 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
+/// A store, and the engine that it is in if that is in this process.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) engine: Option<Engine>,
+}
+
 /// Opens the store that the settings ask for. The embedded one begins empty.
 ///
 /// # Errors
@@ -81,19 +88,25 @@ impl fmt::Debug for StoreUrl {
 pub(crate) async fn store(
     settings: &Settings,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn Store>, String> {
+) -> Result<Opened, String> {
     match &settings.store {
         Choice::Embedded => {
             let config = EmbeddedConfig::default()
                 .max_memory(settings.max_memory)
                 .eviction(settings.eviction)
                 .observer(observer);
-            let store = EmbeddedStore::new(config).map_err(|error| error.to_string())?;
-            Ok(Arc::new(store))
+            let engine = Engine::new(config).map_err(|error| error.to_string())?;
+            Ok(Opened {
+                store: Arc::new(engine.store()),
+                engine: Some(engine),
+            })
         }
         Choice::Shared(url) => {
             match RedisStore::connect(&url.redis.as_ref().clone().observer(observer)).await {
-                Ok(store) => Ok(Arc::new(store)),
+                Ok(store) => Ok(Opened {
+                    store: Arc::new(store),
+                    engine: None,
+                }),
                 Err(error) => Err(format!(
                     "setting store = {:?} ({}) cannot be opened: {}",
                     url.masked,

@@ -4,6 +4,7 @@
 
 mod contract;
 mod hostile;
+mod keys;
 mod kit;
 mod model;
 mod room;

@@ -18,6 +18,11 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     optional_path(text)?.ok_or_else(|| "give a path".to_owned())
 }
 
+/// An address, or none.
+pub(super) fn optional_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    or_none(text, address)
+}
+
 #[expect(
     clippy::unnecessary_wraps,
     reason = "every reader has the same shape, so that the table of settings reads evenly"

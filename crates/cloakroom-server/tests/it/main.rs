@@ -9,6 +9,7 @@ mod limits;
 mod logs;
 mod outages;
 mod process;
+mod resp;
 mod settings;
 mod start;
 mod stop;
