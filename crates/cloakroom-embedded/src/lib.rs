@@ -12,6 +12,7 @@
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
+//! - `foreign`: sessions of other frameworks in the keyspaces, held to what a session promises
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
@@ -19,6 +20,7 @@ mod config;
 mod engine;
 mod entry;
 mod evict;
+mod foreign;
 mod housekeeping;
 mod index;
 mod pool;
@@ -35,4 +37,5 @@ pub use engine::{
     Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
     MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
+pub use foreign::{Foreign, ForeignConfig, Found, WithForeign, Written};
 pub use store::EmbeddedStore;

@@ -74,7 +74,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let shutdown = Shutdown::new();
     let front = match opened.engine {
         Some(engine) => {
-            Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?
+            let front = Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
+            if let (Some(front), Some(foreign)) = (&front, &opened.foreign) {
+                front.keep(foreign.keeper());
+            }
+            front
         }
         None => None,
     };
@@ -92,7 +96,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         metrics,
         key,
         shutdown.clone(),
-    );
+    )
+    .foreign(opened.foreign);
     let http = listener.serve(http::router(app), &shutdown);
     let resp = async {
         match front {
