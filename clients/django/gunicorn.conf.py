@@ -5,6 +5,7 @@ import os
 bind = f"127.0.0.1:{os.environ['PORT']}"
 workers = 2
 threads = 8
+control_socket_disable = True
 
 
 def on_starting(server):

@@ -8,6 +8,7 @@ SECRET_KEY = os.environ["SESSION_SECRET"]
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "app"
 USE_TZ = True
+TIME_ZONE = "UTC"
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -32,4 +33,5 @@ CACHES = import_module(f"caches.{caches}").CACHES
 
 SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
 SESSION_COOKIE_AGE = int(os.environ["IDLE_SECONDS"])
-SESSION_SAVE_EVERY_REQUEST = True
+# Each request begins the idle time anew; without this, only one that changes the session does.
+SESSION_SAVE_EVERY_REQUEST = engine == "cache"

@@ -87,10 +87,7 @@ fn report(outcomes: &[Outcome], begun: Instant) -> bool {
 }
 
 /// One after another: package managers do not gain by company.
-async fn build(
-    cells: &[Cell],
-    places: &Places,
-) -> Result<BTreeMap<&'static str, PathBuf>, Fault> {
+async fn build(cells: &[Cell], places: &Places) -> Result<BTreeMap<&'static str, PathBuf>, Fault> {
     let mut built = BTreeMap::new();
     for cell in cells {
         let folder = cell.app.folder;

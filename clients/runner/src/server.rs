@@ -136,13 +136,16 @@ impl Server {
         }
         drop(input);
         let output = child.wait_with_output().await?;
+        must(output.status.success(), || {
+            format!("redis-cli {args:?}: {output:?}")
+        })?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// All keys of that pattern.
     pub(crate) async fn keys(&self, pattern: &str) -> Result<Vec<String>, Fault> {
-        let args = ["--scan", "--pattern", pattern, "--count", "1000"];
+        let args = ["--scan", "--pattern", pattern];
         let mut keys = self.cli(&args, "").await?;
         keys.retain(|key| !key.is_empty());
         // A scan may show a key twice.
@@ -180,7 +183,7 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
+    lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
 /// A port that nobody listens on. Not one that the system gives to outgoing connections: of those, any could be

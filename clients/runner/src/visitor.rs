@@ -51,6 +51,11 @@ impl Visitor {
         self.cookies.get(name).map(String::as_str)
     }
 
+    /// Puts a cookie of this visitor's own making among the others.
+    pub(crate) fn bring(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
     /// One request, whatever its answer.
     pub(crate) async fn send(&mut self, method: Method, path: &str) -> Result<Answer, Fault> {
         let url = format!("{}{path}", self.base);

@@ -27,7 +27,9 @@ struct Trap {
 
 /// A command that is on its way. It arrives when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held(#[expect(dead_code, reason = "dropping it is the message")] oneshot::Sender<()>);
+pub(crate) struct Held(
+    #[expect(dead_code, reason = "dropping it is the message")] oneshot::Sender<()>,
+);
 
 impl Wire {
     /// Opens a wire to the server on that port.

@@ -61,8 +61,8 @@ pub struct Difference {
     pub check: Check,
     /// Against which server; `None` is both.
     pub server: Option<Kind>,
-    /// For which variants: those whose name contains this.
-    pub variants: &'static str,
+    /// For which variants: those whose name has all of these words.
+    pub variants: &'static [&'static str],
     /// How it comes out.
     pub verdict: Verdict,
     /// Why.
@@ -92,8 +92,14 @@ impl App {
         known.find(|known| {
             known.check == check
                 && known.server.is_none_or(|only| only == server)
-                && variant.name.contains(known.variants)
+                && known.variants.iter().all(|word| variant.has(word))
         })
+    }
+}
+
+impl Variant {
+    fn has(&self, word: &str) -> bool {
+        self.name.split(' ').any(|it| it == word)
     }
 }
 
@@ -102,7 +108,7 @@ const fn on_redis(check: Check, verdict: Verdict, why: &'static str) -> Differen
     Difference {
         check,
         server: Some(Kind::Redis),
-        variants: "",
+        variants: &[],
         verdict,
         why,
     }
@@ -113,7 +119,7 @@ const fn on_both(check: Check, verdict: Verdict, why: &'static str) -> Differenc
     Difference {
         check,
         server: None,
-        variants: "",
+        variants: &[],
         verdict,
         why,
     }

@@ -1,6 +1,6 @@
 //! Applications in Python.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant, on_both};
 use crate::apps::Difference;
 use crate::checks::{Check, Verdict};
 
@@ -27,6 +27,7 @@ pub(super) const APPS: &[App] = &[
             "--bind=127.0.0.1:{port}",
             "--workers=2",
             "--threads=8",
+            "--no-control-socket",
             "app:app",
         ],
         cookie: "session",
@@ -75,11 +76,19 @@ pub(super) const APPS: &[App] = &[
             UNDONE,
             NO_LIMIT,
             Difference {
+                check: Check::Idle,
+                server: None,
+                variants: &["cached_db"],
+                verdict: Verdict::ByWrites,
+                why: "Django's default: a session slides only when it is written \
+                      (`SESSION_SAVE_EVERY_REQUEST`, which the variants with `cache` set, is off)",
+            },
+            Difference {
                 check: Check::Many,
                 server: None,
-                variants: "core",
-                verdict: Verdict::NoCall,
-                why: "Django's own RedisCache does not list keys",
+                variants: &["core", "cache"],
+                verdict: Verdict::NoList,
+                why: "Django's own RedisCache clears sessions, but does not list them",
             },
         ],
     },
@@ -103,6 +112,16 @@ pub(super) const APPS: &[App] = &[
             title: "starsessions 2.2, redis-py 8",
             keys: "starsessions.*",
         }],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+        differs: &[
+            on_both(
+                Check::Forged,
+                Verdict::Taken,
+                "starsessions takes any value of its cookie for an id; so the application makes a new one at the sign-in",
+            ),
+            LAST_ONLY,
+            UNDONE,
+            NO_LIMIT,
+            NO_LIST,
+        ],
     },
 ];

@@ -15,70 +15,90 @@ const TRIES: usize = 5;
 /// Deadlines are seconds in many stores: so much may one be off.
 const BLUR: Duration = Duration::from_millis(1500);
 
+/// What a visitor does who comes again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    /// Looks.
+    Read,
+    /// Puts something into the cart, and looks.
+    Write,
+}
+
 pub(super) async fn idle(scene: &Scene<'_>) -> Result<Verdict, Fault> {
-    let mut visitor = scene.signed_in("anna").await?;
     let wanted = scene.limits.idle * 2;
-    for _ in 0..TRIES {
-        match stay(scene, &mut visitor, wanted).await? {
-            Stay::SignedIn => return leave(scene, visitor).await,
-            Stay::SignedOut(after) => {
-                return Err(Fault::new(format!(
-                    "signed out after {after:?}, though there was no pause"
-                )));
-            }
-            Stay::Paused => visitor = scene.signed_in("anna").await?,
+    for (visit, verdict) in [
+        (Visit::Read, Verdict::Held),
+        (Visit::Write, Verdict::ByWrites),
+    ] {
+        match stay(scene, visit, wanted).await? {
+            Stay::SignedIn(visitor) => return leave(scene, visitor).await.map(|()| verdict),
+            Stay::SignedOut(after) => must(after + BLUR > scene.limits.idle, || {
+                format!("signed out after {after:?}, before the idle limit")
+            })?,
         }
     }
-    Err(too_slow())
+    Err(Fault::new("visits do not make the session live longer"))
 }
 
 pub(super) async fn absolute(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     let limit = scene.limits.absolute;
-    for _ in 0..TRIES {
-        let mut visitor = scene.signed_in("anna").await?;
-        match stay(scene, &mut visitor, limit + BLUR * 2).await? {
-            Stay::SignedIn => return Ok(Verdict::NoLimit),
-            Stay::SignedOut(after) => {
-                must(after + BLUR > limit, || {
-                    format!("signed out after {after:?}, the limit is {limit:?}")
-                })?;
-                return Ok(Verdict::Held);
-            }
-            Stay::Paused => {}
+    match stay(scene, Visit::Write, limit + BLUR * 2).await? {
+        Stay::SignedIn(_) => Ok(Verdict::NoLimit),
+        Stay::SignedOut(after) => {
+            must(after + BLUR > limit, || {
+                format!("signed out after {after:?}, the limit is {limit:?}")
+            })?;
+            Ok(Verdict::Held)
         }
     }
-    Err(too_slow())
 }
 
 /// How it went for somebody who came again and again.
 enum Stay {
-    SignedIn,
+    SignedIn(Visitor),
     SignedOut(Duration),
-    /// The machine was too slow: between two visits was more than the idle time, or nearly.
-    Paused,
 }
 
-async fn stay(scene: &Scene<'_>, visitor: &mut Visitor, wanted: Duration) -> Result<Stay, Fault> {
+async fn stay(scene: &Scene<'_>, visit: Visit, wanted: Duration) -> Result<Stay, Fault> {
+    for _ in 0..TRIES {
+        if let Some(stay) = stay_once(scene, visit, wanted).await? {
+            return Ok(stay);
+        }
+    }
+    Err(Fault::new(format!(
+        "in {TRIES} tries this machine was too slow for a visitor to come in time"
+    )))
+}
+
+/// `None` if this machine was too slow: between two visits was more than the idle time, or nearly.
+async fn stay_once(
+    scene: &Scene<'_>,
+    visit: Visit,
+    wanted: Duration,
+) -> Result<Option<Stay>, Fault> {
+    let mut visitor = scene.signed_in("anna").await?;
     let begun = Instant::now();
-    let (pause, idle) = (scene.limits.idle / 8, scene.limits.idle);
     let mut last = begun;
     while begun.elapsed() < wanted {
-        sleep(pause).await;
+        sleep(scene.limits.idle / 8).await;
         let asked = Instant::now();
+        if visit == Visit::Write {
+            visitor.add("hat").await?;
+        }
         let me = visitor.me().await?;
-        if last.elapsed() + BLUR > idle {
-            return Ok(Stay::Paused);
+        if last.elapsed() + BLUR > scene.limits.idle {
+            return Ok(None);
         }
         if me.is_none() {
-            return Ok(Stay::SignedOut(asked - begun));
+            return Ok(Some(Stay::SignedOut(asked - begun)));
         }
         last = asked;
     }
-    Ok(Stay::SignedIn)
+    Ok(Some(Stay::SignedIn(visitor)))
 }
 
 /// Nobody comes any more: the key goes by itself, and then the cookie opens nothing.
-async fn leave(scene: &Scene<'_>, mut visitor: Visitor) -> Result<Verdict, Fault> {
+async fn leave(scene: &Scene<'_>, mut visitor: Visitor) -> Result<(), Fault> {
     let keys = scene.variant.keys;
     sleep(scene.limits.idle + BLUR).await;
     is(&mut visitor, None, "after the idle time").await?;
@@ -90,11 +110,5 @@ async fn leave(scene: &Scene<'_>, mut visitor: Visitor) -> Result<Verdict, Fault
         })?;
         sleep(Duration::from_millis(100)).await;
     }
-    Ok(Verdict::Held)
-}
-
-fn too_slow() -> Fault {
-    Fault::new(format!(
-        "in {TRIES} tries this machine was too slow for a visitor to come in time"
-    ))
+    Ok(())
 }

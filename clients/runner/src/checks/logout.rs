@@ -25,7 +25,6 @@ pub(super) async fn logout(scene: &Scene<'_>) -> Result<Verdict, Fault> {
         Late::InTheHandler => late_in_the_handler(scene, &mut visitor).await?,
         Late::OnTheWire(command) => late_on_the_wire(scene, &mut visitor, command).await?,
     }
-    is(&mut visitor, None, "the visitor who logged out").await?;
     match old.me().await?.as_deref() {
         None => Ok(Verdict::Held),
         Some("anna") => Ok(Verdict::Undone),

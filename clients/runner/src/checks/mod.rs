@@ -23,6 +23,8 @@ pub enum Check {
     SignIn,
     /// A new id at each step that changes what it opens.
     NewId,
+    /// An id that a visitor made up is not taken.
+    Forged,
     /// What several requests put in is there.
     Cart,
     /// The idle limit slides, and ends.
@@ -44,10 +46,16 @@ pub enum Verdict {
     Held,
     /// A logout was undone.
     Undone,
+    /// An id that a visitor made up was taken for one.
+    Taken,
     /// The absolute limit was not enforced.
     NoLimit,
     /// Of requests that overlap, what the last one saved is there and nothing else.
     LastOnly,
+    /// The idle limit slides by requests that change the session, and by no others.
+    ByWrites,
+    /// The framework clears sessions and cannot list them.
+    NoList,
     /// The framework has no call for it.
     NoCall,
 }
@@ -64,9 +72,10 @@ pub(crate) struct Scene<'a> {
 
 impl Check {
     /// All of them, in the order of the matrix.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignIn,
         Self::NewId,
+        Self::Forged,
         Self::Cart,
         Self::Idle,
         Self::Absolute,
@@ -79,9 +88,10 @@ impl Check {
     pub(crate) const SHORT: [Self; 2] = [Self::Idle, Self::Absolute];
 
     /// The others; the last one ends all sessions.
-    pub(crate) const ORDINARY: [Self; 6] = [
+    pub(crate) const ORDINARY: [Self; 7] = [
         Self::SignIn,
         Self::NewId,
+        Self::Forged,
         Self::Cart,
         Self::Logout,
         Self::Crash,
@@ -94,6 +104,7 @@ impl Check {
         match self {
             Self::SignIn => "sign-in",
             Self::NewId => "new-id",
+            Self::Forged => "forged",
             Self::Cart => "cart",
             Self::Idle => "idle",
             Self::Absolute => "absolute",
@@ -107,6 +118,7 @@ impl Check {
         match self {
             Self::SignIn => signing::sign_in(scene).await,
             Self::NewId => signing::new_id(scene).await,
+            Self::Forged => signing::forged(scene).await,
             Self::Cart => cart::cart(scene).await,
             Self::Idle => limits::idle(scene).await,
             Self::Absolute => limits::absolute(scene).await,
@@ -122,8 +134,11 @@ impl fmt::Display for Verdict {
         out.pad(match self {
             Self::Held => "held",
             Self::Undone => "UNDONE",
+            Self::Taken => "TAKEN",
             Self::NoLimit => "no limit",
             Self::LastOnly => "last only",
+            Self::ByWrites => "by writes",
+            Self::NoList => "no list",
             Self::NoCall => "no call",
         })
     }

@@ -6,6 +6,9 @@ use super::{Scene, Verdict};
 use crate::fault::{Fault, must};
 use crate::visitor::Visitor;
 
+/// Of letters that every framework has in its ids, and 32 of them.
+const FORGED: &str = "abcdef0123456789abcdef0123456789";
+
 pub(super) async fn sign_in(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     let mut visitor = scene.visitor()?;
     is(&mut visitor, None, "before anybody signed in").await?;
@@ -42,22 +45,26 @@ pub(super) async fn new_id(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     Ok(Verdict::Held)
 }
 
+pub(super) async fn forged(scene: &Scene<'_>) -> Result<Verdict, Fault> {
+    let mut visitor = scene.visitor()?;
+    visitor.bring(scene.app.cookie, FORGED);
+    is(&mut visitor, None, "with an id that was made up").await?;
+    visitor.add("hat").await?;
+    // A framework may sign in under the id that it has; with this one in a cookie, somebody else knows it.
+    Ok(if scene.id(&visitor)? == FORGED {
+        Verdict::Taken
+    } else {
+        Verdict::Held
+    })
+}
+
 /// Asks who somebody is, and fails if it is somebody else.
-pub(super) async fn is(
-    visitor: &mut Visitor,
-    user: Option<&str>,
-    when: &str,
-) -> Result<(), Fault> {
+pub(super) async fn is(visitor: &mut Visitor, user: Option<&str>, when: &str) -> Result<(), Fault> {
     let me = visitor.me().await.map_err(|fault| fault.at(when))?;
     must(me.as_deref() == user, || format!("{when}: user is {me:?}"))
 }
 
-fn changed(
-    scene: &Scene<'_>,
-    before: &Visitor,
-    after: &Visitor,
-    what: &str,
-) -> Result<(), Fault> {
+fn changed(scene: &Scene<'_>, before: &Visitor, after: &Visitor, what: &str) -> Result<(), Fault> {
     let (before, after) = (scene.id(before)?, scene.id(after)?);
     must(before != after, || format!("{what} kept the id"))
 }
