@@ -10,7 +10,8 @@ use Illuminate\Foundation\Exceptions\Handler;
 use Illuminate\Http\Request;
 
 if (getenv('VARIANT') === 'predis') {
-    require 'Predis/autoload.php';
+    require 'Predis/Autoloader.php';
+    Predis\Autoloader::register();
 }
 require 'Illuminate/autoload.php';
 require __DIR__ . '/Kernel.php';

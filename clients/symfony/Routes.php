@@ -43,7 +43,9 @@ class Routes
 
     public function logout(Request $request): JsonResponse
     {
-        $request->getSession()->invalidate();
+        $session = $request->getSession();
+        $session->start();
+        $session->invalidate();
         return $this->me($request);
     }
 
@@ -102,7 +104,7 @@ class Routes
         return $this->listed();
     }
 
-    /** A session that was not begun is not given a new id, and `migrate` does not begin it. */
+    /** What was not begun is not given a new id, and neither `migrate` nor `invalidate` begins it. */
     private function renewed(Request $request): SessionInterface
     {
         $session = $request->getSession();

@@ -22,7 +22,7 @@ pub(super) async fn logout(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     let mut visitor = scene.signed_in("anna").await?;
     let mut old = visitor.clone();
     match scene.app.late {
-        Late::InTheHandler => late_in_the_handler(scene, &mut visitor).await?,
+        Late::InTheHandler | Late::Refused => late_in_the_handler(scene, &mut visitor).await?,
         Late::OnTheWire(command) => late_on_the_wire(scene, &mut visitor, command).await?,
     }
     match old.me().await?.as_deref() {
@@ -48,7 +48,7 @@ async fn late_in_the_handler(scene: &Scene<'_>, visitor: &mut Visitor) -> Result
         sign_out(visitor).await?;
         waiting.release().await?;
     }
-    ended(request).await
+    ended(scene, request).await
 }
 
 async fn late_on_the_wire(
@@ -64,7 +64,7 @@ async fn late_on_the_wire(
         .map_err(|_| Fault::new(format!("no {command} was sent")))?;
     sign_out(visitor).await?;
     drop(held);
-    ended(request).await
+    ended(scene, request).await
 }
 
 async fn sign_out(visitor: &mut Visitor) -> Result<(), Fault> {
@@ -72,12 +72,13 @@ async fn sign_out(visitor: &mut Visitor) -> Result<(), Fault> {
     must(user.is_null(), || format!("POST /logout: user is {user}"))
 }
 
-/// Waits for a request's end, whatever it is: a framework may well notice that its session is gone.
-async fn ended(request: JoinHandle<Result<Answer, Fault>>) -> Result<(), Fault> {
+/// Waits for a request's end. A framework that notices that its session is gone has to say so.
+async fn ended(scene: &Scene<'_>, request: JoinHandle<Result<Answer, Fault>>) -> Result<(), Fault> {
     let answer = request
         .await
         .map_err(|error| Fault::new(error.to_string()))??;
-    must(!answer.status.is_server_error(), || {
+    let is_refused = scene.app.late == Late::Refused;
+    must(answer.status.is_server_error() == is_refused, || {
         format!("the slow request: {} {}", answer.status, answer.text)
     })
 }
