@@ -41,7 +41,9 @@ pub fn expected() -> String {
 /// What a run found, in columns.
 #[must_use]
 pub fn observed(outcomes: &[Outcome]) -> String {
-    let mut text = format!("{:<38}", "");
+    let names = outcomes.iter().map(|outcome| outcome.cell.name().len());
+    let width = names.max().unwrap_or_default();
+    let mut text = " ".repeat(width);
     for check in Check::ALL {
         let _ = write!(text, " {:<10}", check.name());
     }
@@ -56,7 +58,7 @@ pub fn observed(outcomes: &[Outcome]) -> String {
             continue;
         }
         let mine: Vec<&Outcome> = mine.collect();
-        let _ = write!(text, "{name:<38}");
+        let _ = write!(text, "{name:<width$}");
         for check in Check::ALL {
             let outcome = mine.iter().find(|outcome| outcome.check == check);
             let shown = outcome.map_or_else(String::new, |outcome| shown(outcome));

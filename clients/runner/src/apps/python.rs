@@ -109,7 +109,7 @@ pub(super) const APPS: &[App] = &[
         late: Late::InTheHandler,
         variants: &[Variant {
             name: "starsessions",
-            title: "starsessions 2.2, redis-py 8",
+            title: "starsessions 2.2, redis-py 5",
             keys: "starsessions.*",
         }],
         differs: &[

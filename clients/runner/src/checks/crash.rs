@@ -8,7 +8,7 @@ use super::{Scene, Verdict};
 use crate::fault::{Fault, must};
 
 /// How long a client may take to notice that the server is back.
-const BACK: Duration = Duration::from_secs(30);
+const BACK: Duration = Duration::from_secs(15);
 
 pub(super) async fn crash(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     let mut visitor = scene.signed_in("anna").await?;
@@ -27,9 +27,11 @@ pub(super) async fn crash(scene: &Scene<'_>) -> Result<Verdict, Fault> {
             })?;
             return Ok(Verdict::Held);
         }
-        must(begun.elapsed() < BACK, || {
-            format!("{BACK:?} after the crash: {me:?}")
-        })?;
+        if begun.elapsed() > BACK {
+            let me = me.map_err(|fault| fault.at(format!("{BACK:?} after the crash")))?;
+            must(me.is_none(), || format!("after the crash user is {me:?}"))?;
+            return Ok(Verdict::Forgotten);
+        }
         sleep(Duration::from_millis(50)).await;
     }
 }

@@ -21,6 +21,7 @@ pub(super) async fn logout(scene: &Scene<'_>) -> Result<Verdict, Fault> {
 
     let mut visitor = scene.signed_in("anna").await?;
     let mut old = visitor.clone();
+    is(&mut old, Some("anna"), "before the logout").await?;
     match scene.app.late {
         Late::InTheHandler | Late::Refused => late_in_the_handler(scene, &mut visitor).await?,
         Late::OnTheWire(command) => late_on_the_wire(scene, &mut visitor, command).await?,

@@ -46,6 +46,8 @@ pub enum Verdict {
     Held,
     /// A logout was undone.
     Undone,
+    /// Sessions were gone after a crash.
+    Forgotten,
     /// An id that a visitor made up was taken for one.
     Taken,
     /// The absolute limit was not enforced.
@@ -134,6 +136,7 @@ impl fmt::Display for Verdict {
         out.pad(match self {
             Self::Held => "held",
             Self::Undone => "UNDONE",
+            Self::Forgotten => "FORGOTTEN",
             Self::Taken => "TAKEN",
             Self::NoLimit => "no limit",
             Self::LastOnly => "last only",
