@@ -86,6 +86,13 @@ pub const ALL: &[&[App]] = &[
     ruby::APPS,
 ];
 
+/// For applications that need no build, because Debian has what they need: whether it is installed.
+const PACKAGES: &[&[&str]] = &[&[
+    "sh",
+    "-c",
+    "dpkg --status $(cat packages) >/dev/null || { echo apt-get install $(cat packages); exit 1; }",
+]];
+
 impl App {
     /// What a check has to come out as.
     #[must_use]

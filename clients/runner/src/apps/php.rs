@@ -1,6 +1,6 @@
-//! Applications in PHP. They need no build: Debian has the frameworks.
+//! Applications in PHP. Debian has the frameworks, so nothing is asked of packagist.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, PACKAGES, UNDONE, Variant};
 
 /// PHP's own server with as many processes as requests may wait at once. It does not take them along when it ends.
 const START: &[&str] = &[
@@ -12,8 +12,8 @@ const START: &[&str] = &[
 const PHP: App = App {
     folder: "php",
     title: "PHP",
-    manifests: &[],
-    build: &[],
+    manifests: &["packages"],
+    build: PACKAGES,
     start: START,
     cookie: "PHPSESSID",
     locks: false,

@@ -1,12 +1,12 @@
-//! Applications in Ruby. They need no build: Debian has the libraries.
+//! Applications in Ruby. Debian has the libraries.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, PACKAGES, UNDONE, Variant};
 
 pub(super) const APPS: &[App] = &[App {
     folder: "rack",
     title: "Rack",
-    manifests: &[],
-    build: &[],
+    manifests: &["packages"],
+    build: PACKAGES,
     start: &[
         "puma",
         "--quiet",

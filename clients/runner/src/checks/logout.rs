@@ -26,6 +26,10 @@ pub(super) async fn logout(scene: &Scene<'_>) -> Result<Verdict, Fault> {
         Late::InTheHandler | Late::Refused => late_in_the_handler(scene, &mut visitor).await?,
         Late::OnTheWire(command) => late_on_the_wire(scene, &mut visitor, command).await?,
     }
+    let me = old.send(Method::GET, "/me").await?;
+    if me.status.is_server_error() {
+        return Ok(Verdict::Broken);
+    }
     match old.me().await?.as_deref() {
         None => Ok(Verdict::Held),
         Some("anna") => Ok(Verdict::Undone),
