@@ -47,6 +47,16 @@ pub fn key(number: u64, round: u64) -> StoredKey {
     StoredKey::from_parts(tag, hash)
 }
 
+/// The name of a key as other frameworks have it: 43 bytes.
+pub fn string_key(number: u64) -> [u8; 43] {
+    let mut name = *b"session:fw:................................";
+    for (at, part) in name[11..].chunks_exact_mut(16).enumerate() {
+        let digits = format!("{:016x}", mix(number * 2 + at as u64));
+        part.copy_from_slice(digits.as_bytes());
+    }
+    name
+}
+
 /// A value of the usual size; `large` gives one that is over 64 bytes.
 pub fn value(number: u64, large: bool) -> Value {
     let digits = format!("{:016x}", mix(number));

@@ -1,5 +1,6 @@
 //! Nanoseconds per operation of the embedded store, called as the middleware calls it, at random
-//! over a million sessions of 400 bytes in 8 fields. `engine [sessions] [operations] [rounds]`.
+//! over a million sessions of 400 bytes in 8 fields, and over as many string keys of 43 and 400 bytes
+//! with a deadline in the same engine. `engine [sessions] [operations] [rounds]`.
 //!
 //! Inside of a figure is all that a caller pays: the future, the lock, the store's clock, the record
 //! that is made and freed. Outside: making keys and changes, a thousand at a time, which are then
@@ -8,11 +9,13 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use cloakroom_bench::{field, key, mix, ready, session, size_argument, thread_cpu, value};
+use cloakroom_bench::{
+    field, key, mix, ready, session, size_argument, string_key, thread_cpu, value,
+};
 use cloakroom_core::record::{Changes, Condition, NewSession};
 use cloakroom_core::store::{Applied, Lookup};
 use cloakroom_core::{Store, StoredKey};
-use cloakroom_embedded::EmbeddedStore;
+use cloakroom_embedded::{EmbeddedStore, Engine};
 
 fn main() {
     let sessions = size_argument(1_000_000);
@@ -27,9 +30,11 @@ fn main() {
     println!("| --- | ---: | ---: | ---: | ---: |");
     for threads in [1, 2] {
         let store = EmbeddedStore::default();
-        fill(&store, sessions, threads);
+        let engine = store.engine();
+        fill(&store, &engine, sessions, threads);
         let run = Run {
             store: &store,
+            engine: &engine,
             memory: &memory(sessions),
             sessions,
             operations,
@@ -63,20 +68,31 @@ const BATCH: u64 = 1_000;
 /// What was measured, and its nanoseconds.
 type Row = (&'static str, f64);
 
-fn fill(store: &EmbeddedStore, sessions: u64, threads: u64) {
+fn fill(store: &EmbeddedStore, engine: &Engine, sessions: u64, threads: u64) {
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
                 for number in (thread..sessions).step_by(threads as usize) {
                     ready(store.create(&key(number, 0), &session(number, false))).expect("room");
+                    set(engine, &string_key(number));
                 }
             });
         }
     });
 }
 
+fn set(engine: &Engine, key: &[u8; 43]) {
+    engine
+        .with_key(0, key, |tx| {
+            let deadline = tx.now().saturating_add(Duration::from_secs(86_400));
+            tx.set_string(0, key, &[b'v'; 400], Some(deadline))
+        })
+        .expect("room");
+}
+
 struct Run<'a> {
     store: &'a EmbeddedStore,
+    engine: &'a Engine,
     /// As many bytes as the sessions take, to be read at random for comparison.
     memory: &'a [u64],
     sessions: u64,
@@ -113,6 +129,29 @@ impl Run<'_> {
             assert_eq!(ready(store.destroy(&key)).ok(), Some(true));
         };
         let (usual, few) = (self.operations, self.operations / 4);
+        let string = |at| string_key(mix(at + round) % sessions);
+        let engine = self.engine;
+        let get = |_: &EmbeddedStore, key: [u8; 43]| {
+            let copied = engine.with_key(0, &key, |tx| {
+                let value = tx.string(0, &key).expect("it is a string");
+                let value: &[u8; 400] = value.expect("it is there").try_into().expect("its size");
+                black_box(*value)
+            });
+            black_box(copied);
+        };
+        let len = |_: &EmbeddedStore, key: [u8; 43]| {
+            let len = engine.with_key(0, &key, |tx| {
+                tx.string(0, &key).expect("it is a string").map(<[u8]>::len)
+            });
+            assert_eq!(len, Some(400));
+        };
+        let expire = |_: &EmbeddedStore, key: [u8; 43]| {
+            let there = engine.with_key(0, &key, |tx| {
+                let deadline = tx.now().saturating_add(Duration::from_secs(86_400));
+                tx.set_deadline(0, &key, Some(deadline))
+            });
+            assert!(there);
+        };
         vec![
             self.one_read(),
             self.one_copy(),
@@ -126,6 +165,12 @@ impl Run<'_> {
             self.of("touch", usual, at_random, touch),
             self.of("create", few, new, create),
             self.of("destroy", few, old, destroy),
+            self.of("string: length of the value", usual, string, len),
+            self.of("string: copy of the value", usual, string, get),
+            self.of("string: new deadline", usual, string, expire),
+            self.of("string: write, with deadline", usual, string, |_, key| {
+                set(engine, &key)
+            }),
         ]
     }
 

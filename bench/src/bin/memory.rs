@@ -5,13 +5,18 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cloakroom_bench::redis_server::RedisServer;
-use cloakroom_bench::{fields, key, ready, resident, session, size_argument};
+use cloakroom_bench::{fields, key, ready, resident, session, size_argument, string_key};
 use cloakroom_core::Store;
-use cloakroom_embedded::EmbeddedStore;
+use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Engine};
 
 fn main() {
+    if std::env::args().nth(2).as_deref() == Some("string") {
+        println!("{}", strings(size_argument(1)));
+        return;
+    }
     if let Some(large) = std::env::args().nth(2) {
         let bytes = embedded(size_argument(1), large == "large");
         println!("{bytes}");
@@ -28,20 +33,72 @@ fn main() {
         std::io::stdout().flush().expect("standard output takes it");
     };
     row("cloakroom-embedded, subject index included", &|large| {
-        in_own_process(sessions, large)
+        in_own_process(sessions, if large { "large" } else { "usual" })
     });
     row("redis-server, hash with TTL, no index", &|large| {
         redis(sessions, large)
     });
+    println!();
+    println!(
+        "| resident bytes per key, {sessions} keys | string key of 43 bytes, 400 bytes, TTL |"
+    );
+    println!("| --- | --- |");
+    for (name, bytes) in [
+        ("cloakroom-embedded", in_own_process(sessions, "string")),
+        ("redis-server", redis_strings(sessions)),
+    ] {
+        println!("| {name} | {:.0} |", bytes as f64 / sessions as f64);
+    }
+}
+
+/// A key of 43 bytes with 400 bytes and a deadline, as a session of another framework is.
+fn strings(keys: u64) -> u64 {
+    let own = std::process::id();
+    let before = resident(own);
+    let engine = Engine::new(EmbeddedConfig::new()).expect("the defaults are valid");
+    let value = [b'v'; 400];
+    for number in 0..keys {
+        let key = string_key(number);
+        engine
+            .with_key(0, &key, |tx| {
+                let deadline = tx.now().saturating_add(Duration::from_secs(86_400));
+                tx.set_string(0, &key, &value, Some(deadline))
+            })
+            .expect("room");
+    }
+    let after = resident(own);
+    assert_eq!(engine.len(0) as u64, keys);
+    let counted = engine.stats().bytes / keys;
+    eprintln!("embedded: it counts {counted} bytes per key itself");
+    after - before
+}
+
+fn redis_strings(keys: u64) -> u64 {
+    let server = RedisServer::start();
+    let before = resident(server.id());
+    let mut connection = server.connect();
+    let value = [b'v'; 400];
+    for first in (0..keys).step_by(1_000) {
+        let mut pipeline = redis::pipe();
+        for number in first..(first + 1_000).min(keys) {
+            let key = &string_key(number)[..];
+            let mut set = redis::cmd("SET");
+            set.arg(key).arg(&value[..]).arg("EX").arg(86_400);
+            pipeline.add_command(set).ignore();
+        }
+        pipeline
+            .query::<()>(&mut connection)
+            .expect("redis takes the keys");
+    }
+    resident(server.id()) - before
 }
 
 /// The embedded store is measured in a process that does nothing else, so that nothing that was
 /// freed before makes it look small.
-fn in_own_process(sessions: u64, large: bool) -> u64 {
+fn in_own_process(sessions: u64, kind: &str) -> u64 {
     let program = std::env::current_exe().expect("the path of this program");
-    let kind = if large { "large" } else { "usual" };
     let output = Command::new(program)
-        .args([&sessions.to_string(), kind])
+        .args([&*sessions.to_string(), kind])
         .stderr(Stdio::inherit())
         .output()
         .expect("this program can be started");

@@ -2,8 +2,8 @@
 //!
 //! | offset | bytes | what |
 //! | --- | --- | --- |
-//! | 0 | 8 | the wheel's links |
-//! | 8 | 4 | generation: how many `revoke_all` the store had seen |
+//! | 0 | 4 | generation: how many `revoke_all` the store had seen, doubled; an odd first byte is a key's |
+//! | 4 | 8 | the wheel's links |
 //! | 12 | 32 | hash of the key |
 //! | 44 | 2 | tag of the key (12 bits); flags (4 bits) |
 //! | 46 | 12 | handle |
@@ -26,12 +26,13 @@ use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{Fields, FieldsIter, Label, Subject};
 use cloakroom_core::{Handle, Lifetimes, Record, StoredKey, UnixMillis};
 
+use crate::shard::name;
 use crate::slab::{Slab, SlotRef};
 use crate::wheel::Links;
 
-const NEXT: usize = 0;
-const PREV: usize = 4;
-const GENERATION: usize = 8;
+const GENERATION: usize = 0;
+const NEXT: usize = 4;
+const PREV: usize = 8;
 const HASH: usize = 12;
 const TAG: usize = 44;
 const HANDLE: usize = 46;
@@ -127,7 +128,7 @@ pub(crate) fn write(
         rest = put_bytes(out, rest, label.as_str().as_bytes());
     }
     put_bytes(out, rest, record.fields.as_bytes());
-    put(out, GENERATION, u64::from(generation), 4);
+    put(out, GENERATION, u64::from(generation) << 1, 4);
     put_bytes(out, HASH, key.hash());
     put(out, TAG, u64::from(key.tag().number() | flags), 2);
     put_bytes(out, HANDLE, record.handle.as_bytes());
@@ -172,8 +173,11 @@ pub(crate) const fn set_referenced(entry: &mut [u8]) {
     }
 }
 
-/// Whether the session was used since this was last asked.
+/// Whether the session, or the key, was used since this was last asked.
 pub(crate) const fn take_referenced(entry: &mut [u8]) -> bool {
+    if name::is_key(entry) {
+        return name::take_referenced(entry);
+    }
     let referenced = entry[TAG + 1] & (REFERENCED >> 8) as u8 != 0;
     entry[TAG + 1] &= !((REFERENCED >> 8) as u8);
     referenced
@@ -198,7 +202,7 @@ pub(crate) struct View<'a>(pub(crate) &'a [u8]);
 
 impl<'a> View<'a> {
     pub(crate) fn generation(self) -> u32 {
-        take(self.0, GENERATION, 4) as u32
+        (take(self.0, GENERATION, 4) >> 1) as u32
     }
 
     pub(crate) fn is(self, key: &StoredKey) -> bool {
@@ -341,17 +345,17 @@ impl Links for Slab {
     }
 }
 
-fn put(out: &mut [u8], at: usize, number: u64, bytes: usize) -> usize {
+pub(crate) fn put(out: &mut [u8], at: usize, number: u64, bytes: usize) -> usize {
     put_bytes(out, at, &number.to_le_bytes()[..bytes])
 }
 
-fn put_bytes(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+pub(crate) fn put_bytes(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     out[at..at + bytes.len()].copy_from_slice(bytes);
     at + bytes.len()
 }
 
 #[inline]
-fn take(entry: &[u8], at: usize, bytes: usize) -> u64 {
+pub(crate) fn take(entry: &[u8], at: usize, bytes: usize) -> u64 {
     let mut number = [0; 8];
     number[..bytes].copy_from_slice(&entry[at..at + bytes]);
     u64::from_le_bytes(number)
@@ -360,7 +364,7 @@ fn take(entry: &[u8], at: usize, bytes: usize) -> u64 {
 /// A number of six bytes, of which two others are in front: one read, where [`take`] puts it
 /// together of two.
 #[inline]
-fn take_six(entry: &[u8], at: usize) -> u64 {
+pub(crate) fn take_six(entry: &[u8], at: usize) -> u64 {
     take(entry, at - 2, 8) >> 16
 }
 
@@ -451,7 +455,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(record in record(), hash in any::<[u8; 32]>(), tag in 0_u16..4096,
-                                   crowded in any::<bool>(), generation in any::<u32>()) {
+                                   crowded in any::<bool>(), generation in 0_u32..1 << 31) {
             let mut known = KnownLifetimes::default();
             if crowded {
                 for seconds in 1..=255 {

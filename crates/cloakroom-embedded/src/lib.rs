@@ -7,16 +7,20 @@
 //! operation: its future is ready when it is first polled, and dropping it before that does
 //! nothing at all.
 //!
+//! - `engine`: keyspaces of strings, hashes, sets and sorted sets in the same shards
 //! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
+//! - `foreign`: sessions of other frameworks in the keyspaces, held to what a session promises
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
 mod config;
+mod engine;
 mod entry;
 mod evict;
+mod foreign;
 mod housekeeping;
 mod index;
 mod pool;
@@ -29,4 +33,9 @@ mod wheel;
 
 pub use clock::SystemClock;
 pub use config::{EmbeddedConfig, Eviction, MIN_MEMORY};
+pub use engine::{
+    Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
+    MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
+};
+pub use foreign::{Foreign, ForeignConfig, Found, WithForeign, Written};
 pub use store::EmbeddedStore;

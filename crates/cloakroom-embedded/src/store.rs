@@ -17,6 +17,7 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
+use crate::engine::{Ears, Engine};
 use crate::housekeeping;
 use crate::pool::Pool;
 use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
@@ -36,18 +37,21 @@ const LAST_MOMENT: UnixMillis = UnixMillis::new((1 << 48) - 1);
 /// Sessions in the memory of this process. Clones are handles of the same store; the sessions go
 /// with the last of them.
 #[derive(Clone)]
-pub struct EmbeddedStore(Arc<Inner>);
+pub struct EmbeddedStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    shards: Box<[Mutex<Shard>]>,
-    memory: Memory,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
+    pub(crate) memory: Memory,
     /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
     /// behind. A count, not a time: no clock can bring a session to the right side of it.
     generation: AtomicU32,
-    expired: AtomicU64,
-    evicted: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) evicted: AtomicU64,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    /// Over names of keys, as the shards' is over ids.
+    pub(crate) hasher: DefaultHashBuilder,
+    pub(crate) ears: Ears,
 }
 
 impl EmbeddedStore {
@@ -83,6 +87,8 @@ impl EmbeddedStore {
             evicted: AtomicU64::new(0),
             clock,
             observer,
+            hasher,
+            ears: Ears::new(),
         }));
         for shard in &store.0.shards {
             shard.lock().count_memory(&store.0.memory);
@@ -97,6 +103,12 @@ impl EmbeddedStore {
     /// second. Changes nothing that anybody can read.
     pub fn sweep(&self) {
         self.0.sweep();
+    }
+
+    /// The keyspaces beside these sessions.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        Engine(Arc::clone(&self.0))
     }
 }
 
@@ -140,11 +152,13 @@ impl Inner {
     /// The time and the generation. Only under the lock of the shard that they are used for: an
     /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
     /// was acknowledged before the lock was taken is seen.
-    fn at(&self) -> At<'_> {
+    pub(crate) fn at(&self) -> At<'_> {
         At {
             now: self.clock.now().min(LAST_MOMENT),
-            generation: self.generation.load(Ordering::SeqCst),
+            // Entries have room for 31 bits.
+            generation: self.generation.load(Ordering::SeqCst) & (u32::MAX >> 1),
             memory: &self.memory,
+            ears: &self.ears,
         }
     }
 
@@ -209,7 +223,7 @@ impl Inner {
     }
 
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
-    fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
+    pub(crate) fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
         let (reaped, freed) = (shard.take_reaped(), shard.take_freed());
         // To whoever waits, not to whoever comes by: the sweep comes by again and again.
@@ -221,8 +235,9 @@ impl Inner {
     }
 
     #[cold]
-    fn report(&self, reaped: Reaped) {
-        let expired = u64::from(reaped.idle) + u64::from(reaped.absolute);
+    pub(crate) fn report(&self, reaped: Reaped) {
+        let sessions = u64::from(reaped.idle) + u64::from(reaped.absolute);
+        let expired = sessions + u64::from(reaped.keys);
         self.expired.fetch_add(expired, Ordering::Relaxed);
         self.evicted
             .fetch_add(u64::from(reaped.evicted), Ordering::Relaxed);
@@ -442,17 +457,6 @@ impl Store for EmbeddedStore {
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        let mut sessions = 0;
-        for shard in &self.0.shards {
-            let mut shard = shard.lock();
-            sessions += shard.sessions(self.0.at()) as u64;
-        }
-        let mut stats = Stats::default();
-        stats.sessions = sessions;
-        stats.bytes = self.0.memory.used();
-        stats.bytes_limit = self.0.memory.limit();
-        stats.expired = self.0.expired.load(Ordering::Relaxed);
-        stats.evicted = self.0.evicted.load(Ordering::Relaxed);
-        Ok(stats)
+        Ok(self.0.stats())
     }
 }

@@ -9,6 +9,10 @@
 //! It is eight tables, chosen by bits of the hash. Each grows by half when it is 7/8 full; their
 //! shares grow by 1.5^(1/8) from one to the next, so that they do not grow at the same time.
 
+mod scan;
+
+pub(crate) use scan::END;
+
 pub(crate) const SEGMENTS: usize = 8;
 
 /// Bits of the numbers that a table takes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
-use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+use cloakroom_embedded::{EmbeddedConfig, Engine, Foreign, ForeignConfig, WithForeign};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -74,6 +74,15 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
+/// A store, and the engine that it is in if that is in this process.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) engine: Option<Engine>,
+    /// Sessions of other frameworks in that engine, beside the store's own.
+    pub(crate) foreign: Option<Arc<WithForeign>>,
+}
+
 /// Opens the store that the settings ask for. The embedded one begins empty.
 ///
 /// # Errors
@@ -81,19 +90,28 @@ impl fmt::Debug for StoreUrl {
 pub(crate) async fn store(
     settings: &Settings,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn Store>, String> {
+) -> Result<Opened, String> {
     match &settings.store {
         Choice::Embedded => {
             let config = EmbeddedConfig::default()
                 .max_memory(settings.max_memory)
                 .eviction(settings.eviction)
-                .observer(observer);
-            let store = EmbeddedStore::new(config).map_err(|error| error.to_string())?;
-            Ok(Arc::new(store))
+                .observer(Arc::clone(&observer));
+            let engine = Engine::new(config).map_err(|error| error.to_string())?;
+            let foreign = foreign(settings, &engine, observer)?;
+            Ok(Opened {
+                store: Arc::clone(&foreign) as Arc<dyn Store>,
+                engine: Some(engine),
+                foreign: Some(foreign),
+            })
         }
         Choice::Shared(url) => {
             match RedisStore::connect(&url.redis.as_ref().clone().observer(observer)).await {
-                Ok(store) => Ok(Arc::new(store)),
+                Ok(store) => Ok(Opened {
+                    store: Arc::new(store),
+                    engine: None,
+                    foreign: None,
+                }),
                 Err(error) => Err(format!(
                     "setting store = {:?} ({}) cannot be opened: {}",
                     url.masked,
@@ -103,6 +121,26 @@ pub(crate) async fn store(
             }
         }
     }
+}
+
+/// The engine's own sessions with those of other frameworks beside them.
+fn foreign(
+    settings: &Settings,
+    engine: &Engine,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<WithForeign>, String> {
+    let told = &settings.foreign;
+    let config = ForeignConfig::default()
+        .layouts(told.layouts.clone())
+        .absolute(told.absolute)
+        .idle(told.idle)
+        .unstated(told.unstated)
+        .observer(observer);
+    let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
+    // What came back from a journal did not pass by here.
+    foreign.reindex(engine);
+    let own = Arc::new(engine.store());
+    Ok(Arc::new(WithForeign::new(own, engine.clone(), Arc::new(foreign))))
 }
 
 /// What is wrong, with what the store answered. No secret is in it.

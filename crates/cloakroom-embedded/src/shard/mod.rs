@@ -1,9 +1,16 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod members;
+pub(crate) mod name;
+mod names;
+mod order;
 mod read;
+mod record;
 mod room;
+mod spread;
 mod sweep;
+mod walk;
 mod write;
 
 use cloakroom_core::expiry::{Limit, Verdict, decide};
@@ -13,9 +20,15 @@ use hashbrown::DefaultHashBuilder;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+pub(crate) use self::name::Head;
+use self::names::Names;
+pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
 pub(crate) use self::read::POSITION_BITS;
+pub(crate) use self::record::Member;
 pub(crate) use self::room::Memory;
+pub(crate) use self::spread::Spread;
 pub(crate) use self::sweep::Swept;
+use crate::engine::Ears;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
@@ -32,6 +45,7 @@ pub(crate) struct At<'a> {
     pub(crate) now: UnixMillis,
     pub(crate) generation: u32,
     pub(crate) memory: &'a Memory,
+    pub(crate) ears: &'a Ears,
 }
 
 /// Part of the sessions.
@@ -53,6 +67,7 @@ pub(crate) struct Shard {
     /// Bytes that `Memory` counts for this shard.
     counted: usize,
     reaped: Reaped,
+    names: Names,
 }
 
 /// Sessions that were removed since anybody asked.
@@ -60,6 +75,8 @@ pub(crate) struct Shard {
 pub(crate) struct Reaped {
     pub(crate) idle: u32,
     pub(crate) absolute: u32,
+    /// Keys of keyspaces.
+    pub(crate) keys: u32,
     pub(crate) evicted: u32,
 }
 
@@ -67,6 +84,7 @@ impl Reaped {
     pub(crate) const fn add(&mut self, other: Self) {
         self.idle += other.idle;
         self.absolute += other.absolute;
+        self.keys += other.keys;
         self.evicted += other.evicted;
     }
 }
@@ -110,6 +128,7 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
+            names: Names::new(),
         }
     }
 

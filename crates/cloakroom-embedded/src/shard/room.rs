@@ -6,8 +6,10 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::{Error, ErrorKind, StoredKey};
 use std::hash::BuildHasher as _;
 
+use super::name::{self, KeyView, NEVER};
 use super::{At, Shard, hash_of_key};
 use crate::config::Eviction;
+use crate::engine::Change;
 use crate::entry::{self, View};
 use crate::evict::Candidates;
 use crate::slab::{Slab, SlotRef};
@@ -74,10 +76,14 @@ impl Memory {
 
 /// What a new session needs room for.
 pub(crate) struct Need<'a> {
-    /// Bytes of its entry.
+    /// Bytes of its entry; 0 if it needs no slot.
     pub(crate) len: usize,
     /// Its key and subject, unless it is only a larger slot for one that is there.
     pub(crate) names: Option<(&'a StoredKey, Option<&'a Subject>)>,
+    /// The hash of a key that is new in its keyspace.
+    pub(crate) name: Option<u64>,
+    /// Bytes elsewhere than in a slot.
+    pub(crate) extra: usize,
     /// The session that is being written; it is not evicted.
     pub(crate) spared: Option<SlotRef>,
     /// Whether that session's slot is freed for the new one.
@@ -91,6 +97,11 @@ impl Shard {
         loop {
             if self.try_room(need, at.memory) {
                 return Ok(());
+            }
+            if self.names.is_any_dying() {
+                self.purge(FRUITLESS, at);
+                self.count_memory(at.memory);
+                continue;
             }
             // Whoever has less than others does not pay for them: the store evicts there.
             if at.memory.is_little(self.counted) || !self.evict(evictions, need.spared, at) {
@@ -114,18 +125,44 @@ impl Shard {
             Eviction::NoEviction => None,
             Eviction::VolatileTtl if evictions < FRUITLESS => self
                 .soonest()
-                .filter(|slot| Some(*slot) != spared)
-                .or_else(|| self.hand.choose(&mut self.slab, spared)),
-            Eviction::VolatileTtl | Eviction::VolatileLru | Eviction::AllkeysLru => {
-                self.hand.choose(&mut self.slab, spared)
-            }
+                .filter(|slot| Some(*slot) != spared && self.slab.ends(*slot))
+                .or_else(|| self.choose(spared, false)),
+            Eviction::VolatileTtl | Eviction::VolatileLru => self.choose(spared, false),
+            Eviction::AllkeysLru => self.choose(spared, true),
         };
         if let Some(victim) = victim {
             self.reaped.evicted += 1;
-            self.remove(victim);
+            let entry = self.slab.get(victim);
+            if name::is_key(entry) {
+                let view = KeyView(entry);
+                at.ears.tell(view.db(), view.key(), Change::Evicted);
+                self.remove_key(victim);
+            } else {
+                self.remove(victim);
+            }
             self.count_memory(at.memory);
         }
         victim.is_some()
+    }
+
+    /// Who leaves by second chance: among all, or among those that end.
+    fn choose(&mut self, spared: Option<SlotRef>, all: bool) -> Option<SlotRef> {
+        // Else the hand would go over all of them in vain, at every write.
+        if !all && self.keys.entries() == 0 && self.names.none_expires() {
+            return None;
+        }
+        let slab = &mut self.slab;
+        self.hand.choose(&mut Leaving { slab, all }, spared)
+    }
+
+    /// When the session or the key in a slot has to be looked at.
+    pub(super) fn due_of(&self, slot: SlotRef) -> u64 {
+        let entry = self.slab.get(slot);
+        if name::is_key(entry) {
+            KeyView(entry).due()
+        } else {
+            View(entry).times(&self.known).deadline().as_millis()
+        }
     }
 
     /// Bytes that count for this shard.
@@ -138,10 +175,9 @@ impl Shard {
         let mut soonest = self.wheel.soonest()?;
         for _ in 0..LOOKS {
             // By activity it may end later than its bucket; then it goes to the right one.
-            let deadline = View(self.slab.get(soonest)).times(&self.known).deadline();
+            let deadline = self.due_of(soonest);
             self.wheel.remove(&mut self.slab, soonest);
-            self.wheel
-                .insert(&mut self.slab, soonest, deadline.as_millis());
+            self.wheel.insert(&mut self.slab, soonest, deadline);
             let next = self.wheel.soonest()?;
             if next == soonest {
                 break;
@@ -158,10 +194,14 @@ impl Shard {
                 .spared
                 .is_some_and(|slot| self.slab.fits_exactly(slot, need.len));
         let mut bytes = match self.slab.cost(need.len) {
-            _ if reused => 0,
+            _ if reused || need.len == 0 => 0,
             Some(bytes) => bytes,
             None => return false,
         };
+        bytes += need.extra;
+        if let Some(hash) = need.name {
+            bytes += self.names.table.cost(hash);
+        }
         if let Some((key, subject)) = need.names {
             bytes += self.keys.cost(hash_of_key(&self.hasher, key));
             if let Some(subject) = subject {
@@ -192,16 +232,34 @@ impl Shard {
     }
 
     fn bytes(&self) -> usize {
-        self.bytes_of_parts() + self.subjects.bytes() + self.tombs.bytes()
+        self.bytes_of_parts() + self.subjects.bytes() + self.tombs.bytes() + self.names.bytes()
     }
 }
 
-impl Candidates for Slab {
+/// Who may leave: all, or those that end.
+struct Leaving<'a> {
+    slab: &'a mut Slab,
+    all: bool,
+}
+
+impl Candidates for Leaving<'_> {
     fn first_from(&self, slot: SlotRef) -> Option<SlotRef> {
-        self.used_from(slot)
+        let mut slot = self.slab.used_from(slot)?;
+        while !self.all && !self.slab.ends(slot) {
+            slot = self.slab.used_from(slot + 1)?;
+        }
+        Some(slot)
     }
 
     fn take_referenced(&mut self, slot: SlotRef) -> bool {
-        entry::take_referenced(self.get_mut(slot))
+        entry::take_referenced(self.slab.get_mut(slot))
+    }
+}
+
+impl Slab {
+    /// Whether what is in a slot has a deadline, as all sessions have, and not only its fields.
+    fn ends(&self, slot: SlotRef) -> bool {
+        let entry = self.get(slot);
+        !name::is_key(entry) || KeyView(entry).deadline() != NEVER
     }
 }

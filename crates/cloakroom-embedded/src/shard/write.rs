@@ -171,6 +171,8 @@ impl Shard {
         let need = Need {
             len: entry::len(record, &self.known),
             names: Some((key, record.subject.as_ref())),
+            name: None,
+            extra: 0,
             spared: moved,
             replaces: true,
         };
@@ -211,6 +213,8 @@ impl Shard {
         let need = Need {
             len,
             names: None,
+            name: None,
+            extra: 0,
             spared: Some(slot),
             replaces: false,
         };

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
 mod contract;
+mod foreign;
 mod hostile;
+mod keys;
 mod kit;
 mod model;
 mod room;

@@ -8,6 +8,7 @@ mod ending;
 pub(crate) mod http;
 mod listen;
 mod patience;
+pub(crate) mod resp;
 mod shutdown;
 mod tls;
 mod touches;
@@ -25,6 +26,8 @@ use auth::ApiKey;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
+pub(crate) use resp::{commands_page, events_asked_for};
+use resp::Front;
 use shutdown::Shutdown;
 use tls::Tls;
 use touches::Touches;
@@ -59,8 +62,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
+    let opened = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
-        open::store(settings, Arc::clone(&observer)).await?,
+        opened.store,
         settings.store.to_string(),
         settings.store_deadline,
         Arc::clone(&metrics),
@@ -68,11 +72,21 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ));
     let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
     let shutdown = Shutdown::new();
+    let front = match opened.engine {
+        Some(engine) => {
+            let front = Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
+            if let (Some(front), Some(foreign)) = (&front, &opened.foreign) {
+                front.keep(foreign.keeper());
+            }
+            front
+        }
+        None => None,
+    };
     shutdown.on_signal(settings.drain_delay)?;
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
-    banner::show(&mut out, settings, listener.address()?, &key)?;
+    banner::show(&mut out, settings, listener.address()?, &key, front.as_ref())?;
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
@@ -82,8 +96,17 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         metrics,
         key,
         shutdown.clone(),
-    );
-    let cut = listener.serve(http::router(app), &shutdown).await;
+    )
+    .foreign(opened.foreign);
+    let http = listener.serve(http::router(app), &shutdown);
+    let resp = async {
+        match front {
+            Some(front) => front.serve(&shutdown).await,
+            None => 0,
+        }
+    };
+    let (http, resp) = tokio::join!(http, resp);
+    let cut = http + resp;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }

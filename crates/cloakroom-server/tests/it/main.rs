@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod api;
+mod foreign;
 mod gateways;
 mod golden;
 mod limits;
 mod logs;
 mod outages;
 mod process;
+mod resp;
 mod settings;
 mod start;
 mod stop;

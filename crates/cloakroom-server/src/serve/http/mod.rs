@@ -18,6 +18,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use cloakroom_embedded::WithForeign;
 use cloakroom_core::{Entropy, Event, Observer, OsEntropy, Policy, Store};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     max_body: usize,
     /// Whether strangers can reach this server at all.
     beyond_loopback: bool,
+    /// Sessions of other frameworks, if there can be any.
+    foreign: Option<Arc<WithForeign>>,
 }
 
 impl App {
@@ -82,7 +85,16 @@ impl App {
             request_timeout: settings.request_timeout,
             max_body: settings.max_body,
             beyond_loopback: !settings.http.ip().is_loopback(),
+            foreign: None,
         }))
+    }
+
+    /// With these sessions of other frameworks. Before the app is shared.
+    pub(crate) fn foreign(mut self, foreign: Option<Arc<WithForeign>>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.foreign = foreign;
+        }
+        self
     }
 
     fn observe(&self, event: &Event) {

@@ -1,0 +1,78 @@
+//! Who is told, and by which name: keyspaces are numbered for people and, apart from that, in
+//! memory.
+//!
+//! So emptying a keyspace takes no time however large it is: it gets an unused number in memory,
+//! and the sweep removes what is left under the old one. Two keyspaces change places as easily.
+//! Numbers change only while all shards are locked, and are read under the lock of one.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::changes::{Change, Watcher};
+use super::kinds::{DATABASES, Db, SPACES};
+
+const NOBODY: u8 = u8::MAX;
+
+/// Numbers of keyspaces, and who is told of changes.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    pub(super) watcher: OnceLock<Arc<dyn Watcher>>,
+    in_memory: [AtomicU8; SPACES as usize],
+    for_people: [AtomicU8; 256],
+}
+
+impl Ears {
+    pub(crate) fn new() -> Self {
+        let number = |at: usize| match at as u8 {
+            db if db < SPACES => db,
+            _ => NOBODY,
+        };
+        Self {
+            watcher: OnceLock::new(),
+            in_memory: std::array::from_fn(|at| AtomicU8::new(number(at))),
+            for_people: std::array::from_fn(|at| AtomicU8::new(number(at))),
+        }
+    }
+
+    /// The number in memory of a keyspace.
+    #[inline]
+    pub(crate) fn number_of(&self, db: Db) -> u8 {
+        self.in_memory[usize::from(db % SPACES)].load(Ordering::Relaxed)
+    }
+
+    /// Tells of a change of a key, in a keyspace by its number in memory.
+    #[inline]
+    pub(crate) fn tell(&self, number: u8, key: &[u8], change: Change) {
+        if let Some(watcher) = self.watcher.get() {
+            let db = self.for_people[usize::from(number)].load(Ordering::Relaxed);
+            // What is beside a keyspace that people know is nobody's to hear of.
+            if db < DATABASES {
+                watcher.changed(db, key, change);
+            }
+        }
+    }
+
+    /// Gives a keyspace another number in memory; the present one is nobody's then. Only while all
+    /// shards are locked.
+    pub(super) fn renumber(&self, db: Db, number: u8) {
+        let old = self.in_memory[usize::from(db)].swap(number, Ordering::Relaxed);
+        self.for_people[usize::from(old)].store(NOBODY, Ordering::Relaxed);
+        self.for_people[usize::from(number)].store(db, Ordering::Relaxed);
+    }
+
+    /// Has two keyspaces change places. Only while all shards are locked.
+    pub(super) fn swap(&self, one: Db, other: Db) {
+        let (first, second) = (self.number_of(one), self.number_of(other));
+        for (db, number) in [(one, second), (other, first)] {
+            self.in_memory[usize::from(db)].store(number, Ordering::Relaxed);
+            self.for_people[usize::from(number)].store(db, Ordering::Relaxed);
+        }
+    }
+
+    /// Numbers in memory that no keyspace has.
+    pub(super) fn unused(&self) -> impl Iterator<Item = u8> {
+        let is_unused =
+            |number: &u8| self.for_people[usize::from(*number)].load(Ordering::Relaxed) == NOBODY;
+        (0..=u8::MAX).filter(is_unused)
+    }
+}

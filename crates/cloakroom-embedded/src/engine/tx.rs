@@ -1,0 +1,329 @@
+//! A step in progress: what holds for all kinds of values, and strings.
+
+use cloakroom_core::UnixMillis;
+
+use super::changes::Change;
+use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
+use crate::shard::{At, Name, Shard, deadline_of, hash_in, time_of};
+use crate::store::Inner;
+
+/// How often others make room for one write: a page each time.
+const GIFTS: usize = 40;
+
+/// An atomic step on keys whose shards are locked. The time stands still meanwhile.
+///
+/// A key that is over is absent, and removed when it is noticed. A collection that becomes empty is
+/// removed. Touching a key that was not named when the step began is a programming error and
+/// panics.
+pub struct Tx<'a> {
+    inner: &'a Inner,
+    locked: Locked<'a>,
+    named: Named,
+    at: At<'a>,
+}
+
+/// The shards of a step.
+pub(super) enum Locked<'a> {
+    One(usize, &'a mut Shard),
+    /// In the order of their numbers.
+    Some(Vec<(usize, &'a mut Shard)>),
+}
+
+/// The key that a step was begun for, with its hash: it is borrowed as long as the step runs, so
+/// the same place and length mean the same bytes, and it need not be hashed again.
+#[derive(Default)]
+pub(super) struct Named(usize, usize, u64);
+
+impl Named {
+    pub(super) fn one(key: &[u8], hash: u64) -> Self {
+        Self(key.as_ptr().addr(), key.len(), hash)
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(inner: &'a Inner, locked: Locked<'a>, named: Named) -> Self {
+        Self {
+            inner,
+            locked,
+            named,
+            at: inner.at(),
+        }
+    }
+
+    /// The time of this step.
+    #[must_use]
+    pub const fn now(&self) -> UnixMillis {
+        self.at.now
+    }
+
+    /// What a key holds; `None` if it is not there.
+    pub fn kind(&mut self, db: Db, key: &[u8]) -> Option<Kind> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(shard.key(slot).kind())
+    }
+
+    /// How a key's value lies in memory; `None` if it is not there.
+    pub fn packing(&mut self, db: Db, key: &[u8]) -> Option<Packing> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(if shard.key(slot).is_spread() {
+            Packing::Spread
+        } else {
+            Packing::Packed
+        })
+    }
+
+    /// Bytes that a key takes: its entry, with what the value has elsewhere.
+    pub fn bytes_of(&mut self, db: Db, key: &[u8]) -> Option<usize> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(shard.bytes_of(slot))
+    }
+
+    /// A key's deadline, `Some(None)` if it has none; `None` if it is not there.
+    pub fn deadline(&mut self, db: Db, key: &[u8]) -> Option<Option<UnixMillis>> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(deadline_of(shard.key(slot).deadline()))
+    }
+
+    /// Sets or clears a key's deadline. One that has passed removes the key. Returns whether the
+    /// key was there. Never refused: at the worst the memory limit is passed by a page.
+    pub fn set_deadline(&mut self, db: Db, key: &[u8], deadline: Option<UnixMillis>) -> bool {
+        let now = self.now();
+        let (shard, name, at) = self.shard_of(db, key);
+        let Some(slot) = shard.live(name, at) else {
+            return false;
+        };
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            shard.remove_key(slot);
+            at.ears.tell(name.db, key, Change::Del);
+            return true;
+        }
+        let had = deadline_of(shard.key(slot).deadline());
+        shard.set_deadline(slot, name, time_of(deadline), at);
+        match deadline {
+            Some(_) => at.ears.tell(name.db, key, Change::Expire),
+            None if had.is_some() => at.ears.tell(name.db, key, Change::Persist),
+            None => {}
+        }
+        true
+    }
+
+    /// Removes a key. Returns whether it was there.
+    pub fn remove(&mut self, db: Db, key: &[u8]) -> bool {
+        let (shard, name, at) = self.shard_of(db, key);
+        let Some(slot) = shard.live(name, at) else {
+            return false;
+        };
+        shard.remove_key(slot);
+        at.ears.tell(name.db, key, Change::Del);
+        true
+    }
+
+    /// A string's bytes; `None` if the key is not there.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`].
+    #[inline]
+    pub fn string(&mut self, db: Db, key: &[u8]) -> Result<Option<&[u8]>, KeyError> {
+        let (shard, name, at) = self.shard_of(db, key);
+        shard.string(name, at)
+    }
+
+    /// Writes a string with this deadline, in place of whatever was there. A deadline that has
+    /// passed leaves the key absent.
+    ///
+    /// # Errors
+    /// [`KeyError::Full`], [`KeyError::TooLarge`].
+    pub fn set_string(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        value: &[u8],
+        deadline: Option<UnixMillis>,
+    ) -> Result<(), KeyError> {
+        check_key(key)?;
+        check_value(value.len())?;
+        if deadline.is_some_and(|deadline| deadline <= self.now()) {
+            self.remove(db, key);
+            return Ok(());
+        }
+        self.write(db, key, |shard, name, at| {
+            shard.set_string(name, value, time_of(deadline), at)
+        })?;
+        self.tell(db, key, Change::Set);
+        if deadline.is_some() {
+            self.tell(db, key, Change::Expire);
+        }
+        Ok(())
+    }
+
+    /// Writes a string and keeps the deadline that the key has, if it is there.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`], [`KeyError::Full`], [`KeyError::TooLarge`].
+    pub fn update_string(&mut self, db: Db, key: &[u8], value: &[u8]) -> Result<(), KeyError> {
+        check_key(key)?;
+        check_value(value.len())?;
+        self.write(db, key, |shard, name, at| {
+            let slot = shard.typed(name, Kind::String, at)?;
+            let deadline = slot.map_or(time_of(None), |slot| shard.key(slot).deadline());
+            shard.set_string(name, value, deadline, at)
+        })?;
+        self.tell(db, key, Change::Set);
+        Ok(())
+    }
+
+    /// Writes `bytes` into a string at `offset`, with zeros in front if it was shorter; it is
+    /// created if it was not there, and keeps its deadline. Returns its length.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`], [`KeyError::Full`], [`KeyError::TooLarge`].
+    pub fn write_string(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<usize, KeyError> {
+        let end = offset.saturating_add(bytes.len());
+        let mut value = self.string(db, key)?.unwrap_or_default().to_vec();
+        if bytes.is_empty() {
+            return Ok(value.len());
+        }
+        check_value(end)?;
+        value.resize(value.len().max(end), 0);
+        value[offset..end].copy_from_slice(bytes);
+        self.update_string(db, key, &value)?;
+        Ok(value.len())
+    }
+
+    /// Does something that may find no room in the key's shard; then the shard that has most makes
+    /// some, if it is at hand. Nothing was done when there was no room.
+    pub(super) fn write<T>(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        mut work: impl FnMut(&mut Shard, Name<'_>, At<'_>) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
+        for _ in 0..GIFTS {
+            let (shard, name, at) = self.shard_of(db, key);
+            match work(shard, name, at) {
+                Err(KeyError::Full) if self.give_room() => {}
+                done => return done,
+            }
+        }
+        let (shard, name, at) = self.shard_of(db, key);
+        work(shard, name, at)
+    }
+
+    /// Has the shard that has most make room. Others' locks are only tried: whoever holds one may
+    /// wait for one of ours.
+    #[cold]
+    fn give_room(&mut self) -> bool {
+        if !self.inner.memory.evicts() {
+            return false;
+        }
+        let mut most: Option<(usize, usize)> = None;
+        for (number, shard) in self.inner.shards.iter().enumerate() {
+            let counted = match self.locked_shard(number) {
+                Some(shard) => shard.counted(),
+                None => match shard.try_lock() {
+                    Some(shard) => shard.counted(),
+                    None => continue,
+                },
+            };
+            if most.is_none_or(|(known, _)| counted > known) {
+                most = Some((counted, number));
+            }
+        }
+        let Some((_, number)) = most else {
+            return false;
+        };
+        let at = self.at;
+        if let Some(shard) = self.locked_shard(number) {
+            return shard.give_room(at);
+        }
+        let Some(mut shard) = self.inner.shards[number].try_lock() else {
+            return false;
+        };
+        let given = shard.give_room(at);
+        self.inner.finish(shard);
+        given
+    }
+
+    pub(super) const fn at(&self) -> At<'a> {
+        self.at
+    }
+
+    pub(super) const fn inner(&self) -> &'a Inner {
+        self.inner
+    }
+
+    pub(super) fn tell(&self, db: Db, key: &[u8], change: Change) {
+        let ears = self.at.ears;
+        ears.tell(ears.number_of(db), key, change);
+    }
+
+    /// The shard that a key is in, the key with its hash, and what holds there.
+    #[inline]
+    pub(super) fn shard_of<'k>(&mut self, db: Db, key: &'k [u8]) -> (&mut Shard, Name<'k>, At<'a>) {
+        let Named(place, len, hash) = self.named;
+        let hash = if (place, len) == (key.as_ptr().addr(), key.len()) {
+            hash
+        } else {
+            self.inner.hash_of_name(key)
+        };
+        let (number, at) = (self.inner.shard_of_hash(hash), self.at);
+        let db = at.ears.number_of(db);
+        let name = Name {
+            db,
+            key,
+            hash: hash_in(db, hash),
+        };
+        let shard = self
+            .locked_shard(number)
+            .expect("a step touches keys that were named when it began");
+        (shard, name, at)
+    }
+
+    #[inline]
+    pub(super) fn locked_shard(&mut self, number: usize) -> Option<&mut Shard> {
+        match &mut self.locked {
+            Locked::One(known, shard) => (*known == number).then_some(&mut **shard),
+            Locked::Some(shards) => {
+                let at = shards.binary_search_by_key(&number, |(known, _)| *known);
+                Some(&mut *shards[at.ok()?].1)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx")
+            .field("now", &self.at.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A keyspace by its number.
+pub(super) const fn checked(db: Db) -> Db {
+    db % SPACES
+}
+
+pub(super) const fn check_key(key: &[u8]) -> Result<(), KeyError> {
+    if key.len() > KEY_BYTES {
+        return Err(KeyError::TooLarge);
+    }
+    Ok(())
+}
+
+pub(super) const fn check_value(len: usize) -> Result<(), KeyError> {
+    if len > VALUE_BYTES {
+        return Err(KeyError::TooLarge);
+    }
+    Ok(())
+}

@@ -1,0 +1,478 @@
+//! The keys of a shard: how one is found, written, moved, removed. What they hold is the business
+//! of [`super::members`]; a string is its value as it is.
+//!
+//! Every step here leaves the shard whole: the table finds the slot, the wheel has it if it is
+//! timed, and the counts are right.
+
+use std::hash::BuildHasher as _;
+
+use cloakroom_core::UnixMillis;
+use hashbrown::DefaultHashBuilder;
+
+use super::name::{self, Head, KeyView, NEVER};
+use super::room::Need;
+use super::spread::Spread;
+use super::{At, Shard};
+use crate::engine::{Change, KeyError, Kind};
+use crate::entry;
+use crate::slab::SlotRef;
+use crate::table::Table;
+
+/// A key, with the hash of it. The keyspace is the one in memory (`Spaces`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'a> {
+    pub(crate) db: u8,
+    pub(crate) key: &'a [u8],
+    pub(crate) hash: u64,
+}
+
+/// What a shard knows of its keys beside their slots.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(super) table: Table,
+    spreads: Vec<Option<Box<Spread>>>,
+    free: Vec<u32>,
+    spread_bytes: usize,
+    counts: Vec<Count>,
+    /// Bytes that a new value is put together in.
+    pub(super) scratch: Vec<u8>,
+    /// Keyspaces that were emptied, a bit each; their keys are still to be removed.
+    dying: [u64; 4],
+}
+
+/// Keys of one keyspace.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) keys: usize,
+    pub(crate) expires: usize,
+}
+
+/// A scratch that is larger is given back.
+const SCRATCH: usize = 16 << 10;
+
+impl Names {
+    pub(super) fn new() -> Self {
+        Self {
+            table: Table::new(),
+            spreads: Vec::new(),
+            free: Vec::new(),
+            spread_bytes: 0,
+            counts: Vec::new(),
+            scratch: Vec::new(),
+            dying: [0; 4],
+        }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.table.bytes()
+            + self.spread_bytes
+            + self.spreads.capacity() * size_of::<Option<Box<Spread>>>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.counts.capacity() * size_of::<Count>()
+            + self.scratch.capacity()
+    }
+
+    pub(super) fn count(&self, db: u8) -> Count {
+        self.counts
+            .get(usize::from(db))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn count_mut(&mut self, db: u8) -> &mut Count {
+        let db = usize::from(db);
+        if self.counts.len() <= db {
+            self.counts.resize(db + 1, Count::default());
+        }
+        &mut self.counts[db]
+    }
+
+    /// Whether no key has a deadline.
+    pub(super) fn none_expires(&self) -> bool {
+        self.counts.iter().all(|count| count.expires == 0)
+    }
+
+    pub(super) const fn is_dying(&self, db: u8) -> bool {
+        self.dying[db as usize / 64] & 1 << (db % 64) != 0
+    }
+
+    pub(super) const fn is_any_dying(&self) -> bool {
+        let [a, b, c, d] = self.dying;
+        a | b | c | d != 0
+    }
+
+    pub(super) const fn nothing_dies(&mut self) {
+        self.dying = [0; 4];
+    }
+
+    pub(super) fn spread(&self, view: KeyView<'_>) -> &Spread {
+        self.spreads[number_in(view)]
+            .as_ref()
+            .expect("a key's large value is there")
+    }
+
+    /// Does something to a large value, so that its bytes stay counted.
+    pub(super) fn with_spread<T>(&mut self, number: u32, work: impl FnOnce(&mut Spread) -> T) -> T {
+        let spread = self.spreads[number as usize]
+            .as_mut()
+            .expect("a key's large value is there");
+        let before = spread.bytes();
+        let result = work(spread);
+        self.spread_bytes = self.spread_bytes + spread.bytes() - before;
+        result
+    }
+
+    /// Keeps a large value, and returns its number.
+    pub(super) fn keep(&mut self, spread: Box<Spread>) -> u32 {
+        self.spread_bytes += spread.bytes();
+        if let Some(number) = self.free.pop() {
+            self.spreads[number as usize] = Some(spread);
+            return number;
+        }
+        self.spreads.push(Some(spread));
+        self.spreads.len() as u32 - 1
+    }
+
+    /// Puts a large value in place of another, which is returned.
+    pub(super) fn swap(&mut self, number: u32, other: Box<Spread>) -> Box<Spread> {
+        self.spread_bytes += other.bytes();
+        let spread = self.spreads[number as usize].as_mut();
+        let old = std::mem::replace(spread.expect("a key's large value is there"), other);
+        self.spread_bytes -= old.bytes();
+        old
+    }
+
+    /// Lets a large value go.
+    pub(super) fn release(&mut self, number: u32) -> Option<Box<Spread>> {
+        let spread = self.spreads[number as usize].take()?;
+        self.spread_bytes -= spread.bytes();
+        self.free.push(number);
+        Some(spread)
+    }
+}
+
+pub(super) fn number_of(view: KeyView<'_>) -> u32 {
+    let number = view.value().try_into();
+    u32::from_le_bytes(number.expect("a number of four bytes"))
+}
+
+fn number_in(view: KeyView<'_>) -> usize {
+    number_of(view) as usize
+}
+
+impl Shard {
+    /// The slot of a key that lives, marked as used. What is over of it is removed.
+    #[inline]
+    pub(crate) fn live(&mut self, name: Name<'_>, at: At<'_>) -> Option<SlotRef> {
+        let slab = &self.slab;
+        let slot = self.names.table.find(name.hash, |slot| {
+            let entry = slab.get(*slot);
+            entry::fetch(entry);
+            KeyView(entry).is(name.db, name.key)
+        })?;
+        let entry = self.slab.get_mut(slot);
+        if KeyView(entry).due() <= at.now.as_millis() {
+            return self.settle(slot, at);
+        }
+        name::set_referenced(entry);
+        Some(slot)
+    }
+
+    /// As [`Shard::live`], for one kind only.
+    pub(crate) fn typed(
+        &mut self,
+        name: Name<'_>,
+        kind: Kind,
+        at: At<'_>,
+    ) -> Result<Option<SlotRef>, KeyError> {
+        match self.live(name, at) {
+            Some(slot) if self.key(slot).kind() != kind => Err(KeyError::WrongType),
+            slot => Ok(slot),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn key(&self, slot: SlotRef) -> KeyView<'_> {
+        KeyView(self.slab.get(slot))
+    }
+
+    /// Removes what is over of a key that is due.
+    #[cold]
+    pub(crate) fn settle(&mut self, slot: SlotRef, at: At<'_>) -> Option<SlotRef> {
+        let now = at.now.as_millis();
+        let view = self.key(slot);
+        if view.deadline() <= now {
+            at.ears.tell(view.db(), view.key(), Change::Expired);
+            self.reaped.keys += 1;
+            self.remove_key(slot);
+            return None;
+        }
+        if view.due() > now {
+            return Some(slot);
+        }
+        self.settle_fields(slot, at)
+    }
+
+    /// What a string is, as bytes.
+    pub(crate) fn string(&mut self, name: Name<'_>, at: At<'_>) -> Result<Option<&[u8]>, KeyError> {
+        let slot = self.typed(name, Kind::String, at)?;
+        Ok(slot.map(|slot| self.key(slot).value()))
+    }
+
+    /// Writes a string.
+    pub(crate) fn set_string(
+        &mut self,
+        name: Name<'_>,
+        value: &[u8],
+        deadline: u64,
+        at: At<'_>,
+    ) -> Result<(), KeyError> {
+        let head = Head {
+            kind: Kind::String,
+            db: name.db,
+            spread: false,
+            deadline,
+            fields: NEVER,
+        };
+        let old = self.live(name, at);
+        self.put(old, name, head, value, at).map(drop)
+    }
+
+    /// Sets the deadline of a key that is there. This is never refused: at the worst it takes a
+    /// page above the limit.
+    pub(crate) fn set_deadline(
+        &mut self,
+        slot: SlotRef,
+        name: Name<'_>,
+        deadline: u64,
+        at: At<'_>,
+    ) {
+        let head = self.key(slot).head();
+        let simple = head.fields == NEVER && head.deadline != NEVER && deadline != NEVER;
+        if simple {
+            name::set_due(self.slab.get_mut(slot), deadline);
+            // A later one is found out when the present bucket comes up.
+            if deadline < head.deadline {
+                self.wheel.remove(&mut self.slab, slot);
+                self.wheel.insert(&mut self.slab, slot, deadline);
+            }
+            return;
+        }
+        if head.deadline != deadline {
+            let value = self.key(slot).value().to_vec();
+            let head = Head { deadline, ..head };
+            let need = self.need(name, head.len(name.key.len(), value.len()), Some(slot));
+            let _ = self.make_room(&need, at);
+            self.write(Some(slot), name, head, &value);
+        }
+    }
+
+    /// Puts a key's entry in place of the old one, if there is one.
+    pub(crate) fn put(
+        &mut self,
+        old: Option<SlotRef>,
+        name: Name<'_>,
+        head: Head,
+        value: &[u8],
+        at: At<'_>,
+    ) -> Result<SlotRef, KeyError> {
+        let len = head.len(name.key.len(), value.len());
+        let room = old.map_or(0, |slot| self.slab.get(slot).len());
+        if !lies_well(len, room) {
+            let need = self.need(name, len, old);
+            let there = if len <= room {
+                self.try_room(&need, at.memory)
+            } else {
+                self.make_room(&need, at).map_err(|_| KeyError::Full)?;
+                true
+            };
+            if !there && let Some(slot) = old {
+                return Ok(self.write_into(slot, name, head, value));
+            }
+        }
+        Ok(self.write(old, name, head, value))
+    }
+
+    pub(super) const fn need<'a>(
+        &self,
+        name: Name<'_>,
+        len: usize,
+        old: Option<SlotRef>,
+    ) -> Need<'a> {
+        Need {
+            len,
+            names: None,
+            name: if old.is_some() { None } else { Some(name.hash) },
+            extra: 0,
+            spared: old,
+            replaces: false,
+        }
+    }
+
+    /// Writes an entry for which there is room.
+    fn write(&mut self, old: Option<SlotRef>, name: Name<'_>, head: Head, value: &[u8]) -> SlotRef {
+        let len = head.len(name.key.len(), value.len());
+        if let Some(old) = old
+            && lies_well(len, self.slab.get(old).len())
+        {
+            return self.write_into(old, name, head, value);
+        }
+        let slot = self.slab.alloc(len);
+        let at = head.write(self.slab.get_mut(slot), name.key, value.len());
+        self.slab.get_mut(slot)[at..at + value.len()].copy_from_slice(value);
+        if let Some(old) = old {
+            self.names.table.replace(name.hash, old, slot);
+            self.forget_value(old, &head, value);
+            self.uncount(old);
+            if self.key(old).is_timed() {
+                self.wheel.remove(&mut self.slab, old);
+            }
+            self.slab.free(old);
+            name::set_referenced(self.slab.get_mut(slot));
+        } else {
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            let hash_of = |slot: &SlotRef| hash_of_entry(hasher, KeyView(slab.get(*slot)));
+            self.names.table.insert(name.hash, slot, hash_of);
+        }
+        if head.due() != NEVER {
+            self.wheel.insert(&mut self.slab, slot, head.due());
+        }
+        self.count(head);
+        slot
+    }
+
+    /// Writes another value and head into the slot of a key.
+    pub(super) fn write_into(
+        &mut self,
+        slot: SlotRef,
+        name: Name<'_>,
+        head: Head,
+        value: &[u8],
+    ) -> SlotRef {
+        self.forget_value(slot, &head, value);
+        self.uncount(slot);
+        let before = self.key(slot).due();
+        let due = head.due();
+        // A later one is found out when the present bucket comes up.
+        let stays = before != NEVER && due != NEVER && due >= before;
+        if before != NEVER && !stays {
+            self.wheel.remove(&mut self.slab, slot);
+        }
+        let bytes = self.slab.get_mut(slot);
+        let at = head.write(bytes, name.key, value.len());
+        bytes[at..at + value.len()].copy_from_slice(value);
+        name::set_referenced(bytes);
+        if due != NEVER && !stays {
+            self.wheel.insert(&mut self.slab, slot, due);
+        }
+        self.count(head);
+        slot
+    }
+
+    /// Removes a key, whatever it holds. Nobody is told.
+    pub(crate) fn remove_key(&mut self, slot: SlotRef) {
+        let view = self.key(slot);
+        let (hash, timed) = (hash_of_entry(&self.hasher, view), view.is_timed());
+        if view.is_spread() {
+            let number = number_of(view);
+            drop(self.names.release(number));
+        }
+        self.uncount(slot);
+        self.names.table.remove(hash, slot);
+        if timed {
+            self.wheel.remove(&mut self.slab, slot);
+        }
+        self.slab.free(slot);
+    }
+
+    /// Lets the large value of a key go that gets another one.
+    fn forget_value(&mut self, slot: SlotRef, head: &Head, value: &[u8]) {
+        let view = self.key(slot);
+        if view.is_spread() && !(head.spread && view.value() == value) {
+            let number = number_of(view);
+            drop(self.names.release(number));
+        }
+    }
+
+    fn count(&mut self, head: Head) {
+        let count = self.names.count_mut(head.db);
+        count.keys += 1;
+        count.expires += usize::from(head.deadline != NEVER);
+    }
+
+    fn uncount(&mut self, slot: SlotRef) {
+        let view = KeyView(self.slab.get(slot));
+        let count = self.names.count_mut(view.db());
+        count.keys -= 1;
+        count.expires -= usize::from(view.deadline() != NEVER);
+    }
+
+    /// Bytes that a key takes.
+    pub(crate) fn bytes_of(&self, slot: SlotRef) -> usize {
+        let view = self.key(slot);
+        let spread = if view.is_spread() {
+            self.names.spread(view).bytes()
+        } else {
+            0
+        };
+        self.slab.get(slot).len() + PLACE + spread
+    }
+
+    /// Keys of a keyspace in this shard.
+    pub(crate) fn count_of(&self, db: u8) -> Count {
+        self.names.count(db)
+    }
+
+    /// Takes notice that a keyspace was emptied.
+    pub(crate) fn empty(&mut self, db: u8) {
+        if self.names.count(db).keys > 0 {
+            self.names.dying[usize::from(db) / 64] |= 1 << (db % 64);
+            self.purged_to = Some(0);
+        }
+    }
+
+    /// A scratch for a new value; give it back.
+    pub(super) fn take_scratch(&mut self) -> Vec<u8> {
+        let mut scratch = std::mem::take(&mut self.names.scratch);
+        scratch.clear();
+        scratch
+    }
+
+    pub(super) fn give_scratch(&mut self, scratch: Vec<u8>) {
+        if scratch.capacity() <= SCRATCH {
+            self.names.scratch = scratch;
+        }
+    }
+}
+
+/// A place in the table, which is 7/8 full at most and grows by half: as it is on average.
+const PLACE: usize = 6;
+
+/// Whether an entry may lie in a slot: without leaving much of it empty.
+const fn lies_well(len: usize, room: usize) -> bool {
+    len <= room && (room - len < 16 || len * 4 >= room * 3)
+}
+
+/// The hash of a key, without its keyspace: by this a shard is chosen.
+pub(crate) fn hash_of_key(hasher: &DefaultHashBuilder, key: &[u8]) -> u64 {
+    hasher.hash_one(key)
+}
+
+/// The hash of a key in a keyspace. A sum, so that the first costs nothing.
+pub(crate) const fn hash_in(db: u8, hash_of_key: u64) -> u64 {
+    hash_of_key.wrapping_add((db as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+pub(super) fn hash_of_entry(hasher: &DefaultHashBuilder, view: KeyView<'_>) -> u64 {
+    hash_in(view.db(), hash_of_key(hasher, view.key()))
+}
+
+/// A deadline as an entry has it.
+pub(crate) fn time_of(deadline: Option<UnixMillis>) -> u64 {
+    deadline.map_or(NEVER, |at| at.as_millis().min(NEVER - 1))
+}
+
+/// A deadline as an entry has it, for people.
+pub(crate) fn deadline_of(time: u64) -> Option<UnixMillis> {
+    (time != NEVER).then(|| UnixMillis::new(time))
+}

@@ -1,0 +1,119 @@
+//! Going over a table in portions while it changes.
+//!
+//! A portion is a range of hashes, not of places: an entry's hash stays what it is while tables
+//! grow, and says near which place the entry is. So whoever is there all the time is seen, and a
+//! portion costs its places and no more.
+
+use std::ops::ControlFlow;
+
+use super::{EMPTY, NUMBER, REMOVED, Table};
+
+/// The end of the positions in a segment, which are the 32 low bits of hashes.
+pub(crate) const END: u64 = 1 << 32;
+
+impl Table {
+    /// Calls `each` with the entries of a segment whose positions begin at `from`, until it breaks
+    /// at the end of a portion or `places` were looked at. Returns the position to go on from,
+    /// [`END`] if there is none. The portion in which it breaks is said to its end.
+    pub(crate) fn walk(
+        &self,
+        segment: usize,
+        from: u64,
+        places: usize,
+        hash_of: impl Fn(&u32) -> u64,
+        mut each: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> u64 {
+        let segment = &self.segments[segment];
+        let len = segment.places.len();
+        if segment.entries == 0 {
+            return END;
+        }
+        // Two places at a time, or a very small table would be one portion.
+        let width = (END / len as u64).max(1) * 2;
+        let (mut from, mut looked) = (from, 0);
+        while from < END {
+            let to = (from + width).min(END);
+            let (mut at, last) = (segment.first(from), segment.first(to - 1));
+            let mut stop = ControlFlow::Continue(());
+            let mut passed_last = false;
+            loop {
+                passed_last |= at == last;
+                let place = segment.places[at];
+                looked += 1;
+                if place > REMOVED {
+                    let number = place & NUMBER;
+                    if (from..to).contains(&(hash_of(&number) & (END - 1)))
+                        && each(number).is_break()
+                    {
+                        stop = ControlFlow::Break(());
+                    }
+                }
+                if place == EMPTY && passed_last {
+                    break;
+                }
+                at = if at + 1 == len { 0 } else { at + 1 };
+            }
+            from = to;
+            if stop.is_break() || looked >= places {
+                break;
+            }
+        }
+        from
+    }
+
+    /// How many entries there are.
+    pub(crate) fn entries(&self) -> usize {
+        self.segments.iter().map(|segment| segment.entries).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::SEGMENTS;
+
+    fn hash(number: &u32) -> u64 {
+        u64::from(*number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(*number) << 7)
+    }
+
+    proptest! {
+        #[test]
+        fn who_is_there_all_the_time_is_seen(
+            stay in 1_u32..600, come in 0_u32..600, portion in 1_usize..40, crowd in any::<bool>(),
+        ) {
+            let hash = |number: &u32| if crowd { hash(&(number % 7)) } else { hash(number) };
+            let mut table = Table::new();
+            for number in 0..stay {
+                table.insert(hash(&number), number, hash);
+            }
+            let (mut seen, mut others) = (BTreeSet::new(), 0);
+            for segment in 0..SEGMENTS {
+                let mut from = 0;
+                while from < END {
+                    let mut left = portion;
+                    from = table.walk(segment, from, 8 * portion, hash, |number| {
+                        seen.insert(number);
+                        left = left.saturating_sub(1);
+                        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    });
+                    // Others come, so that the tables grow, and go.
+                    if others < come {
+                        let number = stay + others;
+                        table.insert(hash(&number), number, hash);
+                        if others % 3 == 0 {
+                            table.remove(hash(&number), number);
+                        }
+                        others += 1;
+                    }
+                }
+            }
+            for number in 0..stay {
+                prop_assert!(seen.contains(&number), "{} was passed over", number);
+            }
+        }
+    }
+}

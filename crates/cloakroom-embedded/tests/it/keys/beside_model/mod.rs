@@ -1,0 +1,414 @@
+//! The engine beside a naive model, through random steps: every answer is the same, and at the end
+//! everything that can be read.
+
+mod same;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cloakroom_core::testkit::ManualClock;
+use cloakroom_core::{Clock as _, UnixMillis};
+use cloakroom_embedded::{Db, EmbeddedConfig, Engine, KeyError, Tx};
+use proptest::prelude::*;
+
+use self::same::{same_hash, same_order, same_set};
+use super::simple::{self, Entry, Simple, Value};
+use crate::kit;
+
+/// A step, on a key, a member and a size that are few, so that steps meet.
+#[derive(Clone, Debug)]
+struct Step {
+    what: u8,
+    db: Db,
+    key: u8,
+    other: u8,
+    member: u8,
+    size: usize,
+    secs: Option<u16>,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![0_usize..40, 0_usize..600, 3_900_usize..4_200];
+    let secs = prop::option::weighted(0.4, 0_u16..40);
+    (0_u8..24, 0_u8..3, 0_u8..6, 0_u8..6, any::<u8>(), size, secs).prop_map(
+        |(what, db, key, other, member, size, secs)| Step {
+            what,
+            db,
+            key,
+            other,
+            member,
+            size,
+            secs,
+        },
+    )
+}
+
+fn key(number: u8) -> Vec<u8> {
+    // One is long, so that its entries are wide.
+    match number {
+        5 => vec![b'k'; 300],
+        number => vec![b'k', number],
+    }
+}
+
+fn bytes(seed: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|at| seed.wrapping_add(at as u8)).collect()
+}
+
+/// Engine, model, and what they share.
+struct Pair {
+    engine: Engine,
+    model: Simple,
+    clock: ManualClock,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let engine = kit::store(&clock, EmbeddedConfig::new().shards(4)).engine();
+        Self {
+            engine,
+            model: Simple::default(),
+            clock,
+        }
+    }
+
+    fn deadline(&self, step: &Step) -> Option<UnixMillis> {
+        let secs = Duration::from_secs(step.secs?.into());
+        Some(self.clock.now().saturating_add(secs))
+    }
+
+    fn run(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let now = self.clock.now();
+        for db in 0..3 {
+            for number in 0..6 {
+                self.model.settle(now, db, &key(number));
+            }
+        }
+        match step.what {
+            0 => {
+                let secs = u64::from(step.secs.unwrap_or(1)) / 4;
+                self.clock.advance(Duration::from_secs(secs));
+            }
+            1 => self.engine.store().sweep(),
+            2..=6 => self.strings(step)?,
+            7..=11 => self.hashes(step)?,
+            12..=14 => self.sets(step)?,
+            15..=18 => self.sorted(step)?,
+            19..=21 => self.names(step)?,
+            22 => self.check()?,
+            _ => {
+                if step.member < 60 {
+                    self.engine.flush(Some(step.db));
+                    self.model.0.retain(|(db, _), _| *db != step.db);
+                } else {
+                    self.engine.with_all(|tx| tx.swap(0, step.db));
+                    let all = std::mem::take(&mut self.model.0).into_iter();
+                    let swapped = all.map(|((db, key), entry)| match db {
+                        0 => ((step.db, key), entry),
+                        db if db == step.db => ((0, key), entry),
+                        db => ((db, key), entry),
+                    });
+                    self.model.0 = swapped.collect();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn within<T>(&self, step: &Step, work: impl FnOnce(&mut Tx<'_>, Db, &[u8]) -> T) -> T {
+        within(&self.engine, step, work)
+    }
+
+    fn strings(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let (db, key, now) = (step.db, key(step.key), self.clock.now());
+        let value = bytes(step.member, step.size);
+        let deadline = self.deadline(step);
+        match step.what {
+            2 | 3 => {
+                self.within(step, |tx, db, key| tx.set_string(db, key, &value, deadline))
+                    .unwrap();
+                let value = Value::String(value.into());
+                self.model.put(db, &key, Entry { deadline, value });
+                self.model.settle(now, db, &key);
+            }
+            4 => {
+                let done = self.within(step, |tx, db, key| tx.update_string(db, key, &value));
+                let known = self.model.string(db, &key).map(drop);
+                prop_assert_eq!(done, known);
+                if known.is_ok() {
+                    let deadline = self.model.get(db, &key).and_then(|entry| entry.deadline);
+                    let value = Value::String(value.into());
+                    self.model.put(db, &key, Entry { deadline, value });
+                }
+            }
+            5 => {
+                let at = usize::from(step.other) * 30;
+                let part = bytes(step.member, step.size % 50);
+                let len = self.within(step, |tx, db, key| tx.write_string(db, key, at, &part));
+                let known = self.model.string(db, &key);
+                let known = known.map(|it| it.map_or_else(Vec::new, <[u8]>::to_vec));
+                let Ok(mut known) = known else {
+                    prop_assert_eq!(len, Err(KeyError::WrongType));
+                    return Ok(());
+                };
+                if !part.is_empty() {
+                    known.resize(known.len().max(at + part.len()), 0);
+                    known[at..at + part.len()].copy_from_slice(&part);
+                    let deadline = self.model.get(db, &key).and_then(|entry| entry.deadline);
+                    let value = Value::String(known.clone().into());
+                    self.model.put(db, &key, Entry { deadline, value });
+                }
+                prop_assert_eq!(len, Ok(known.len()));
+            }
+            _ => {
+                let there = self.within(step, |tx, db, key| tx.set_deadline(db, key, deadline));
+                let entry = self.model.get_mut(db, &key);
+                prop_assert_eq!(there, entry.is_some());
+                if let Some(entry) = entry {
+                    entry.deadline = deadline;
+                }
+                self.model.settle(now, db, &key);
+            }
+        }
+        Ok(())
+    }
+
+    fn hashes(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let (db, key, now) = (step.db, key(step.key), self.clock.now());
+        let deadline = self.deadline(step);
+        let many = if step.member.is_multiple_of(16) {
+            150
+        } else {
+            1
+        };
+        for more in 0..many {
+            let field = [step.member % 32, more];
+            let value = bytes(more, step.size % (4_200 / usize::from(many)));
+            let model = &mut self.model;
+            let fields = model.hash(db, &key, step.what < 9);
+            let engine = &self.engine;
+            let known = |(name, ..): &(Box<[u8]>, Box<[u8]>, Option<UnixMillis>)| **name == field;
+            match step.what {
+                7 | 8 => {
+                    let keeps = step.what == 8;
+                    let new = within(engine, step, |tx, db, key| match keeps {
+                        true => tx.hash_update(db, key, &field, &value),
+                        false => tx.hash_set(db, key, &field, &value),
+                    });
+                    let expected = fields.map(|fields| {
+                        let fields = fields.expect("it was created");
+                        match fields.iter_mut().find(|it| known(it)) {
+                            Some((_, old, deadline)) => {
+                                *old = value.into();
+                                *deadline = deadline.filter(|_| keeps);
+                                false
+                            }
+                            None => {
+                                fields.push((field.into(), value.into(), None));
+                                true
+                            }
+                        }
+                    });
+                    prop_assert_eq!(new, expected);
+                }
+                9 => {
+                    let removed =
+                        within(engine, step, |tx, db, key| tx.hash_remove(db, key, &field));
+                    let expected = fields.map(|fields| {
+                        fields.is_some_and(|fields| {
+                            let before = fields.len();
+                            fields.retain(|it| !known(it));
+                            fields.len() < before
+                        })
+                    });
+                    prop_assert_eq!(removed, expected);
+                }
+                _ => {
+                    let set = within(engine, step, |tx, db, key| {
+                        tx.hash_set_field_deadline(db, key, &field, deadline)
+                    });
+                    let expected = fields.map(|fields| {
+                        let found =
+                            fields.and_then(|fields| fields.iter_mut().find(|it| known(it)));
+                        found.map(|(_, _, known)| *known = deadline).is_some()
+                    });
+                    prop_assert_eq!(set, expected);
+                }
+            }
+            self.model.settle(now, db, &key);
+        }
+        Ok(())
+    }
+
+    fn sets(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let (db, key) = (step.db, key(step.key));
+        let many = if step.member.is_multiple_of(16) {
+            150
+        } else {
+            1
+        };
+        for more in 0..many {
+            let mut member = bytes(step.member % 32, step.size % 40);
+            member.push(more);
+            let adds = step.what < 14;
+            let done = self.within(step, |tx, db, key| match adds {
+                true => tx.set_add(db, key, &member),
+                false => tx.set_remove(db, key, &member),
+            });
+            let expected = self.model.set(db, &key, adds).map(|members| {
+                let Some(members) = members else {
+                    return false;
+                };
+                let at = members.iter().position(|known| **known == *member);
+                match at {
+                    None if adds => members.push(member.into()),
+                    Some(at) if !adds => drop(members.remove(at)),
+                    _ => return false,
+                }
+                true
+            });
+            prop_assert_eq!(done, expected);
+            self.model.drop_empty(db, &key);
+        }
+        Ok(())
+    }
+
+    fn sorted(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let (db, key) = (step.db, key(step.key));
+        let many = if step.member.is_multiple_of(8) {
+            200
+        } else {
+            1
+        };
+        for more in 0..many {
+            let member = [step.member % 64, more];
+            let score = f64::from(step.other) - f64::from(more % 3);
+            if step.what < 17 {
+                let old = self.within(step, |tx, db, key| tx.sorted_put(db, key, &member, score));
+                let members = self.model.sorted(db, &key, true);
+                let expected = members.map(|members| {
+                    simple::sorted_put(members.expect("it was created"), &member, score)
+                });
+                prop_assert_eq!(old, expected);
+            } else if step.what == 17 {
+                let done = self.within(step, |tx, db, key| tx.sorted_remove(db, key, &member));
+                let members = self.model.sorted(db, &key, false);
+                let expected = members.map(|members| {
+                    members.is_some_and(|it| simple::sorted_take(it, &member).is_some())
+                });
+                prop_assert_eq!(done, expected);
+            } else {
+                let ranks = usize::from(step.other)..usize::from(step.member);
+                let done = self.within(step, |tx, db, key| {
+                    tx.sorted_remove_range(db, key, ranks.clone())
+                });
+                let expected = self.model.sorted(db, &key, false).map(|members| {
+                    members.map_or(0, |members| {
+                        let to = ranks.end.min(members.len());
+                        members.drain(ranks.start.min(to)..to).count()
+                    })
+                });
+                prop_assert_eq!(done, expected);
+            }
+            self.model.drop_empty(db, &key);
+        }
+        Ok(())
+    }
+
+    fn names(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let (from_key, to_key) = (key(step.key), key(step.other));
+        let (from, to) = ((step.db, &*from_key), (step.member % 3, &*to_key));
+        let both = [from, to];
+        match step.what {
+            19 => {
+                let done = self.engine.with_keys(&both, |tx| tx.rename(from, to));
+                let entry = self.model.take(from.0, from.1);
+                prop_assert_eq!(done, Ok(entry.is_some()));
+                if let Some(entry) = entry {
+                    self.model.put(to.0, to.1, entry);
+                }
+            }
+            20 => {
+                let done = self.engine.with_keys(&both, |tx| tx.copy(from, to));
+                let entry = self.model.get(from.0, from.1).cloned();
+                prop_assert_eq!(done, Ok(entry.is_some()));
+                if let Some(entry) = entry {
+                    self.model.put(to.0, to.1, entry);
+                }
+            }
+            _ => {
+                let absent = self.within(step, |tx, db, key| !tx.remove(db, key));
+                prop_assert_eq!(absent, self.model.take(from.0, from.1).is_none());
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that can be read is the same.
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let now = self.clock.now();
+        let names: Vec<_> = self.model.0.keys().cloned().collect();
+        for (db, key) in &names {
+            self.model.settle(now, *db, key);
+        }
+        for db in 0..3 {
+            let mut seen = BTreeMap::new();
+            let mut cursor = 0;
+            loop {
+                cursor = self.engine.scan(db, cursor, 3, &mut |key, kind| {
+                    seen.insert(key.to_vec(), kind);
+                });
+                if cursor == 0 {
+                    break;
+                }
+            }
+            let of_db = self.model.0.iter().filter(|((known, _), _)| *known == db);
+            let expected: BTreeMap<_, _> = of_db
+                .map(|((_, key), entry)| (key.to_vec(), entry.value.kind()))
+                .collect();
+            prop_assert_eq!(&seen, &expected);
+            let random = self.engine.random_key(db);
+            prop_assert_eq!(random.is_some(), !expected.is_empty());
+            prop_assert!(random.is_none_or(|key| expected.contains_key(&*key)));
+        }
+        for ((db, key), entry) in &self.model.0 {
+            let (db, key) = (*db, &**key);
+            self.engine.with_key(db, key, |tx| {
+                prop_assert_eq!(tx.deadline(db, key), Some(entry.deadline));
+                prop_assert!(tx.bytes_of(db, key).is_some_and(|bytes| bytes > key.len()));
+                match &entry.value {
+                    Value::String(value) => prop_assert_eq!(tx.string(db, key), Ok(Some(&**value))),
+                    Value::Hash(fields) => same_hash(tx, db, key, fields)?,
+                    Value::Set(members) => same_set(tx, db, key, members)?,
+                    Value::Sorted(members) => same_order(tx, db, key, members)?,
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn within<T>(engine: &Engine, step: &Step, work: impl FnOnce(&mut Tx<'_>, Db, &[u8]) -> T) -> T {
+    let key = key(step.key);
+    engine.with_key(step.db, &key, |tx| work(tx, step.db, &key))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn answers_are_those_of_the_model(steps in prop::collection::vec(step(), 1..120)) {
+        let mut pair = Pair::new();
+        for step in &steps {
+            pair.run(step)?;
+        }
+        pair.check()?;
+        // When all is over, nothing is left, and nothing is counted for it.
+        pair.engine.flush(None);
+        pair.engine.store().sweep();
+        for db in 0..3 {
+            prop_assert_eq!(pair.engine.keyspace(db), Default::default());
+        }
+    }
+}

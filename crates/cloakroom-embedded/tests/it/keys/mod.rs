@@ -1,0 +1,6 @@
+//! The keyspaces from outside: what each kind does, and who is told.
+
+mod beside_model;
+mod semantics;
+mod simple;
+mod told;
