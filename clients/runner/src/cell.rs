@@ -146,7 +146,7 @@ async fn phase(
     .await?;
     let wire = Wire::to(server.port).await?;
     let port = match cell.app.late {
-        Late::InTheHandler => server.port,
+        Late::InTheHandler | Late::Refused => server.port,
         Late::OnTheWire(_) => wire.port,
     };
     let data = cell.directory(places, &format!("{name}-app"))?;

@@ -1,8 +1,12 @@
 //! The applications: how each is built and started, and what it is known to do differently. A table, so
 //! that the matrix, its page and the run are made of the same rows.
 
+mod go;
+mod java;
 mod node;
+mod php;
 mod python;
+mod ruby;
 
 use crate::checks::{Check, Verdict};
 use crate::server::Kind;
@@ -51,6 +55,9 @@ pub enum Late {
     /// Its framework looks again before it saves; so the save itself is late, on the wire. The value is the
     /// command, as the framework writes it.
     OnTheWire(&'static str),
+    /// Its handler takes long, and its framework looks again before it saves and refuses: the request fails. Its
+    /// commands share one connection, so the save itself cannot be late alone.
+    Refused,
 }
 
 /// A check that does not come out as `held`, with the reason. All that is known is here: a run that finds
@@ -70,7 +77,21 @@ pub struct Difference {
 }
 
 /// All applications.
-pub const ALL: &[&[App]] = &[node::APPS, python::APPS];
+pub const ALL: &[&[App]] = &[
+    node::APPS,
+    python::APPS,
+    java::APPS,
+    php::APPS,
+    go::APPS,
+    ruby::APPS,
+];
+
+/// For applications that need no build, because Debian has what they need: whether it is installed.
+const PACKAGES: &[&[&str]] = &[&[
+    "sh",
+    "-c",
+    "dpkg --status $(cat packages) >/dev/null || { echo apt-get install $(cat packages); exit 1; }",
+]];
 
 impl App {
     /// What a check has to come out as.

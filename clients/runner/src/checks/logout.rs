@@ -23,8 +23,12 @@ pub(super) async fn logout(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     let mut old = visitor.clone();
     is(&mut old, Some("anna"), "before the logout").await?;
     match scene.app.late {
-        Late::InTheHandler => late_in_the_handler(scene, &mut visitor).await?,
+        Late::InTheHandler | Late::Refused => late_in_the_handler(scene, &mut visitor).await?,
         Late::OnTheWire(command) => late_on_the_wire(scene, &mut visitor, command).await?,
+    }
+    let me = old.send(Method::GET, "/me").await?;
+    if me.status.is_server_error() {
+        return Ok(Verdict::Broken);
     }
     match old.me().await?.as_deref() {
         None => Ok(Verdict::Held),
@@ -49,7 +53,7 @@ async fn late_in_the_handler(scene: &Scene<'_>, visitor: &mut Visitor) -> Result
         sign_out(visitor).await?;
         waiting.release().await?;
     }
-    ended(request).await
+    ended(scene, request).await
 }
 
 async fn late_on_the_wire(
@@ -65,7 +69,7 @@ async fn late_on_the_wire(
         .map_err(|_| Fault::new(format!("no {command} was sent")))?;
     sign_out(visitor).await?;
     drop(held);
-    ended(request).await
+    ended(scene, request).await
 }
 
 async fn sign_out(visitor: &mut Visitor) -> Result<(), Fault> {
@@ -73,12 +77,13 @@ async fn sign_out(visitor: &mut Visitor) -> Result<(), Fault> {
     must(user.is_null(), || format!("POST /logout: user is {user}"))
 }
 
-/// Waits for a request's end, whatever it is: a framework may well notice that its session is gone.
-async fn ended(request: JoinHandle<Result<Answer, Fault>>) -> Result<(), Fault> {
+/// Waits for a request's end. A framework that notices that its session is gone has to say so.
+async fn ended(scene: &Scene<'_>, request: JoinHandle<Result<Answer, Fault>>) -> Result<(), Fault> {
     let answer = request
         .await
         .map_err(|error| Fault::new(error.to_string()))??;
-    must(!answer.status.is_server_error(), || {
+    let is_refused = scene.app.late == Late::Refused;
+    must(answer.status.is_server_error() == is_refused, || {
         format!("the slow request: {} {}", answer.status, answer.text)
     })
 }

@@ -46,6 +46,8 @@ pub enum Verdict {
     Held,
     /// A logout was undone.
     Undone,
+    /// Half of a session came back after its logout: every request with its cookie fails.
+    Broken,
     /// Sessions were gone after a crash.
     Forgotten,
     /// An id that a visitor made up was taken for one.
@@ -136,6 +138,7 @@ impl fmt::Display for Verdict {
         out.pad(match self {
             Self::Held => "held",
             Self::Undone => "UNDONE",
+            Self::Broken => "BROKEN",
             Self::Forgotten => "FORGOTTEN",
             Self::Taken => "TAKEN",
             Self::NoLimit => "no limit",
