@@ -26,8 +26,8 @@ use auth::ApiKey;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
-pub(crate) use resp::{commands_page, events_asked_for};
 use resp::Front;
+pub(crate) use resp::{commands_page, events_asked_for};
 use shutdown::Shutdown;
 use tls::Tls;
 use touches::Touches;
@@ -83,7 +83,13 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
-    banner::show(&mut out, settings, listener.address()?, &key, front.as_ref())?;
+    banner::show(
+        &mut out,
+        settings,
+        listener.address()?,
+        &key,
+        front.as_ref(),
+    )?;
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,

@@ -226,13 +226,19 @@ impl Metrics {
         let open = i64::try_from(open).unwrap_or(i64::MAX);
         self.resp.connections.set(open);
         for (shown, count) in [
-            (&self.resp.accepted, counts.connections.load(Ordering::Relaxed)),
+            (
+                &self.resp.accepted,
+                counts.connections.load(Ordering::Relaxed),
+            ),
             (&self.resp.refused, counts.refused.load(Ordering::Relaxed)),
             (&self.resp.commands, counts.commands()),
             (&self.resp.errors, counts.errors.load(Ordering::Relaxed)),
             (&self.resp.cut, counts.slow_readers.load(Ordering::Relaxed)),
         ] {
             shown.inner().store(count, Ordering::Relaxed);
+        }
+    }
+
     /// Takes over what the journal says of itself.
     pub(crate) fn journal_stats(&self, stats: &JournalStats) {
         let takes = matches!(stats.state, JournalState::Open | JournalState::Behind);

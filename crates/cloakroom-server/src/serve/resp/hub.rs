@@ -49,7 +49,10 @@ impl Hub {
     /// A client subscribes to a channel, or to a pattern. Returns whether it had not.
     pub(crate) fn subscribe(&self, client: &Arc<Client>, name: &[u8], pattern: bool) {
         let mut names = self.names(pattern).write();
-        names.entry(name.into()).or_default().push(Arc::clone(client));
+        names
+            .entry(name.into())
+            .or_default()
+            .push(Arc::clone(client));
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
     }
 
