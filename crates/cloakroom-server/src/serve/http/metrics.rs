@@ -226,7 +226,10 @@ impl Metrics {
         let open = i64::try_from(open).unwrap_or(i64::MAX);
         self.resp.connections.set(open);
         for (shown, count) in [
-            (&self.resp.accepted, counts.connections.load(Ordering::Relaxed)),
+            (
+                &self.resp.accepted,
+                counts.connections.load(Ordering::Relaxed),
+            ),
             (&self.resp.refused, counts.refused.load(Ordering::Relaxed)),
             (&self.resp.commands, counts.commands()),
             (&self.resp.errors, counts.errors.load(Ordering::Relaxed)),

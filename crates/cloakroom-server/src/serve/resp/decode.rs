@@ -294,7 +294,10 @@ mod tests {
     use super::{Broken, Decoder};
 
     /// All commands of a stream that comes in pieces of these sizes, and how it breaks.
-    fn decode(stream: &[u8], sizes: impl Iterator<Item = usize>) -> (Vec<Vec<Vec<u8>>>, Option<Broken>) {
+    fn decode(
+        stream: &[u8],
+        sizes: impl Iterator<Item = usize>,
+    ) -> (Vec<Vec<Vec<u8>>>, Option<Broken>) {
         let (mut decoder, mut commands) = (Decoder::default(), Vec::new());
         let (mut begin, mut end) = (0, 0_usize);
         for size in sizes.chain([usize::MAX]) {
@@ -333,7 +336,11 @@ mod tests {
             let (mut stream, mut expected) = (Vec::new(), Vec::new());
             for _ in 0..random(8) + 1 {
                 let words: Vec<Vec<u8>> = (0..random(5) + 1)
-                    .map(|_| (0..random(40)).map(|_| u8::try_from(random(256)).unwrap()).collect())
+                    .map(|_| {
+                        (0..random(40))
+                            .map(|_| u8::try_from(random(256)).unwrap())
+                            .collect()
+                    })
                     .collect();
                 stream.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
                 for word in &words {

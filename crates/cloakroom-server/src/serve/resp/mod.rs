@@ -6,6 +6,7 @@
 //! answer into the buffer that goes out. Beside it: `hub` (who listens to what), `tracking`,
 //! `transaction`, `scripts`, `users`.
 
+mod admission;
 mod args;
 mod call;
 mod client;

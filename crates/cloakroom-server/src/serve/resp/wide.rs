@@ -59,7 +59,12 @@ impl Wide {
         let tens = tens.checked_sub(i32::try_from(fraction.len()).ok()?)?;
         if tens >= 0 {
             let factor = 10_u128.checked_pow(tens.unsigned_abs())?;
-            return Some(Self::rounded(negative, number.checked_mul(factor)?, false, 0));
+            return Some(Self::rounded(
+                negative,
+                number.checked_mul(factor)?,
+                false,
+                0,
+            ));
         }
         if number == 0 {
             return Some(Self::rounded(negative, 0, false, 0));
@@ -92,7 +97,11 @@ impl Wide {
             exponent += 1;
         }
         let mantissa = u64::try_from(mantissa).unwrap_or(u64::MAX);
-        let shift = if mantissa == 0 { 0 } else { mantissa.leading_zeros() };
+        let shift = if mantissa == 0 {
+            0
+        } else {
+            mantissa.leading_zeros()
+        };
         Self {
             negative,
             mantissa: mantissa << shift,
@@ -133,7 +142,9 @@ impl Wide {
         let sign = if self.negative { "-" } else { "" };
         let mantissa = u128::from(self.mantissa);
         if self.exponent >= 0 {
-            let shift = u32::try_from(self.exponent).ok().filter(|shift| *shift < 64)?;
+            let shift = u32::try_from(self.exponent)
+                .ok()
+                .filter(|shift| *shift < 64)?;
             return Some(format!("{sign}{}.0", mantissa << shift));
         }
         let behind = self.exponent.unsigned_abs();
@@ -172,8 +183,16 @@ mod tests {
             ("-0.5", "0.5", "0"),
             ("1", "-1.0", "0"),
             ("12345.1", "0.2", "12345.29999999999999982"),
-            ("1.795304519046E12", "0.1", "1795304519046.10000002384185791"),
-            ("100000000000.123", "1e-10", "100000000000.12300000339746475"),
+            (
+                "1.795304519046E12",
+                "0.1",
+                "1795304519046.10000002384185791",
+            ),
+            (
+                "100000000000.123",
+                "1e-10",
+                "100000000000.12300000339746475",
+            ),
             ("1e20", "1", "100000000000000000000"),
         ] {
             let said = sum(left.as_bytes(), right.as_bytes()).unwrap();
