@@ -145,6 +145,11 @@ impl Server {
                     .iter()
                     .filter(|_| !flags.contains(&"--http")),
             )
+            .args(
+                ["--resp", "127.0.0.1:0"]
+                    .iter()
+                    .filter(|_| !flags.contains(&"--resp")),
+            )
             .arg("--data")
             .arg(&data)
             .args(flags)
@@ -181,6 +186,15 @@ impl Server {
         self.url.split_once("://").unwrap().1
     }
 
+    /// Where it speaks the Redis protocol, by this scheme.
+    pub(crate) fn resp(&self, scheme: &str) -> String {
+        let mut rows = self.banner.lines().filter_map(|line| {
+            let place = line.trim().strip_prefix("redis ")?.trim();
+            place.strip_prefix(scheme)
+        });
+        rows.next().unwrap().to_owned()
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -198,6 +212,14 @@ impl Server {
 
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
+    }
+
+    /// Bytes of memory that it has in use.
+    pub(crate) fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<usize>().unwrap() << 10
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -1,8 +1,8 @@
 //! The numbers that the server shows at `/metrics`, in OpenMetrics text, which Prometheus reads.
-//! One table names them all; the page `docs/operate/metrics.md` derives from it.
+//! Which there are says one table, `metrics_table`.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cloakroom_core::observe::Operation;
@@ -15,6 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+
+use super::metrics_table::TABLE;
+use crate::serve::resp::Counts;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -37,112 +40,20 @@ pub(crate) struct Metrics {
     journal_unsynced: Gauge,
     journal_bytes: Counter,
     journal_syncs: Counter,
+    resp: Resp,
 }
 
-/// One metric: its name as the registry wants it (it appends `_total` and `_info`), its kind, its
-/// labels, what it counts.
-struct Row {
-    name: &'static str,
-    kind: &'static str,
-    labels: &'static str,
-    doc: &'static str,
+/// What the RESP front counts, where it is shown.
+#[derive(Debug, Default)]
+struct Resp {
+    counts: OnceLock<Arc<Counts>>,
+    connections: Gauge,
+    accepted: Counter,
+    refused: Counter,
+    commands: Counter,
+    errors: Counter,
+    cut: Counter,
 }
-
-const TABLE: [Row; 18] = [
-    row(
-        "http_requests",
-        "counter",
-        "`method`, `route`, `status`",
-        "Requests answered",
-    ),
-    row(
-        "http_request_duration_seconds",
-        "histogram",
-        "`route`",
-        "Time from a request's headers to its response",
-    ),
-    row("http_connections", "gauge", "", "Connections open now"),
-    row(
-        "store_operations",
-        "counter",
-        "`operation`, `result`",
-        "Operations of the store; `result` is ok, refused (the caller's mistake), failed or deadline",
-    ),
-    row(
-        "store_operation_duration_seconds",
-        "histogram",
-        "`operation`",
-        "Time an operation of the store took",
-    ),
-    row(
-        "events",
-        "counter",
-        "`event`",
-        "Events of sessions, by the names in the logs",
-    ),
-    row(
-        "store_up",
-        "gauge",
-        "",
-        "1: the store answers; 0: it is lost, and the log says why",
-    ),
-    row(
-        "sessions",
-        "gauge",
-        "",
-        "Sessions kept now; expired ones that are not swept yet may be among them",
-    ),
-    row("store_bytes", "gauge", "", "Bytes that sessions take"),
-    row(
-        "store_bytes_limit",
-        "gauge",
-        "",
-        "The limit of `cloakroom_store_bytes`; 0: none",
-    ),
-    row(
-        "store_expired_sessions",
-        "counter",
-        "",
-        "Sessions that reached a limit and were removed",
-    ),
-    row(
-        "store_evicted_sessions",
-        "counter",
-        "",
-        "Sessions that were removed to make room",
-    ),
-    row(
-        "journal_up",
-        "gauge",
-        "",
-        "1: the embedded store's journal takes writes; 0: it refuses them (the disk is full or has failed), and the log says why. 1 as well without a journal",
-    ),
-    row(
-        "journal_records",
-        "counter",
-        "",
-        "Records appended to the journal since it was begun",
-    ),
-    row(
-        "journal_unsynced_records",
-        "gauge",
-        "",
-        "Records that are not known to be on the disk",
-    ),
-    row(
-        "journal_bytes",
-        "counter",
-        "",
-        "Bytes written to the journal since the start; those of snapshots not counted",
-    ),
-    row(
-        "journal_syncs",
-        "counter",
-        "",
-        "Syncs of the journal since the start",
-    ),
-    row("build", "info", "`version`", "The version that runs"),
-];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Request {
@@ -189,6 +100,7 @@ impl Metrics {
             bytes_limit: Gauge::default(),
             expired: Counter::default(),
             evicted: Counter::default(),
+            resp: Resp::default(),
             journal_up: Gauge::default(),
             journal_records: Counter::default(),
             journal_unsynced: Gauge::default(),
@@ -214,6 +126,12 @@ impl Metrics {
         metrics.add("store_bytes_limit", metrics.bytes_limit.clone());
         metrics.add("store_expired_sessions", metrics.expired.clone());
         metrics.add("store_evicted_sessions", metrics.evicted.clone());
+        metrics.add("resp_connections", metrics.resp.connections.clone());
+        metrics.add("resp_accepted_connections", metrics.resp.accepted.clone());
+        metrics.add("resp_refused_connections", metrics.resp.refused.clone());
+        metrics.add("resp_commands", metrics.resp.commands.clone());
+        metrics.add("resp_errors", metrics.resp.errors.clone());
+        metrics.add("resp_cut_connections", metrics.resp.cut.clone());
         metrics.journal_up.set(1);
         metrics.add("journal_up", metrics.journal_up.clone());
         metrics.add("journal_records", metrics.journal_records.clone());
@@ -293,6 +211,34 @@ impl Metrics {
         self.evicted.inner().store(stats.evicted, Ordering::Relaxed);
     }
 
+    /// Shows what the RESP front counts from now on.
+    pub(crate) fn watch_resp(&self, counts: Arc<Counts>) {
+        // There is one front; a second would be ignored.
+        let _ = self.resp.counts.set(counts);
+    }
+
+    /// Takes over what the RESP front counts.
+    fn gather_resp(&self) {
+        let Some(counts) = self.resp.counts.get() else {
+            return;
+        };
+        let open = counts.open.load(Ordering::Relaxed);
+        let open = i64::try_from(open).unwrap_or(i64::MAX);
+        self.resp.connections.set(open);
+        for (shown, count) in [
+            (
+                &self.resp.accepted,
+                counts.connections.load(Ordering::Relaxed),
+            ),
+            (&self.resp.refused, counts.refused.load(Ordering::Relaxed)),
+            (&self.resp.commands, counts.commands()),
+            (&self.resp.errors, counts.errors.load(Ordering::Relaxed)),
+            (&self.resp.cut, counts.slow_readers.load(Ordering::Relaxed)),
+        ] {
+            shown.inner().store(count, Ordering::Relaxed);
+        }
+    }
+
     /// Takes over what the journal says of itself.
     pub(crate) fn journal_stats(&self, stats: &JournalStats) {
         let takes = matches!(stats.state, JournalState::Open | JournalState::Behind);
@@ -311,6 +257,7 @@ impl Metrics {
 
     /// All of them as OpenMetrics text.
     pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.gather_resp();
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)
@@ -320,51 +267,6 @@ impl Metrics {
         let row = TABLE.iter().find(|row| row.name == name);
         let row = row.expect("every metric has a row in the table");
         self.registry.register(row.name, row.doc, metric);
-    }
-}
-
-/// `docs/operate/metrics.md`, from the table.
-pub(crate) fn metrics_page() -> String {
-    let mut page = String::from(
-        "# Metrics\n\n\
-         Generated by `cloakroom print metrics`; a test keeps it true.\n\n\
-         `GET /metrics` answers in OpenMetrics text, which Prometheus reads. It names no \
-         session, subject or id. On loopback it needs no API key; a listener beyond loopback asks \
-         for it (`authorization` with `credentials_file` in a scrape configuration). Routes are templates, never paths.\n\n\
-         | Metric | Kind | Labels | What it is |\n| --- | --- | --- | --- |\n",
-    );
-    for Row {
-        name,
-        kind,
-        labels,
-        doc,
-    } in TABLE
-    {
-        let suffix = match kind {
-            "counter" => "_total",
-            "info" => "_info",
-            _ => "",
-        };
-        let labels = if labels.is_empty() { "-" } else { labels };
-        let _ = writeln!(
-            page,
-            "| `cloakroom_{name}{suffix}` | {kind} | {labels} | {doc} |"
-        );
-    }
-    page
-}
-
-const fn row(
-    name: &'static str,
-    kind: &'static str,
-    labels: &'static str,
-    doc: &'static str,
-) -> Row {
-    Row {
-        name,
-        kind,
-        labels,
-        doc,
     }
 }
 
