@@ -14,6 +14,7 @@
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
 //! - `journal`: what is kept on a disk, so that a restart finds it again
+//! - `foreign`: sessions of other frameworks in the keyspaces, held to what a session promises
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
@@ -22,6 +23,7 @@ mod durable;
 mod engine;
 mod entry;
 mod evict;
+mod foreign;
 mod housekeeping;
 mod index;
 pub mod journal;
@@ -40,5 +42,6 @@ pub use engine::{
     Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
     MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
+pub use foreign::{Foreign, ForeignConfig, Found, WithForeign, Written};
 pub use rewrite::Rewritten;
 pub use store::EmbeddedStore;

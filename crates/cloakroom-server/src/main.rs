@@ -42,6 +42,7 @@ fn print(page: Page) -> Result<(), Box<dyn Error>> {
         Page::Openapi => serve::http::openapi_json()?,
         Page::Metrics => serve::http::metrics_page(),
         Page::Problems => serve::http::problems_page(),
+        Page::Commands => serve::commands_page(),
     };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }

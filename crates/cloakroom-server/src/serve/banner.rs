@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use super::auth::ApiKey;
+use super::resp::Front;
 use crate::open::{Choice, Durability};
 use crate::settings::Settings;
 
@@ -13,6 +14,7 @@ pub(crate) fn show(
     settings: &Settings,
     address: SocketAddr,
     key: &ApiKey,
+    resp: Option<&Front>,
 ) -> std::io::Result<()> {
     let scheme = if settings.tls.is_some() {
         "https"
@@ -50,6 +52,9 @@ pub(crate) fn show(
         out,
         "             --json '{{\"fields\":{{\"cart\":[\"tea\"]}}}}' {url}/v1/sessions"
     )?;
+    if let Some(front) = resp {
+        front.show(out)?;
+    }
     writeln!(out)?;
     out.flush()
 }

@@ -8,6 +8,7 @@ mod ending;
 pub(crate) mod http;
 mod listen;
 mod patience;
+pub(crate) mod resp;
 mod shutdown;
 mod tls;
 mod touches;
@@ -25,6 +26,8 @@ use auth::ApiKey;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
+use resp::Front;
+pub(crate) use resp::{commands_page, events_asked_for};
 use shutdown::Shutdown;
 use tls::Tls;
 use touches::Touches;
@@ -59,7 +62,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
-    let Opened { store, embedded } = open::store(settings, Arc::clone(&observer)).await?;
+    let Opened {
+        store,
+        embedded,
+        foreign,
+    } = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
         store,
         settings.store.to_string(),
@@ -69,17 +76,36 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ));
     let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
     let shutdown = Shutdown::new();
+    let front = match &embedded {
+        Some(embedded) => {
+            let engine = embedded.engine();
+            let front =
+                Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
+            if let (Some(front), Some(foreign)) = (&front, &foreign) {
+                front.keep(foreign.keeper());
+            }
+            front
+        }
+        None => None,
+    };
     shutdown.on_signal(settings.drain_delay)?;
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
-    banner::show(&mut out, settings, listener.address()?, &key)?;
+    banner::show(
+        &mut out,
+        settings,
+        listener.address()?,
+        &key,
+        front.as_ref(),
+    )?;
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
         Opened {
             store,
             embedded: embedded.clone(),
+            foreign,
         },
         observer,
         touches,
@@ -87,7 +113,15 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         key,
         shutdown.clone(),
     );
-    let cut = listener.serve(http::router(app), &shutdown).await;
+    let http = listener.serve(http::router(app), &shutdown);
+    let resp = async {
+        match front {
+            Some(front) => front.serve(&shutdown).await,
+            None => 0,
+        }
+    };
+    let (http, resp) = tokio::join!(http, resp);
+    let cut = http + resp;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }

@@ -12,6 +12,8 @@ pub(crate) struct Shutdown(watch::Sender<Phase>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Serving,
+    /// Somebody who may has asked for the end.
+    Asked,
     Draining,
     Stopped,
 }
@@ -34,15 +36,28 @@ impl Shutdown {
         let _ = phase.wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
+    /// Begins the end now, as a signal would.
+    pub(crate) fn begin(&self) {
+        self.0.send_if_modified(|phase| {
+            let begins = *phase == Phase::Serving;
+            if begins {
+                *phase = Phase::Asked;
+            }
+            begins
+        });
+    }
+
     /// Ends the server on SIGTERM or SIGINT, `delay` after its readiness said no.
     pub(crate) fn on_signal(&self, delay: Duration) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let phase = self.0.clone();
         tokio::spawn(async move {
+            let mut asked = phase.subscribe();
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = asked.wait_for(|phase| *phase == Phase::Asked) => {}
             }
             tracing::info!("draining: /readyz answers 503");
             phase.send_replace(Phase::Draining);

@@ -35,6 +35,14 @@ impl Tls {
         Ok(())
     }
 
+    /// The same certificate for a protocol that negotiates none.
+    pub(crate) fn acceptor_without_protocols(&self) -> TlsAcceptor {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        let mut config = ServerConfig::clone(&config);
+        config.alpn_protocols.clear();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// Takes the next connection with the certificate in use.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner);

@@ -24,13 +24,15 @@ pub(crate) enum Page {
     Settings,
     Metrics,
     Problems,
+    Commands,
 }
 
-const PAGES: [(&str, Page); 4] = [
+const PAGES: [(&str, Page); 5] = [
     ("openapi", Page::Openapi),
     ("settings", Page::Settings),
     ("metrics", Page::Metrics),
     ("problems", Page::Problems),
+    ("commands", Page::Commands),
 ];
 
 /// The command line's grammar.
@@ -40,9 +42,9 @@ pub(crate) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(
             Command::new("serve")
-                .about("Serves sessions over HTTP.")
+                .about("Serves sessions over HTTP and the Redis protocol.")
                 .long_about(
-                    "Serves sessions over HTTP. A flag wins over its environment variable, that \
+                    "Serves sessions over HTTP and the Redis protocol. A flag wins over its environment variable, that \
                      over the file, that over the default.",
                 )
                 .args(TABLE.map(arg)),

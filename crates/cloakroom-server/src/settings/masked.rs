@@ -16,7 +16,9 @@ const HARMLESS: [&str; 11] = [
     "timeout",
 ];
 
-const MASK: &str = "***";
+/// What stands where a secret was.
+pub(crate) const SECRET: &str = "***";
+const MASK: &str = SECRET;
 /// What stands where credentials were.
 pub(crate) const PASSWORD: &str = "***@";
 

@@ -3,9 +3,11 @@
 
 mod cli;
 mod docs;
+mod layouts;
 mod low;
 pub(crate) mod masked;
 mod parse;
+mod resp;
 pub(crate) mod table;
 
 use std::fmt;
@@ -20,13 +22,18 @@ use hyper::header::HeaderName;
 use crate::open::{Choice, Durability, Eviction};
 pub(crate) use cli::{Page, Task, command};
 pub(crate) use docs::page;
+pub(crate) use layouts::Foreign;
 pub(crate) use low::{LowSettings, Origin};
+pub(crate) use resp::{Resp, Secret};
 use table::Setting;
 
 /// What the server does, every value checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) http: SocketAddr,
+    pub(crate) resp: Resp,
+    /// Sessions of other frameworks, which come through it.
+    pub(crate) foreign: Foreign,
     pub(crate) store: Choice,
     pub(crate) data: PathBuf,
     pub(crate) durability: Durability,
@@ -37,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) rotation_grace: Duration,
     pub(crate) max_memory: Option<u64>,
     pub(crate) eviction: Eviction,
+    /// Its name, as it was written.
+    pub(crate) eviction_name: &'static str,
     pub(crate) store_deadline: Duration,
     pub(crate) cookie: String,
     pub(crate) subject_header: HeaderName,
@@ -81,17 +90,24 @@ impl Settings {
     /// What `low` means.
     pub(crate) fn from_low(low: &LowSettings) -> Result<Self, SettingError> {
         let store_deadline = low.parse(&table::STORE_DEADLINE, parse::some_time)?;
+        let store = low.parse(&table::STORE, |text| {
+            Choice::parse(text, low.origin(&table::STORE), store_deadline)
+        })?;
+        let tls = tls(low)?;
+        let eviction = low.parse(&table::EVICTION, |text| parse::one_of(text, &EVICTIONS))?;
+        let named = EVICTIONS.iter().find(|(_, known)| *known == eviction);
         let mut settings = Self {
             http: low.parse(&table::HTTP, parse::address)?,
-            store: low.parse(&table::STORE, |text| {
-                Choice::parse(text, low.origin(&table::STORE), store_deadline)
-            })?,
+            resp: Resp::from_low(low, &store, tls.is_some())?,
+            foreign: Foreign::from_low(low)?,
+            unused: Resp::unused(low, &store),
+            store,
             data: low.parse(&table::DATA, parse::path)?,
             durability: low.parse(&table::DURABILITY, |text| {
                 parse::one_of(text, &DURABILITIES)
             })?,
             api_key_file: low.parse(&table::API_KEY_FILE, parse::optional_path)?,
-            tls: tls(low)?,
+            tls,
             policy: policy(low)?,
             rotation_grace: low.parse(&table::ROTATION_GRACE, |text| {
                 parse::duration_up_to(text, limits::ROTATION_GRACE)
@@ -99,7 +115,8 @@ impl Settings {
             max_memory: low.parse(&table::MAX_MEMORY, |text| {
                 parse::or_none(text, parse::memory)
             })?,
-            eviction: low.parse(&table::EVICTION, |text| parse::one_of(text, &EVICTIONS))?,
+            eviction,
+            eviction_name: named.map_or("noeviction", |(name, _)| name),
             store_deadline,
             cookie: low.parse(&table::COOKIE, parse::cookie_name)?,
             subject_header: low.parse(&table::SUBJECT_HEADER, parse::header_name)?,
@@ -111,7 +128,6 @@ impl Settings {
             max_body: low.parse(&table::MAX_BODY, parse::body_bytes)?,
             log: low.parse(&table::LOG, |text| parse::one_of(text, &LEVELS))?,
             log_format: low.parse(&table::LOG_FORMAT, |text| parse::one_of(text, &FORMATS))?,
-            unused: Vec::new(),
             unknown_variables: low.unknown_variables().to_vec(),
         };
         settings.refuse_open_listener(low)?;

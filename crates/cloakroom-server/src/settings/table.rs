@@ -25,6 +25,9 @@ impl Setting {
     /// A value of it as it may be shown: a store's URL may hold a password, and so may what was
     /// meant to be one.
     pub(crate) fn shown(&self, value: &str) -> String {
+        if self.name == RESP_PASSWORD.name {
+            return masked::SECRET.to_owned();
+        }
         if self.name == STORE.name || value.contains("://") {
             return masked::url(value);
         }
@@ -41,9 +44,20 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 27] = [
+pub(crate) const TABLE: [&Setting; 38] = [
     &CONFIG,
     &HTTP,
+    &RESP,
+    &RESP_TLS,
+    &RESP_SOCKET,
+    &RESP_PASSWORD,
+    &RESP_USERS,
+    &RESP_MAX_CONNECTIONS,
+    &RESP_EVENTS,
+    &LAYOUTS,
+    &LAYOUT_ABSOLUTE,
+    &LAYOUT_IDLE,
+    &LAYOUT_UNSTATED,
     &STORE,
     &DATA,
     &DURABILITY,
@@ -84,6 +98,91 @@ pub(crate) const HTTP: Setting = Setting {
     default: "127.0.0.1:8080",
     doc: "Where the HTTP API listens: IP and port; port 0 takes any free one. \
           An address beyond loopback needs tls-cert and tls-key.",
+};
+
+pub(crate) const RESP: Setting = Setting {
+    name: "resp",
+    unit: "ADDRESS",
+    default: "127.0.0.1:6380",
+    doc: "Where the Redis protocol is spoken without TLS: IP and port of loopback, or none. For the \
+          embedded store; others speak it themselves.",
+};
+
+pub(crate) const RESP_TLS: Setting = Setting {
+    name: "resp-tls",
+    unit: "ADDRESS",
+    default: "none",
+    doc: "Where the Redis protocol is spoken with TLS (rediss://), with tls-cert and tls-key. An \
+          address beyond loopback needs resp-password.",
+};
+
+pub(crate) const RESP_SOCKET: Setting = Setting {
+    name: "resp-socket",
+    unit: "FILE",
+    default: "",
+    doc: "A unix socket for the Redis protocol, which only the server's user can open.",
+};
+
+pub(crate) const RESP_PASSWORD: Setting = Setting {
+    name: "resp-password",
+    unit: "PASSWORD",
+    default: "",
+    doc: "The password of the default user of the Redis protocol. Better in the environment or the \
+          file than in a flag.",
+};
+
+pub(crate) const RESP_USERS: Setting = Setting {
+    name: "resp-users",
+    unit: "FILE",
+    default: "",
+    doc: "More users of the Redis protocol, one in a line as in Redis' ACL files: user NAME on \
+          #SHA256 ~PATTERN +@all (or +@all -@dangerous, or +@read).",
+};
+
+pub(crate) const RESP_MAX_CONNECTIONS: Setting = Setting {
+    name: "resp-max-connections",
+    unit: "COUNT",
+    default: "10000",
+    doc: "Connections of the Redis protocol at a time; more are told so and closed.",
+};
+
+pub(crate) const RESP_EVENTS: Setting = Setting {
+    name: "resp-events",
+    unit: "LETTERS",
+    default: "",
+    doc: "Which keyspace events are told, as in Redis' notify-keyspace-events: KEA for all. \
+          CONFIG SET changes it while the server runs.",
+};
+
+pub(crate) const LAYOUTS: Setting = Setting {
+    name: "layouts",
+    unit: "ROWS",
+    default: "",
+    doc: "Which keys of the Redis protocol are sessions, over what is known anyway (docs/layouts.md): \
+          rows divided by ;, as in `myapp key=myapp:{id} encoding=json subject=user/id; rails off`. \
+          none: no key is a session.",
+};
+
+pub(crate) const LAYOUT_ABSOLUTE: Setting = Setting {
+    name: "layout-absolute",
+    unit: "DURATION",
+    default: "14d",
+    doc: "How long a session of another framework lives in any case, counted from its first write, \
+          whatever its client asks for.",
+};
+
+pub(crate) const LAYOUT_IDLE: Setting = Setting {
+    name: "layout-idle",
+    unit: "DURATION",
+    default: "none",
+    doc: "How far ahead its client may set its deadline, or none: as far as layout-absolute.",
+};
+
+pub(crate) const LAYOUT_UNSTATED: Setting = Setting {
+    name: "layout-unstated",
+    unit: "DURATION",
+    default: "1d",
+    doc: "How long it lives if its client writes it without a deadline.",
 };
 
 pub(crate) const STORE: Setting = Setting {

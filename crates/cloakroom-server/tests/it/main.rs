@@ -4,12 +4,14 @@
 
 mod api;
 mod crashes;
+mod foreign;
 mod gateways;
 mod golden;
 mod limits;
 mod logs;
 mod outages;
 mod process;
+mod resp;
 mod settings;
 mod start;
 mod stop;

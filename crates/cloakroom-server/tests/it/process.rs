@@ -145,6 +145,11 @@ impl Server {
                     .iter()
                     .filter(|_| !flags.contains(&"--http")),
             )
+            .args(
+                ["--resp", "127.0.0.1:0"]
+                    .iter()
+                    .filter(|_| !flags.contains(&"--resp")),
+            )
             .arg("--data")
             .arg(&data)
             .args(flags)
@@ -179,6 +184,15 @@ impl Server {
 
     pub(crate) fn address(&self) -> &str {
         self.url.split_once("://").unwrap().1
+    }
+
+    /// Where it speaks the Redis protocol, by this scheme.
+    pub(crate) fn resp(&self, scheme: &str) -> String {
+        let mut rows = self.banner.lines().filter_map(|line| {
+            let place = line.trim().strip_prefix("redis ")?.trim();
+            place.strip_prefix(scheme)
+        });
+        rows.next().unwrap().to_owned()
     }
 
     pub(crate) fn data(&self) -> PathBuf {

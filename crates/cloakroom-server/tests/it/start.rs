@@ -197,7 +197,16 @@ fn a_store_that_cannot_be_opened_stops_the_start_with_what_to_do() {
         let dir = TempDir::new();
         let mut command = cloakroom();
         command
-            .args(["serve", "--http", "127.0.0.1:0", "--log", "trace", "--data"])
+            .args([
+                "serve",
+                "--http",
+                "127.0.0.1:0",
+                "--resp",
+                "none",
+                "--log",
+                "trace",
+                "--data",
+            ])
             .arg(dir.path())
             .env("CLOAKROOM_STORE", &url);
         let output = process::refused(&mut command);
@@ -272,7 +281,14 @@ async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
         let file = dir.write(&format!("wrong-{mode:o}"), text);
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
         let mut command = cloakroom();
-        command.args(["serve", "--http", "127.0.0.1:0", "--api-key-file"]);
+        command.args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--resp",
+            "none",
+            "--api-key-file",
+        ]);
         let output = process::refused(command.arg(&file).current_dir(dir.path()));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(expected), "{expected:?} is not in {said}");
@@ -292,7 +308,7 @@ async fn settings_that_the_store_makes_idle_are_said_to_be() {
 
 fn refused(address: &str, data: &str, expected: &[&str]) -> Output {
     let mut command = cloakroom();
-    command.args(["serve", "--http", address, "--data", data]);
+    command.args(["serve", "--http", address, "--resp", "none", "--data", data]);
     let output = process::refused(&mut command);
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     for words in expected {

@@ -61,7 +61,7 @@ fn a_certificate_that_does_not_load_stops_the_start() {
     ] {
         let mut command = crate::process::cloakroom();
         command
-            .args(["serve", "--http", "127.0.0.1:0", "--data"])
+            .args(["serve", "--http", "127.0.0.1:0", "--resp", "none", "--data"])
             .arg(files.path().join("data"))
             .args([Path::new("--tls-cert"), cert, Path::new("--tls-key"), key]);
         let output = crate::process::refused(&mut command);
@@ -74,7 +74,7 @@ fn a_certificate_that_does_not_load_stops_the_start() {
 }
 
 /// A new self-signed pair; also kept beside under `name`, for clients to trust.
-fn write_pair(cert: &Path, key: &Path, name: &str) -> PathBuf {
+pub(crate) fn write_pair(cert: &Path, key: &Path, name: &str) -> PathBuf {
     let names = vec!["127.0.0.1".to_owned()];
     let pair = rcgen::generate_simple_self_signed(names).unwrap();
     let trusted = cert.with_file_name(name);

@@ -120,7 +120,7 @@ impl Town {
             }
             "cloakroom" => {
                 let mut server = Command::new(session_server());
-                server.args(["serve", "--http", &address]);
+                server.args(["serve", "--http", &address, "--resp", "none"]);
                 server
             }
             "accounts" => Command::new(env!("CARGO_BIN_EXE_accounts")),

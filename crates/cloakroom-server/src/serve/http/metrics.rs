@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cloakroom_core::observe::Operation;
@@ -15,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+
+use crate::serve::resp::Counts;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -37,6 +40,19 @@ pub(crate) struct Metrics {
     journal_unsynced: Gauge,
     journal_bytes: Counter,
     journal_syncs: Counter,
+    resp: Resp,
+}
+
+/// What the RESP front counts, where it is shown.
+#[derive(Debug, Default)]
+struct Resp {
+    counts: OnceLock<Arc<Counts>>,
+    connections: Gauge,
+    accepted: Counter,
+    refused: Counter,
+    commands: Counter,
+    errors: Counter,
+    cut: Counter,
 }
 
 /// One metric: its name as the registry wants it (it appends `_total` and `_info`), its kind, its
@@ -48,7 +64,7 @@ struct Row {
     doc: &'static str,
 }
 
-const TABLE: [Row; 18] = [
+const TABLE: [Row; 24] = [
     row(
         "http_requests",
         "counter",
@@ -141,6 +157,42 @@ const TABLE: [Row; 18] = [
         "",
         "Syncs of the journal since the start",
     ),
+    row(
+        "resp_connections",
+        "gauge",
+        "",
+        "Connections of the Redis protocol open now",
+    ),
+    row(
+        "resp_accepted_connections",
+        "counter",
+        "",
+        "Connections of the Redis protocol that were taken",
+    ),
+    row(
+        "resp_refused_connections",
+        "counter",
+        "",
+        "Connections of the Redis protocol beyond `resp-max-connections`",
+    ),
+    row(
+        "resp_commands",
+        "counter",
+        "",
+        "Commands of the Redis protocol that were run; `INFO commandstats` has each",
+    ),
+    row(
+        "resp_errors",
+        "counter",
+        "",
+        "Commands of the Redis protocol that were answered with an error",
+    ),
+    row(
+        "resp_cut_connections",
+        "counter",
+        "",
+        "Connections of the Redis protocol that were cut off because they did not read",
+    ),
     row("build", "info", "`version`", "The version that runs"),
 ];
 
@@ -194,6 +246,7 @@ impl Metrics {
             journal_unsynced: Gauge::default(),
             journal_bytes: Counter::default(),
             journal_syncs: Counter::default(),
+            resp: Resp::default(),
         };
         metrics.add("http_requests", metrics.requests.clone());
         metrics.add(
@@ -220,6 +273,12 @@ impl Metrics {
         metrics.add("journal_unsynced_records", metrics.journal_unsynced.clone());
         metrics.add("journal_bytes", metrics.journal_bytes.clone());
         metrics.add("journal_syncs", metrics.journal_syncs.clone());
+        metrics.add("resp_connections", metrics.resp.connections.clone());
+        metrics.add("resp_accepted_connections", metrics.resp.accepted.clone());
+        metrics.add("resp_refused_connections", metrics.resp.refused.clone());
+        metrics.add("resp_commands", metrics.resp.commands.clone());
+        metrics.add("resp_errors", metrics.resp.errors.clone());
+        metrics.add("resp_cut_connections", metrics.resp.cut.clone());
         metrics.add("build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         metrics
     }
@@ -309,8 +368,37 @@ impl Metrics {
         }
     }
 
+    /// Shows what the RESP front counts from now on.
+    pub(crate) fn watch_resp(&self, counts: Arc<Counts>) {
+        // There is one front; a second would be ignored.
+        let _ = self.resp.counts.set(counts);
+    }
+
+    /// Takes over what the RESP front counts.
+    fn gather_resp(&self) {
+        let Some(counts) = self.resp.counts.get() else {
+            return;
+        };
+        let open = counts.open.load(Ordering::Relaxed);
+        let open = i64::try_from(open).unwrap_or(i64::MAX);
+        self.resp.connections.set(open);
+        for (shown, count) in [
+            (
+                &self.resp.accepted,
+                counts.connections.load(Ordering::Relaxed),
+            ),
+            (&self.resp.refused, counts.refused.load(Ordering::Relaxed)),
+            (&self.resp.commands, counts.commands()),
+            (&self.resp.errors, counts.errors.load(Ordering::Relaxed)),
+            (&self.resp.cut, counts.slow_readers.load(Ordering::Relaxed)),
+        ] {
+            shown.inner().store(count, Ordering::Relaxed);
+        }
+    }
+
     /// All of them as OpenMetrics text.
     pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.gather_resp();
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)

@@ -1,0 +1,165 @@
+//! What all others may know of a connection, and its letter box: messages for it are put there by whoever
+//! has them, in its own protocol, and its task takes them out when it writes.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering,
+};
+use std::task::Waker;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::limits;
+use super::reply::Out;
+
+/// A connection, as others see it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    /// Where it comes from, and where it came to.
+    pub(crate) address: String,
+    pub(crate) local: String,
+    pub(crate) unix: bool,
+    pub(crate) since: Instant,
+    pub(crate) told: Mutex<Told>,
+    pub(crate) resp3: AtomicBool,
+    pub(crate) db: AtomicU8,
+    pub(crate) channels: AtomicU32,
+    pub(crate) patterns: AtomicU32,
+    /// Commands that its transaction has queued; -1: it has none.
+    pub(crate) queued: AtomicI32,
+    pub(crate) watching: AtomicU32,
+    pub(crate) tracking: AtomicBool,
+    /// The number of its last command, and when it was in seconds since it came.
+    pub(crate) last: AtomicU16,
+    pub(crate) active: AtomicU64,
+    /// A key that it watches has changed.
+    pub(crate) dirty: AtomicBool,
+    has_mail: AtomicBool,
+    mail: Mutex<Mail>,
+}
+
+/// What it said of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) name: String,
+    pub(crate) library: String,
+    pub(crate) version: String,
+    pub(crate) user: String,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    messages: Out,
+    waker: Option<Waker>,
+    ended: Option<&'static str>,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    Tcp { peer: SocketAddr, local: SocketAddr },
+    Unix(String),
+}
+
+impl Client {
+    pub(crate) fn new(id: u64, peer: &Peer) -> Self {
+        let (address, local, unix) = match peer {
+            Peer::Tcp { peer, local } => (peer.to_string(), local.to_string(), false),
+            Peer::Unix(path) => (format!("{path}:0"), format!("{path}:0"), true),
+        };
+        Self {
+            id,
+            address,
+            local,
+            unix,
+            since: Instant::now(),
+            told: Mutex::default(),
+            resp3: AtomicBool::new(false),
+            db: AtomicU8::new(0),
+            channels: AtomicU32::new(0),
+            patterns: AtomicU32::new(0),
+            queued: AtomicI32::new(-1),
+            watching: AtomicU32::new(0),
+            tracking: AtomicBool::new(false),
+            last: AtomicU16::new(u16::MAX),
+            active: AtomicU64::new(0),
+            dirty: AtomicBool::new(false),
+            has_mail: AtomicBool::new(false),
+            mail: Mutex::default(),
+        }
+    }
+
+    /// Puts a message into the box and wakes whoever reads it. Too many unread ones end the connection.
+    pub(crate) fn push(&self, message: impl FnOnce(&mut Out)) {
+        let mut mail = self.mail.lock();
+        if mail.ended.is_some() {
+            return;
+        }
+        mail.messages.resp3 = self.resp3.load(Ordering::Relaxed);
+        message(&mut mail.messages);
+        if mail.messages.bytes.len() > limits::PUSH_BYTES {
+            mail.messages.bytes = Vec::new();
+            mail.ended = Some("it does not read what it subscribed to");
+        }
+        self.has_mail.store(true, Ordering::Release);
+        if let Some(waker) = mail.waker.take() {
+            drop(mail);
+            waker.wake();
+        }
+    }
+
+    /// Ends the connection, and says why to the log.
+    pub(crate) fn end(&self, why: &'static str) {
+        let mut mail = self.mail.lock();
+        mail.ended.get_or_insert(why);
+        self.has_mail.store(true, Ordering::Release);
+        if let Some(waker) = mail.waker.take() {
+            drop(mail);
+            waker.wake();
+        }
+    }
+
+    /// Has its task look around.
+    pub(crate) fn wake(&self) {
+        let waker = self.mail.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes the messages out, behind what is in `into`. Fails if the connection is to end.
+    pub(crate) fn take(&self, into: &mut Vec<u8>) -> Result<(), &'static str> {
+        if !self.has_mail.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut mail = self.mail.lock();
+        if let Some(why) = mail.ended {
+            return Err(why);
+        }
+        self.has_mail.store(false, Ordering::Release);
+        into.append(&mut mail.messages.bytes);
+        mail.messages.bytes = Vec::new();
+        Ok(())
+    }
+
+    /// Has `waker` woken by the next message. Returns whether there is one already.
+    pub(crate) fn wait(&self, waker: &Waker) -> bool {
+        let mut mail = self.mail.lock();
+        if self.has_mail.load(Ordering::Acquire) {
+            return true;
+        }
+        match &mail.waker {
+            Some(known) if known.will_wake(waker) => {}
+            _ => mail.waker = Some(waker.clone()),
+        }
+        false
+    }
+
+    /// It did something.
+    pub(crate) fn was_active(&self) {
+        let seconds = self.since.elapsed().as_secs();
+        self.active.store(seconds, Ordering::Relaxed);
+    }
+}

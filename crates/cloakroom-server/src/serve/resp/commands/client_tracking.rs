@@ -1,0 +1,181 @@
+//! `CLIENT TRACKING`: a connection says what it wants to be told of.
+
+use std::sync::atomic::Ordering;
+
+use crate::serve::resp::args::Args;
+use crate::serve::resp::conn::{Bytes, Conn, Tracked};
+use crate::serve::resp::fail::Fail;
+use crate::serve::resp::reply::Out;
+use crate::serve::resp::table::Done;
+use crate::serve::resp::tracking::Reader;
+
+pub(super) fn tracking(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
+    let on = args.is(2, "on");
+    if !on && !args.is(2, "off") {
+        return Err(Fail::Syntax);
+    }
+    let mut tracked = Tracked {
+        reader: Reader {
+            client: conn.me.id,
+            told: conn.me.id,
+            no_loop: false,
+        },
+        broadcast: false,
+        opt_in: false,
+        opt_out: false,
+        prefixes: Vec::new(),
+        caching: false,
+        caching_ends: false,
+    };
+    let mut at = 3;
+    while at < args.len() {
+        match () {
+            () if args.is(at, "redirect") && at + 1 < args.len() => {
+                let id = args.integer(at + 1)?;
+                let id = u64::try_from(id).unwrap_or(0);
+                if !conn.server.hub.clients.lock().contains_key(&id) {
+                    return Err(Fail::say(
+                        "ERR The client ID you want redirect to does not exist",
+                    ));
+                }
+                tracked.reader.told = id;
+                at += 1;
+            }
+            () if args.is(at, "bcast") => tracked.broadcast = true,
+            () if args.is(at, "optin") => tracked.opt_in = true,
+            () if args.is(at, "optout") => tracked.opt_out = true,
+            () if args.is(at, "noloop") => tracked.reader.no_loop = true,
+            () if args.is(at, "prefix") && at + 1 < args.len() => {
+                tracked.prefixes.push(args.get(at + 1).into());
+                at += 1;
+            }
+            () => return Err(Fail::Syntax),
+        }
+        at += 1;
+    }
+    if on {
+        begin_tracking(conn, tracked)?;
+    } else if conn.tracked.take().is_some() {
+        conn.server.hub.tracking.end(conn.me.id);
+    }
+    conn.me.tracking.store(on, Ordering::Relaxed);
+    out.ok();
+    Ok(())
+}
+
+fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
+    if !tracked.broadcast && !tracked.prefixes.is_empty() {
+        return Err(Fail::say(
+            "ERR PREFIX option requires BCAST mode to be enabled",
+        ));
+    }
+    if tracked.broadcast && (tracked.opt_in || tracked.opt_out) {
+        return Err(Fail::say(
+            "ERR OPTIN and OPTOUT are not compatible with BCAST",
+        ));
+    }
+    if tracked.opt_in && tracked.opt_out {
+        return Err(Fail::say("ERR You can't use both OPTIN and OPTOUT"));
+    }
+    if let Some(old) = &conn.tracked {
+        if old.broadcast != tracked.broadcast {
+            return Err(Fail::say(
+                "ERR You can't switch BCAST mode on/off before disabling tracking for this \
+                 client, and then re-enabling it with a different mode.",
+            ));
+        }
+        if old.opt_in != tracked.opt_in || old.opt_out != tracked.opt_out {
+            return Err(Fail::say(
+                "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this \
+                 client, and then re-enabling it with a different mode.",
+            ));
+        }
+        conn.server.hub.tracking.end(conn.me.id);
+    }
+    if tracked.broadcast && tracked.prefixes.is_empty() {
+        tracked.prefixes.push(Bytes::default());
+    }
+    let hub = &conn.server.hub;
+    hub.tracking.begin(tracked.reader, &tracked.prefixes);
+    conn.tracked = Some(Box::new(tracked));
+    Ok(())
+}
+
+pub(super) fn caching(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
+    let (yes, no) = (args.is(2, "yes"), args.is(2, "no"));
+    let Some(tracked) = conn.tracked.as_deref_mut() else {
+        return Err(Fail::say(
+            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN \
+             or OPTOUT mode enabled",
+        ));
+    };
+    match () {
+        () if yes && !tracked.opt_in => {
+            return Err(Fail::say(
+                "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
+            ));
+        }
+        () if no && !tracked.opt_out => {
+            return Err(Fail::say(
+                "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
+            ));
+        }
+        () if yes || no => {
+            tracked.caching = true;
+            tracked.caching_ends = false;
+        }
+        () => return Err(Fail::Syntax),
+    }
+    out.ok();
+    Ok(())
+}
+
+pub(super) fn trackinginfo(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
+    let tracked = conn.tracked.as_deref();
+    let mut flags = Vec::new();
+    match tracked {
+        None => flags.push("off"),
+        Some(tracked) => {
+            flags.push("on");
+            for (set, name) in [
+                (tracked.broadcast, "bcast"),
+                (tracked.opt_in, "optin"),
+                (tracked.opt_in && tracked.caching, "caching-yes"),
+                (tracked.opt_out, "optout"),
+                (tracked.opt_out && tracked.caching, "caching-no"),
+                (tracked.reader.no_loop, "noloop"),
+            ] {
+                flags.extend(set.then_some(name));
+            }
+        }
+    }
+    out.map(3);
+    out.bulk(b"flags");
+    out.set(flags.len());
+    flags.iter().for_each(|flag| out.bulk(flag.as_bytes()));
+    out.bulk(b"redirect");
+    out.integer(redirect(conn));
+    out.bulk(b"prefixes");
+    let prefixes = tracked.map_or(&[][..], |tracked| &tracked.prefixes);
+    let prefixes: Vec<_> = prefixes
+        .iter()
+        .filter(|prefix| !prefix.is_empty())
+        .collect();
+    out.array(prefixes.len());
+    prefixes.iter().for_each(|prefix| out.bulk(prefix));
+    Ok(())
+}
+
+/// Who is told: -1 nobody, 0 the connection itself.
+fn redirect(conn: &Conn) -> i64 {
+    match conn.tracked.as_deref() {
+        None => -1,
+        Some(tracked) if tracked.reader.told == conn.me.id => 0,
+        Some(tracked) => i64::try_from(tracked.reader.told).unwrap_or(i64::MAX),
+    }
+}
+
+pub(super) fn getredir(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
+    out.integer(redirect(conn));
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Sorted sets against each other, and against plain sets, whose members count 1.
+
+use std::collections::BTreeMap;
+
+use cloakroom_embedded::Kind;
+
+use super::set_algebra::{Algebra, card_limit};
+use crate::serve::resp::call::Call;
+use crate::serve::resp::fail::Fail;
+use crate::serve::resp::number;
+use crate::serve::resp::table::{Command, Done, GROWS, Group::SortedSet, Keys, READ, Run, WRITE};
+
+const FROM: Keys = Keys::Counted(1, false);
+const INTO: Keys = Keys::Counted(2, true);
+
+#[rustfmt::skip]
+pub(super) static ROWS: [Command; 7] = [
+    Command::new("zunion", -3, READ, FROM, SortedSet, "6.2.0", "Returns what is in any sorted set.", Run::Keys(|call| answer(call, Algebra::Union))),
+    Command::new("zinter", -3, READ, FROM, SortedSet, "6.2.0", "Returns what is in all sorted sets.", Run::Keys(|call| answer(call, Algebra::Inter))),
+    Command::new("zdiff", -3, READ, FROM, SortedSet, "6.2.0", "Returns what is in the first sorted set alone.", Run::Keys(|call| answer(call, Algebra::Diff))),
+    Command::new("zunionstore", -4, WRITE | GROWS, INTO, SortedSet, "2.0.0", "Stores what is in any sorted set.", Run::Keys(|call| store(call, Algebra::Union))),
+    Command::new("zinterstore", -4, WRITE | GROWS, INTO, SortedSet, "2.0.0", "Stores what is in all sorted sets.", Run::Keys(|call| store(call, Algebra::Inter))),
+    Command::new("zdiffstore", -4, WRITE | GROWS, INTO, SortedSet, "6.2.0", "Stores what is in the first sorted set alone.", Run::Keys(|call| store(call, Algebra::Diff))),
+    Command::new("zintercard", -3, READ, FROM, SortedSet, "7.0.0", "Counts what is in all sorted sets.", Run::Keys(zintercard)),
+];
+
+/// How scores of one member become one.
+#[derive(Clone, Copy, Debug)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn of(self, left: f64, right: f64) -> f64 {
+        match self {
+            // What is no number (inf and -inf) counts as nothing, as in Redis.
+            Self::Sum => {
+                let sum = left + right;
+                if sum.is_nan() { 0.0 } else { sum }
+            }
+            Self::Min => left.min(right),
+            Self::Max => left.max(right),
+        }
+    }
+}
+
+struct Plan {
+    /// Words that are keys.
+    first: usize,
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    scores: bool,
+}
+
+fn plan(call: &Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fail> {
+    let count = number::integer(call.args.get(at)).ok_or(Fail::NotInteger)?;
+    let count = usize::try_from(count).ok().filter(|count| *count > 0);
+    let count = count.ok_or_else(|| {
+        Fail::from(format!(
+            "ERR at least 1 input key is needed for '{}' command",
+            call.name
+        ))
+    })?;
+    if count > call.args.len() - (at + 1) {
+        return Err(Fail::Syntax);
+    }
+    let end = at + 1 + count;
+    let mut plan = Plan {
+        first: at + 1,
+        weights: vec![1.0; count],
+        aggregate: Aggregate::Sum,
+        scores: false,
+    };
+    let mut at = end;
+    let stores = call.name.ends_with("store");
+    while at < call.args.len() {
+        if algebra != Algebra::Diff && call.args.is(at, "weights") && call.args.len() - at > count {
+            for (number, weight) in plan.weights.iter_mut().enumerate() {
+                let word = call.args.get(at + 1 + number);
+                let wrong = Fail::say("ERR weight value is not a float");
+                *weight = number::double(word).ok_or(wrong)?;
+            }
+            at += 1 + count;
+        } else if algebra != Algebra::Diff
+            && call.args.is(at, "aggregate")
+            && at + 1 < call.args.len()
+        {
+            plan.aggregate = match () {
+                () if call.args.is(at + 1, "sum") => Aggregate::Sum,
+                () if call.args.is(at + 1, "min") => Aggregate::Min,
+                () if call.args.is(at + 1, "max") => Aggregate::Max,
+                () => return Err(Fail::Syntax),
+            };
+            at += 2;
+        } else if !stores && call.args.is(at, "withscores") {
+            plan.scores = true;
+            at += 1;
+        } else {
+            return Err(Fail::Syntax);
+        }
+    }
+    Ok(plan)
+}
+
+type Scores = BTreeMap<Vec<u8>, f64>;
+
+fn combine(
+    call: &mut Call<'_, '_, '_>,
+    plan: &Plan,
+    algebra: Algebra,
+) -> Result<Vec<(Vec<u8>, f64)>, Fail> {
+    let mut result: Option<Scores> = None;
+    for (key, weight) in call.args.from(plan.first).zip(&plan.weights) {
+        let mut scores = Scores::new();
+        let mut put = |member: &[u8], score: f64| {
+            let weighted = score * weight;
+            let weighted = if weighted.is_nan() { 0.0 } else { weighted };
+            scores.insert(member.to_vec(), weighted);
+        };
+        if call.keys.kind(key) == Some(Kind::Set) {
+            call.keys.set_each(key, &mut |member| put(member, 1.0))?;
+        } else {
+            call.keys
+                .sorted_range(key, 0..usize::MAX, false, &mut put)?;
+        }
+        let of = |left, right| plan.aggregate.of(left, right);
+        result = Some(match (result, algebra) {
+            (None, _) => scores,
+            (Some(known), Algebra::Inter) => known
+                .into_iter()
+                .filter_map(|(member, score)| {
+                    let other = scores.get(&member)?;
+                    let score = of(score, *other);
+                    Some((member, score))
+                })
+                .collect(),
+            (Some(mut known), Algebra::Union) => {
+                for (member, score) in scores {
+                    let kept = known.get(&member).map_or(score, |other| of(*other, score));
+                    known.insert(member, kept);
+                }
+                known
+            }
+            (Some(mut known), Algebra::Diff) => {
+                known.retain(|member, _| !scores.contains_key(member));
+                known
+            }
+        });
+    }
+    let mut members: Vec<_> = result.unwrap_or_default().into_iter().collect();
+    members.sort_by(|left, right| left.1.total_cmp(&right.1).then(left.0.cmp(&right.0)));
+    Ok(members)
+}
+
+fn answer(call: &mut Call<'_, '_, '_>, algebra: Algebra) -> Done {
+    let plan = plan(call, 1, algebra)?;
+    let members = combine(call, &plan, algebra)?;
+    let pairs = plan.scores && call.out.resp3;
+    let lines = if plan.scores && !pairs { 2 } else { 1 };
+    call.out.array(members.len() * lines);
+    for (member, score) in &members {
+        if pairs {
+            call.out.array(2);
+        }
+        call.out.bulk(member);
+        if plan.scores {
+            call.out.double(*score);
+        }
+    }
+    Ok(())
+}
+
+fn store(call: &mut Call<'_, '_, '_>, algebra: Algebra) -> Done {
+    let plan = plan(call, 2, algebra)?;
+    let members = combine(call, &plan, algebra)?;
+    let event = match algebra {
+        Algebra::Inter => "zinterstore",
+        Algebra::Union => "zunionstore",
+        Algebra::Diff => "zdiffstore",
+    };
+    super::sorted_range::store(call, call.args.get(1), &members, event)
+}
+
+fn zintercard(call: &mut Call<'_, '_, '_>) -> Done {
+    let count = number::integer(call.args.get(1)).filter(|count| *count > 0);
+    if count.is_none() {
+        return Err(Fail::say("ERR numkeys should be greater than 0"));
+    }
+    let end = super::set_algebra::counted(call, 1)?;
+    let limit = card_limit(call, end)?;
+    let plan = Plan {
+        first: 2,
+        weights: vec![1.0; end - 2],
+        aggregate: Aggregate::Sum,
+        scores: false,
+    };
+    let count = combine(call, &plan, Algebra::Inter)?.len();
+    call.out
+        .count(if limit > 0 { count.min(limit) } else { count });
+    Ok(())
+}

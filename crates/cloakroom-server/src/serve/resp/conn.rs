@@ -1,0 +1,421 @@
+//! A connection: who speaks, what it has begun, and how one command after another is looked up, allowed and
+//! run. It knows no socket: bytes come and go in `pump`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use cloakroom_embedded::{Db, Tx};
+
+use super::args::Args;
+use super::call::Call;
+use super::client::Client;
+use super::fail::Fail;
+use super::gate::Gate;
+use super::hub;
+use super::reply::Out;
+use super::server::Server;
+use super::table::{self, AT_ONCE, Command, FAST, Group, NO_AUTH, NO_MULTI, READ, Run, SUBSCRIBED};
+use super::tracking::Reader;
+use super::transaction::Transaction;
+use super::users::User;
+
+pub(crate) type Bytes = Box<[u8]>;
+
+/// One connection's state.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) server: Arc<Server>,
+    pub(crate) me: Arc<Client>,
+    pub(crate) db: Db,
+    /// Who speaks; nobody before signing in.
+    pub(crate) user: Option<Arc<User>>,
+    /// Whether `user` may do everything: then nothing is looked up.
+    unlimited: bool,
+    pub(crate) transaction: Option<Box<Transaction>>,
+    pub(crate) watching: Vec<(Db, Bytes)>,
+    pub(crate) channels: BTreeSet<Bytes>,
+    pub(crate) patterns: BTreeSet<Bytes>,
+    pub(crate) tracked: Option<Box<Tracked>>,
+    pub(crate) answers: Answers,
+    /// It ends when what is written was sent.
+    pub(crate) closing: bool,
+    /// The number of the latest command, and how often it was run and is not counted yet.
+    counted: (usize, u64),
+}
+
+/// What `CLIENT TRACKING` was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracked {
+    pub(crate) reader: Reader,
+    pub(crate) broadcast: bool,
+    pub(crate) opt_in: bool,
+    pub(crate) opt_out: bool,
+    pub(crate) prefixes: Vec<Bytes>,
+    /// `CLIENT CACHING` was said: for the next command.
+    pub(crate) caching: bool,
+    /// It is over after this command.
+    pub(crate) caching_ends: bool,
+}
+
+/// Whether commands are answered (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    On,
+    Off,
+    /// Not this command and not the next.
+    SkipNext,
+    /// Not this command.
+    Skip,
+}
+
+impl Conn {
+    pub(crate) fn new(server: Arc<Server>, me: Arc<Client>) -> Self {
+        let mut conn = Self {
+            server,
+            me,
+            db: 0,
+            user: None,
+            unlimited: false,
+            transaction: None,
+            watching: Vec::new(),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            tracked: None,
+            answers: Answers::On,
+            closing: false,
+            counted: (0, 0),
+        };
+        let initial = conn.server.users.initial();
+        conn.becomes(initial);
+        conn
+    }
+
+    /// Whether it has not signed in.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.user.is_none()
+    }
+
+    /// From now on this is who speaks.
+    pub(crate) fn becomes(&mut self, user: Option<Arc<User>>) {
+        self.unlimited = user.as_ref().is_some_and(|user| user.may_everything());
+        let name = user.as_ref().map(|user| user.name.clone());
+        self.me.told.lock().user = name.unwrap_or_else(|| "default".to_owned());
+        self.user = user;
+    }
+
+    /// Runs one command and answers it.
+    pub(crate) fn run(&mut self, args: Args<'_>, out: &mut Out) {
+        let mark = out.bytes.len();
+        if let Err(fail) = self.attempt(args, out) {
+            out.bytes.truncate(mark);
+            out.error(&fail.to_string());
+            self.server.counts.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        match self.answers {
+            Answers::On => {}
+            Answers::Off => out.bytes.truncate(mark),
+            Answers::SkipNext => {
+                out.bytes.truncate(mark);
+                self.answers = Answers::Skip;
+            }
+            Answers::Skip => {
+                out.bytes.truncate(mark);
+                self.answers = Answers::On;
+            }
+        }
+    }
+
+    fn attempt(&mut self, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+        let looked_up = self.look_up(args);
+        let (number, command) = match looked_up {
+            Ok(found) => found,
+            Err(fail) => {
+                self.spoil();
+                return Err(fail);
+            }
+        };
+        if let Some(transaction) = &mut self.transaction
+            && !command.is(AT_ONCE)
+        {
+            if command.is(NO_MULTI) {
+                transaction.spoiled = true;
+                return Err(Fail::say("ERR Command not allowed inside a transaction"));
+            }
+            transaction.queue(command, args)?;
+            let queued = i32::try_from(transaction.len()).unwrap_or(i32::MAX);
+            self.me.queued.store(queued, Ordering::Relaxed);
+            out.simple("QUEUED");
+            return Ok(());
+        }
+        // What takes constant time is not timed, because the clock would take a good part of it.
+        let quick = command.is(FAST) || command.group == Group::String;
+        if !quick || args.len() > QUICK_WORDS || self.server.times_all() {
+            return self.timed(number, command, args, out);
+        }
+        self.count(number);
+        self.perform(command, args, out)
+    }
+
+    /// The command that is meant, if it may be run now.
+    fn look_up(&self, args: Args<'_>) -> Result<(usize, &'static Command), Fail> {
+        let name = args.get(0);
+        let Some((mut number, mut command)) = table::find(name) else {
+            return Err(unknown(args));
+        };
+        if let Run::Family = command.run {
+            if args.len() < 2 {
+                return Err(Fail::Arity(command.name.into()));
+            }
+            (number, command) = table::find_in(command, args.get(1)).ok_or_else(|| {
+                let sub = String::from_utf8_lossy(cut(args.get(1)));
+                let family = command.name.to_uppercase();
+                Fail::from(format!(
+                    "ERR unknown subcommand '{sub}'. Try {family} HELP."
+                ))
+            })?;
+        }
+        if !command.takes(args.len()) {
+            return Err(Fail::Arity(command.name.into()));
+        }
+        if !self.unlimited {
+            self.allowed(command, args)?;
+        }
+        let listening = !self.channels.is_empty() || !self.patterns.is_empty();
+        if listening && !command.is(SUBSCRIBED) && !self.me.resp3.load(Ordering::Relaxed) {
+            return Err(Fail::from(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.name
+            )));
+        }
+        Ok((number, command))
+    }
+
+    fn allowed(&self, command: &Command, args: Args<'_>) -> Result<(), Fail> {
+        let Some(user) = &self.user else {
+            return match command.is(NO_AUTH) {
+                true => Ok(()),
+                false => Err(Fail::say("NOAUTH Authentication required.")),
+            };
+        };
+        if command.is(NO_AUTH) {
+            return Ok(());
+        }
+        if !user.may_run(command) {
+            return Err(Fail::from(format!(
+                "NOPERM this user has no permissions to run the '{}' command",
+                command.name
+            )));
+        }
+        if user.may_all_keys() {
+            return Ok(());
+        }
+        for place in command.key_places(args)?.iter() {
+            if !user.may_key(args.get(place)) {
+                return Err(Fail::say(
+                    "NOPERM this user has no permissions to access one of the keys used as \
+                     arguments",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn timed(
+        &mut self,
+        number: usize,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut Out,
+    ) -> Result<(), Fail> {
+        let began = Instant::now();
+        self.count(number);
+        let done = self.perform(command, args, out);
+        let took = began.elapsed();
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.server.counts.micros[number].fetch_add(micros, Ordering::Relaxed);
+        if self.server.is_slow(took) && command.name != "exec" {
+            self.server.slowlog.add(&self.me, args, took);
+        }
+        done
+    }
+
+    /// Runs a command now.
+    pub(crate) fn perform(
+        &mut self,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut Out,
+    ) -> Result<(), Fail> {
+        let done = match command.run {
+            Run::Conn(run) | Run::Whole(run) => run(self, args, out),
+            Run::Keys(_) => self.step(command, args, out),
+            Run::All(_) => {
+                let engine = &self.server.engine;
+                engine.with_all(|tx| self.on_keys(tx, command, args, out))
+            }
+            Run::Family => Err(unknown(args)),
+        };
+        if self.tracked.is_some() {
+            self.caching_passes();
+        }
+        done
+    }
+
+    /// Runs a command on keys as a step of its own.
+    fn step(&self, command: &'static Command, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+        let engine = &self.server.engine;
+        let places = command.key_places(args)?;
+        if let Some(at) = places.only() {
+            let key = args.get(at);
+            return engine.with_key(self.db, key, |tx| self.on_keys(tx, command, args, out));
+        }
+        let keys = places.iter().map(|at| (self.db, args.get(at)));
+        let keys: Vec<(Db, &[u8])> = keys.collect();
+        engine.with_keys(&keys, |tx| self.on_keys(tx, command, args, out))
+    }
+
+    /// Runs a command on keys whose shards are locked.
+    pub(crate) fn on_keys(
+        &self,
+        tx: &mut Tx<'_>,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut Out,
+    ) -> Result<(), Fail> {
+        let (Run::Keys(run) | Run::All(run)) = command.run else {
+            return Err(unknown(args));
+        };
+        let hub = &*self.server.hub;
+        let tracks = hub.tracking.anybody();
+        if tracks {
+            hub::set_current(self.me.id);
+        }
+        let mut call = Call {
+            args,
+            keys: Gate::new(tx, hub, self.db),
+            out,
+            server: &self.server,
+            name: command.name,
+        };
+        let done = run(&mut call);
+        if tracks {
+            hub::set_current(0);
+            self.remember_reading(command, args);
+        }
+        done
+    }
+
+    /// What was read here is told when it changes, if the client asked for it.
+    fn remember_reading(&self, command: &Command, args: Args<'_>) {
+        let Some(tracked) = self.tracked.as_deref() else {
+            return;
+        };
+        let wanted = !tracked.broadcast
+            && (!tracked.opt_in || tracked.caching)
+            && (!tracked.opt_out || !tracked.caching);
+        if wanted
+            && command.is(READ)
+            && let Ok(places) = command.key_places(args)
+        {
+            let hub = &self.server.hub;
+            for at in places.iter() {
+                hub.tracking.read(hub, args.get(at), tracked.reader);
+            }
+        }
+    }
+
+    /// `CLIENT CACHING` is for one command, or one transaction, after it.
+    fn caching_passes(&mut self) {
+        let in_transaction = self.transaction.is_some();
+        if let Some(tracked) = self.tracked.as_deref_mut()
+            && tracked.caching
+            && !in_transaction
+        {
+            if tracked.caching_ends {
+                tracked.caching = false;
+            }
+            tracked.caching_ends = !tracked.caching_ends;
+        }
+    }
+
+    fn spoil(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.spoiled = true;
+        }
+    }
+
+    fn count(&mut self, number: usize) {
+        if self.counted.0 != number {
+            self.settle_counts();
+            self.counted.0 = number;
+        }
+        self.counted.1 += 1;
+    }
+
+    /// Adds what was run to what all connections count.
+    pub(crate) fn settle_counts(&mut self) {
+        let (number, calls) = self.counted;
+        if calls > 0 {
+            self.server.counts.calls[number].fetch_add(calls, Ordering::Relaxed);
+            self.counted.1 = 0;
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            self.me.last.store(number, Ordering::Relaxed);
+            self.me.was_active();
+        }
+    }
+
+    /// Ends what it has begun: transaction, watches, subscriptions, tracking.
+    pub(crate) fn lets_go(&mut self) {
+        self.end_transaction();
+        for (names, pattern) in [
+            (std::mem::take(&mut self.channels), false),
+            (std::mem::take(&mut self.patterns), true),
+        ] {
+            for name in names {
+                self.server.hub.unsubscribe(&self.me, &name, pattern);
+            }
+        }
+        self.me.channels.store(0, Ordering::Relaxed);
+        self.me.patterns.store(0, Ordering::Relaxed);
+        if self.tracked.take().is_some() {
+            self.me.tracking.store(false, Ordering::Relaxed);
+            self.server.hub.tracking.end(self.me.id);
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.settle_counts();
+        self.lets_go();
+        self.server.leave(&self.me);
+    }
+}
+
+fn unknown(args: Args<'_>) -> Fail {
+    let name = String::from_utf8_lossy(cut(args.get(0))).into_owned();
+    let mut shown = String::new();
+    for word in args.from(1) {
+        if shown.len() >= SHOWN_BYTES {
+            break;
+        }
+        let word = &word[..word.len().min(SHOWN_BYTES - shown.len())];
+        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(word)));
+    }
+    Fail::from(format!(
+        "ERR unknown command '{name}', with args beginning with: {shown}"
+    ))
+}
+
+/// Words of a command that takes constant time at most.
+const QUICK_WORDS: usize = 8;
+
+/// Bytes of what was sent that an error repeats. As Redis.
+const SHOWN_BYTES: usize = 128;
+
+fn cut(word: &[u8]) -> &[u8] {
+    &word[..word.len().min(SHOWN_BYTES)]
+}

@@ -1,0 +1,290 @@
+//! Bytes of a connection become commands: arrays of bulk strings, or a line of words. Nothing is copied: a
+//! command is a list of places in the buffer that it was read into, and a command that is not complete
+//! is gone on with where it stopped, so that no byte is looked at twice.
+
+use super::limits;
+
+/// Where one word of a command is: from, to, counted from the command's first byte.
+pub(crate) type Place = (u32, u32);
+
+/// Reads commands, one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    /// The words found so far.
+    words: Vec<Place>,
+    /// Words that are still to come; none while no command has begun.
+    missing: usize,
+    /// How far the command that has begun was read.
+    at: usize,
+    /// The words of a line with quotes, which are not what is in the buffer.
+    unquoted: Vec<u8>,
+}
+
+/// A complete command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    /// What the places count in.
+    pub(crate) bytes: &'a [u8],
+    /// The words; none for an empty line.
+    pub(crate) words: &'a [Place],
+    /// Bytes of the buffer that it took.
+    pub(crate) taken: usize,
+}
+
+/// What breaks the protocol, in Redis' words. The connection ends after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// More bytes than a line may have, and what was read.
+    Line(&'static str),
+    /// This many arguments cannot be.
+    Count,
+    /// This many bytes cannot be.
+    Length,
+    /// Before signing in, not so many.
+    StrangersCount,
+    /// Before signing in, not so long.
+    StrangersLength,
+    /// In place of the sign of a bulk string.
+    NoBulk(u8),
+    /// A quote that never ends.
+    Quotes,
+}
+
+impl Decoder {
+    /// The next command in `buffer`, which begins where the last one ended; nothing while it is not
+    /// complete. Then the same bytes have to be handed in again, with more behind them. `stranger`:
+    /// who has not signed in is given less.
+    pub(crate) fn next<'a>(
+        &'a mut self,
+        buffer: &'a [u8],
+        stranger: bool,
+    ) -> Result<Option<Frame<'a>>, Broken> {
+        if self.missing == 0 {
+            self.words.clear();
+            self.at = 0;
+            match buffer.first() {
+                None => return Ok(None),
+                Some(b'*') => {}
+                Some(_) => return self.line(buffer),
+            }
+            let Some((count, after)) = number(buffer, 1, "too big mbulk count string")? else {
+                return Ok(None);
+            };
+            let count = count.ok_or(Broken::Count)?;
+            if count <= 0 {
+                return Ok(Some(Frame {
+                    bytes: buffer,
+                    words: &[],
+                    taken: after,
+                }));
+            }
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            if count > limits::ARGUMENTS {
+                return Err(Broken::Count);
+            }
+            if stranger && count > limits::STRANGER_ARGUMENTS {
+                return Err(Broken::StrangersCount);
+            }
+            self.missing = count;
+            self.at = after;
+        }
+        while self.missing > 0 {
+            if !self.bulk(buffer, stranger)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Frame {
+            bytes: buffer,
+            words: &self.words,
+            taken: self.at,
+        }))
+    }
+
+    /// How many bytes of the present command are known to be missing at least, and no more than
+    /// may be asked for at once: a claim costs the one who makes it.
+    pub(crate) fn gives_memory_back(&mut self) {
+        if self.missing == 0 && self.words.capacity() > 64 {
+            self.words = Vec::new();
+        }
+        if self.unquoted.capacity() > 0 {
+            self.unquoted = Vec::new();
+        }
+    }
+
+    fn bulk(&mut self, buffer: &[u8], stranger: bool) -> Result<bool, Broken> {
+        match buffer.get(self.at) {
+            None => return Ok(false),
+            Some(b'$') => {}
+            Some(other) => {
+                // As Redis: the line is waited for before it is judged.
+                if line_end(buffer, self.at, "too big bulk count string")?.is_none() {
+                    return Ok(false);
+                }
+                return Err(Broken::NoBulk(*other));
+            }
+        }
+        let begin = self.at + 1;
+        let Some((length, after)) = number(buffer, begin, "too big bulk count string")? else {
+            return Ok(false);
+        };
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let length = length.ok_or(Broken::Length)?;
+        if length > limits::BULK_BYTES || after + length > limits::COMMAND_BYTES {
+            return Err(Broken::Length);
+        }
+        if stranger && length > limits::STRANGER_BULK_BYTES {
+            return Err(Broken::StrangersLength);
+        }
+        let end = after + length;
+        if buffer.len() < end + 2 {
+            return Ok(false);
+        }
+        self.words.push((place(after), place(end)));
+        self.at = end + 2;
+        self.missing -= 1;
+        Ok(true)
+    }
+
+    /// A command as people type it: words between blanks, quotes as in a shell.
+    fn line<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Option<Frame<'a>>, Broken> {
+        let window = &buffer[..buffer.len().min(limits::LINE_BYTES + 1)];
+        let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
+            if buffer.len() > limits::LINE_BYTES {
+                return Err(Broken::Line("too big inline request"));
+            }
+            return Ok(None);
+        };
+        let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
+        self.unquoted.clear();
+        unquote(line, &mut self.unquoted, &mut self.words)?;
+        Ok(Some(Frame {
+            bytes: &self.unquoted,
+            words: &self.words,
+            taken: end + 1,
+        }))
+    }
+}
+
+/// The number in the line that begins at `begin`, and where the next line begins. `None` inside if it is
+/// no number.
+fn number(
+    buffer: &[u8],
+    begin: usize,
+    too_long: &'static str,
+) -> Result<Option<(Option<i64>, usize)>, Broken> {
+    let Some(end) = line_end(buffer, begin, too_long)? else {
+        return Ok(None);
+    };
+    Ok(Some((super::number::integer(&buffer[begin..end]), end + 2)))
+}
+
+/// Where the line ends: at a CR that has a byte behind it.
+fn line_end(buffer: &[u8], begin: usize, too_long: &'static str) -> Result<Option<usize>, Broken> {
+    let rest = &buffer[begin.min(buffer.len())..];
+    let window = &rest[..rest.len().min(limits::LINE_BYTES)];
+    match window.iter().position(|byte| *byte == b'\r') {
+        Some(at) if rest.len() > at + 1 => Ok(Some(begin + at)),
+        Some(_) => Ok(None),
+        None if rest.len() >= limits::LINE_BYTES => Err(Broken::Line(too_long)),
+        None => Ok(None),
+    }
+}
+
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("a command has at most COMMAND_BYTES")
+}
+
+/// Splits a line as Redis' `sdssplitargs` does.
+fn unquote(line: &[u8], into: &mut Vec<u8>, words: &mut Vec<Place>) -> Result<(), Broken> {
+    let mut at = 0;
+    loop {
+        while line.get(at).is_some_and(|byte| is_blank(*byte)) {
+            at += 1;
+        }
+        if at >= line.len() {
+            return Ok(());
+        }
+        let begin = into.len();
+        while let Some(&byte) = line.get(at) {
+            match byte {
+                _ if is_blank(byte) => break,
+                b'"' | b'\'' => {
+                    at = quoted(line, at, into)?;
+                    if line.get(at).is_some_and(|byte| !is_blank(*byte)) {
+                        return Err(Broken::Quotes);
+                    }
+                    break;
+                }
+                _ => {
+                    into.push(byte);
+                    at += 1;
+                }
+            }
+        }
+        words.push((place(begin), place(into.len())));
+    }
+}
+
+/// Takes what is between the quote at `at` and its partner; gives back what comes after it.
+fn quoted(line: &[u8], at: usize, into: &mut Vec<u8>) -> Result<usize, Broken> {
+    let quote = line[at];
+    let mut at = at + 1;
+    loop {
+        let byte = *line.get(at).ok_or(Broken::Quotes)?;
+        at += 1;
+        if byte == quote {
+            return Ok(at);
+        }
+        if byte != b'\\' {
+            into.push(byte);
+            continue;
+        }
+        let Some(&escaped) = line.get(at) else {
+            return Err(Broken::Quotes);
+        };
+        if quote == b'\'' {
+            if escaped == b'\'' {
+                at += 1;
+                into.push(b'\'');
+            } else {
+                into.push(b'\\');
+            }
+            continue;
+        }
+        let hex = line.get(at + 1..at + 3).filter(|_| escaped == b'x');
+        let hex = hex.and_then(|hex| Some(digit(hex[0])? << 4 | digit(hex[1])?));
+        at += if hex.is_some() { 3 } else { 1 };
+        into.push(hex.unwrap_or(match escaped {
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'b' => 8,
+            b'a' => 7,
+            other => other,
+        }));
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line(what) => f.write_str(what),
+            Self::Count => f.write_str("invalid multibulk length"),
+            Self::Length => f.write_str("invalid bulk length"),
+            Self::StrangersCount => f.write_str("unauthenticated multibulk length"),
+            Self::StrangersLength => f.write_str("unauthenticated bulk length"),
+            Self::NoBulk(byte) => write!(f, "expected '$', got '{}'", char::from(*byte)),
+            Self::Quotes => f.write_str("unbalanced quotes in request"),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Who is connected, and who wants to hear what: channels and patterns, keyspace events, watched keys.
+//! Changes come from the engine under a shard's lock, so everything here is quick, and where nobody
+//! listens it is one look at a number.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use cloakroom_embedded::{Change, DATABASES, Db, Foreign, Watcher};
+use parking_lot::{Mutex, RwLock};
+
+use super::client::Client;
+use super::events::{self, Class};
+use super::glob;
+use super::number::write_integer;
+use super::tracking::Tracking;
+
+type Bytes = Box<[u8]>;
+type Subscribers = HashMap<Bytes, Vec<Arc<Client>>>;
+
+/// Where connections meet.
+#[derive(Default)]
+pub(crate) struct Hub {
+    pub(crate) clients: Mutex<std::collections::BTreeMap<u64, Arc<Client>>>,
+    channels: RwLock<Subscribers>,
+    patterns: RwLock<Subscribers>,
+    subscriptions: AtomicUsize,
+    watched: Mutex<HashMap<(Db, Bytes), Vec<Arc<Client>>>>,
+    watches: AtomicUsize,
+    pub(crate) tracking: Tracking,
+    /// The classes of keyspace events that are told.
+    pub(crate) events: AtomicU32,
+    /// What holds for keys that are sessions of other frameworks, if any are.
+    pub(crate) foreign: OnceLock<Arc<Foreign>>,
+    pub(crate) expired: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+}
+
+thread_local! {
+    /// The connection whose command runs on this thread: who changed a key need not be told of it.
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Says whose commands run on this thread from now on.
+pub(crate) fn set_current(client: u64) {
+    CURRENT.with(|current| current.set(client));
+}
+
+impl Hub {
+    /// A client subscribes to a channel, or to a pattern. Returns whether it had not.
+    pub(crate) fn subscribe(&self, client: &Arc<Client>, name: &[u8], pattern: bool) {
+        let mut names = self.names(pattern).write();
+        names
+            .entry(name.into())
+            .or_default()
+            .push(Arc::clone(client));
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It does not any longer.
+    pub(crate) fn unsubscribe(&self, client: &Client, name: &[u8], pattern: bool) {
+        let mut names = self.names(pattern).write();
+        if let Some(clients) = names.get_mut(name) {
+            clients.retain(|known| known.id != client.id);
+            if clients.is_empty() {
+                names.remove(name);
+            }
+            self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends a message to all who subscribed. Returns to how many.
+    pub(crate) fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        if self.subscriptions.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let mut heard = 0;
+        if let Some(clients) = self.channels.read().get(channel) {
+            for client in clients {
+                client.push(|out| {
+                    out.push(3);
+                    out.bulk(b"message");
+                    out.bulk(channel);
+                    out.bulk(message);
+                });
+                heard += 1;
+            }
+        }
+        for (pattern, clients) in &*self.patterns.read() {
+            if !glob::matches(pattern, channel) {
+                continue;
+            }
+            for client in clients {
+                client.push(|out| {
+                    out.push(4);
+                    out.bulk(b"pmessage");
+                    out.bulk(pattern);
+                    out.bulk(channel);
+                    out.bulk(message);
+                });
+                heard += 1;
+            }
+        }
+        heard
+    }
+
+    /// The channels that have subscribers and are of this form.
+    pub(crate) fn active_channels(&self, pattern: Option<&[u8]>) -> Vec<Bytes> {
+        let channels = self.channels.read();
+        let of_form = |name: &&Bytes| pattern.is_none_or(|pattern| glob::matches(pattern, name));
+        channels.keys().filter(of_form).cloned().collect()
+    }
+
+    /// How many subscribe to this channel.
+    pub(crate) fn subscribers(&self, channel: &[u8]) -> usize {
+        self.channels.read().get(channel).map_or(0, Vec::len)
+    }
+
+    /// How many channels, or patterns, have subscribers.
+    pub(crate) fn subscribed(&self, pattern: bool) -> usize {
+        self.names(pattern).read().len()
+    }
+
+    /// Tells of a keyspace event, if it is wanted.
+    pub(crate) fn event(&self, db: Db, class: Class, name: &str, key: &[u8]) {
+        let wanted = self.events.load(Ordering::Relaxed);
+        if wanted & class as u32 == 0 || self.subscriptions.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let channel = |kind: &[u8], rest: &[u8]| {
+            let mut channel = kind.to_vec();
+            write_integer(i64::from(db), &mut channel);
+            channel.extend_from_slice(b"__:");
+            channel.extend_from_slice(rest);
+            channel
+        };
+        if wanted & events::KEYSPACE != 0 {
+            self.publish(&channel(b"__keyspace@", key), name.as_bytes());
+        }
+        if wanted & events::KEYEVENT != 0 {
+            self.publish(&channel(b"__keyevent@", name.as_bytes()), key);
+        }
+    }
+
+    /// A client wants to know whether a key changes.
+    pub(crate) fn watch(&self, client: &Arc<Client>, db: Db, key: &[u8]) {
+        let mut watched = self.watched.lock();
+        let clients = watched.entry((db, key.into())).or_default();
+        clients.push(Arc::clone(client));
+        self.watches.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It does not any longer.
+    pub(crate) fn unwatch(&self, client: &Client, db: Db, key: &[u8]) {
+        let mut watched = self.watched.lock();
+        let name = (db, Bytes::from(key));
+        if let Some(clients) = watched.get_mut(&name) {
+            clients.retain(|known| known.id != client.id);
+            if clients.is_empty() {
+                watched.remove(&name);
+            }
+            self.watches.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn names(&self, pattern: bool) -> &RwLock<Subscribers> {
+        match pattern {
+            true => &self.patterns,
+            false => &self.channels,
+        }
+    }
+
+    fn dirty(&self, of: impl Fn(Db, &[u8]) -> bool) {
+        for ((db, key), clients) in &*self.watched.lock() {
+            if of(*db, key) {
+                for client in clients {
+                    client.dirty.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+}
+
+impl Watcher for Hub {
+    fn changed(&self, db: Db, key: &[u8], change: Change) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.changed(db, key, change);
+        }
+        match change {
+            Change::Expired => {
+                self.expired.fetch_add(1, Ordering::Relaxed);
+                self.event(db, Class::Expired, "expired", key);
+            }
+            Change::Evicted => {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+                self.event(db, Class::Evicted, "evicted", key);
+            }
+            Change::HashExpired => self.event(db, Class::Hash, "hexpired", key),
+            _ => {}
+        }
+        if self.watches.load(Ordering::SeqCst) > 0
+            && let Some(clients) = self.watched.lock().get(&(db, Bytes::from(key)))
+        {
+            for client in clients {
+                client.dirty.store(true, Ordering::SeqCst);
+            }
+        }
+        if self.tracking.anybody() {
+            self.tracking.changed(self, key, CURRENT.with(Cell::get));
+        }
+    }
+
+    fn flushed(&self, db: Option<Db>) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.flushed(db);
+        }
+        if self.watches.load(Ordering::SeqCst) > 0 {
+            self.dirty(|known, _| db.is_none_or(|db| db == known));
+        }
+        if self.tracking.anybody() {
+            self.tracking.forget_all(self);
+        }
+    }
+
+    fn swapped(&self, one: Db, other: Db) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.swapped(one, other);
+        }
+        debug_assert!(one < DATABASES && other < DATABASES);
+        if self.watches.load(Ordering::SeqCst) > 0 {
+            self.dirty(|known, _| known == one || known == other);
+        }
+        if self.tracking.anybody() {
+            self.tracking.forget_all(self);
+        }
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub")
+            .field("clients", &self.clients.lock().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,36 @@
+//! The Redis protocol (RESP2 and RESP3) over the engine in this process, so that what already speaks to "a
+//! Redis" keeps its sessions here without a change.
+//!
+//! A request's way: `pump` reads bytes, `decode` finds commands in them, `conn` looks each up in `table` and
+//! lets it pass or not, `commands` do what they say on keys behind the `gate`, `reply` writes the
+//! answer into the buffer that goes out. Beside it: `hub` (who listens to what), `tracking`,
+//! `transaction`, `scripts`, `users`.
+
+mod args;
+mod call;
+mod client;
+mod commands;
+mod conn;
+mod decode;
+mod events;
+mod fail;
+mod gate;
+mod glob;
+mod hub;
+mod limits;
+mod listen;
+mod number;
+mod pump;
+mod reply;
+mod scripts;
+mod server;
+mod slowlog;
+mod table;
+mod tracking;
+mod transaction;
+mod users;
+
+pub(crate) use events::parse as events_asked_for;
+pub(crate) use listen::Front;
+pub(crate) use server::Counts;
+pub(crate) use table::docs::page as commands_page;

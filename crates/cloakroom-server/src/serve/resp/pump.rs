@@ -1,0 +1,298 @@
+//! The bytes of a connection: what comes is read into a buffer that all connections of a thread share, run
+//! from there, and answered with one write. A connection that waits holds no buffer at all.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::args::Args;
+use super::conn::Conn;
+use super::decode::{Broken, Decoder};
+use super::limits;
+use super::reply::Out;
+
+/// A connection that runs until one side ends it.
+#[derive(Debug)]
+pub(crate) struct Pump<S> {
+    stream: S,
+    conn: Conn,
+    decoder: Decoder,
+    /// What was read and is not run yet: the beginning of a command, or what was put off.
+    rest: Vec<u8>,
+    /// Whether `rest` may hold a whole command.
+    put_off: bool,
+    /// What was answered and is not sent yet, from `sent` on.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// Whether something was written that is not on its way.
+    unflushed: bool,
+    /// Since the reader takes nothing: when that was too long.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// The buffers of a thread.
+struct Scratch {
+    read: Box<[u8]>,
+    out: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The other side went, or was asked to.
+    Gone,
+    /// It is cut off for this reason, which the log is told.
+    Cut(&'static str),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
+    pub(crate) fn new(stream: S, conn: Conn) -> Self {
+        Self {
+            stream,
+            conn,
+            decoder: Decoder::default(),
+            rest: Vec::new(),
+            put_off: false,
+            unsent: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            stalled: None,
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<Poll<()>, End> {
+        loop {
+            self.conn.me.take(&mut self.unsent).map_err(End::Cut)?;
+            self.send(cx)?;
+            let waiting = self.unsent.len() - self.sent;
+            if self.conn.closing {
+                if waiting > 0 || self.unflushed {
+                    return self.rests(cx);
+                }
+                // What it says changes nothing: the connection is over.
+                let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                return Ok(Poll::Ready(()));
+            }
+            if waiting > limits::OUTPUT_PAUSE_BYTES {
+                return self.rests(cx);
+            }
+            if self.put_off {
+                self.run_rest(&[], scratch);
+                self.answer(cx, scratch)?;
+                continue;
+            }
+            let mut buffer = ReadBuf::new(&mut scratch.read);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending if self.conn.server.draining.load(Ordering::SeqCst) => {
+                    self.conn.closing = true;
+                    continue;
+                }
+                Poll::Pending if self.conn.me.wait(cx.waker()) => continue,
+                // The end may have begun between the look and the wait.
+                Poll::Pending if self.conn.server.draining.load(Ordering::SeqCst) => continue,
+                Poll::Pending => return self.rests(cx),
+                Poll::Ready(Err(_)) => return Err(End::Gone),
+                Poll::Ready(Ok(())) => {}
+            }
+            let count = buffer.filled().len();
+            if count == 0 {
+                return Err(End::Gone);
+            }
+            let counts = &self.conn.server.counts;
+            counts.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+            // What happened before these commands were sent is told before they are answered.
+            self.conn.me.take(&mut self.unsent).map_err(End::Cut)?;
+            let read = std::mem::take(&mut scratch.read);
+            if self.rest.is_empty() {
+                let ran = self.run(&read[..count], scratch);
+                if ran < count {
+                    self.rest.extend_from_slice(&read[ran..count]);
+                }
+            } else {
+                self.run_rest(&read[..count], scratch);
+            }
+            scratch.read = read;
+            self.answer(cx, scratch)?;
+        }
+    }
+
+    /// Runs what was left, with `more` behind it.
+    fn run_rest(&mut self, more: &[u8], scratch: &mut Scratch) {
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.extend_from_slice(more);
+        let ran = self.run(&rest, scratch);
+        if ran < rest.len() {
+            rest.drain(..ran);
+            self.rest = rest;
+        }
+    }
+
+    /// Runs all commands that are whole, as long as there is room for their answers.
+    /// Returns how many bytes are done with.
+    fn run(&mut self, buffer: &[u8], scratch: &mut Scratch) -> usize {
+        let mut out = Out {
+            bytes: std::mem::take(&mut scratch.out),
+            resp3: self.conn.me.resp3.load(Ordering::Relaxed),
+        };
+        let mut at = 0;
+        self.put_off = false;
+        while !self.conn.closing {
+            if out.bytes.len() > limits::WRITE_BYTES {
+                self.put_off = at < buffer.len();
+                break;
+            }
+            match self.decoder.next(&buffer[at..], self.conn.is_stranger()) {
+                Ok(None) => break,
+                Ok(Some(frame)) => {
+                    at += frame.taken;
+                    if !frame.words.is_empty() {
+                        self.conn.run(Args::new(frame.bytes, frame.words), &mut out);
+                    }
+                }
+                Err(broken) => {
+                    self.refuse(&broken, &mut out);
+                    break;
+                }
+            }
+        }
+        self.conn.settle_counts();
+        scratch.out = out.bytes;
+        if self.conn.closing || at == buffer.len() {
+            self.decoder.gives_memory_back();
+            return buffer.len();
+        }
+        at
+    }
+
+    fn refuse(&mut self, broken: &Broken, out: &mut Out) {
+        out.error(&format!("ERR Protocol error: {broken}"));
+        let client = self.conn.me.id;
+        tracing::info!(client, error = %broken, "RESP connection closed: it breaks the protocol");
+        self.conn.closing = true;
+    }
+
+    /// Sends what was answered: at once if nothing waits, else behind it.
+    fn answer(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
+        let answered = scratch.out.len();
+        let counts = &self.conn.server.counts;
+        counts
+            .bytes_out
+            .fetch_add(answered as u64, Ordering::Relaxed);
+        let mut at = 0;
+        if self.unsent.is_empty() {
+            while at < answered {
+                match Pin::new(&mut self.stream).poll_write(cx, &scratch.out[at..]) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Err(End::Gone),
+                    Poll::Ready(Ok(count)) => at += count,
+                    Poll::Pending => break,
+                }
+            }
+        }
+        if at < answered {
+            self.unsent.extend_from_slice(&scratch.out[at..]);
+        } else {
+            self.flush(cx)?;
+        }
+        scratch.out.clear();
+        if scratch.out.capacity() > 4 * limits::WRITE_BYTES {
+            scratch.out = Vec::new();
+        }
+        if self.unsent.len() - self.sent > limits::OUTPUT_BYTES {
+            return Err(End::Cut("its replies are more than it reads"));
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, as far as it is taken.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while self.sent < self.unsent.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.unsent[self.sent..]) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(End::Gone),
+                Poll::Ready(Ok(count)) => {
+                    self.sent += count;
+                    self.stalled = None;
+                }
+                Poll::Pending => {
+                    if self.sent > limits::WRITE_BYTES {
+                        self.unsent.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        if !self.unsent.is_empty() {
+            self.unsent = Vec::new();
+            self.sent = 0;
+            self.stalled = None;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            self.flush(cx)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.unflushed = false,
+            Poll::Ready(Err(_)) => return Err(End::Gone),
+            Poll::Pending => self.unflushed = true,
+        }
+        Ok(())
+    }
+
+    /// Waits for whatever comes first; not for ever for a reader that takes nothing.
+    fn rests(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        if self.conn.me.wait(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        if self.sent < self.unsent.len() || self.unflushed {
+            let stalled = self
+                .stalled
+                .get_or_insert_with(|| Box::pin(sleep(limits::SLOW_READER)));
+            if stalled.as_mut().poll(cx).is_ready() {
+                return Err(End::Cut("it does not read what it asked for"));
+            }
+        }
+        Ok(Poll::Pending)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
+    type Output = End;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = self.get_mut();
+        let mut scratch = SCRATCH.with(RefCell::take).unwrap_or_else(|| Scratch {
+            read: vec![0; limits::READ_BYTES].into_boxed_slice(),
+            out: Vec::with_capacity(limits::READ_BYTES),
+        });
+        let turned = this.turn(cx, &mut scratch);
+        SCRATCH.with(|kept| kept.replace(Some(scratch)));
+        match turned {
+            Ok(turned) => {
+                ready!(turned);
+                Poll::Ready(End::Gone)
+            }
+            Err(end) => {
+                if let End::Cut(why) = end {
+                    let counts = &this.conn.server.counts;
+                    counts.slow_readers.fetch_add(1, Ordering::Relaxed);
+                    let (client, address) = (this.conn.me.id, &this.conn.me.address);
+                    tracing::warn!(client, address, why, "RESP connection cut off");
+                }
+                Poll::Ready(end)
+            }
+        }
+    }
+}

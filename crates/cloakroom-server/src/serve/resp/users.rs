@@ -1,0 +1,282 @@
+//! Who may do what, in the little that sessions need: users with a password, patterns of keys, and all
+//! commands or only reads. The words are those of Redis' ACL files.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::glob;
+use super::table::{ADMIN, Command, DANGEROUS, WRITE};
+
+/// Everybody who may sign in.
+#[derive(Debug)]
+pub(crate) struct Users(Vec<Arc<User>>);
+
+/// One of them.
+#[derive(Clone)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) on: bool,
+    /// SHA-256 of passwords that open; none of them is kept.
+    passwords: Vec<[u8; 32]>,
+    pub(crate) no_password: bool,
+    /// Forms of keys; empty: none.
+    patterns: Vec<Vec<u8>>,
+    pub(crate) rights: Rights,
+}
+
+/// Which commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// `-@all`
+    Nothing,
+    /// `+@read`: reads, and what a connection needs.
+    Reads,
+    /// `+@all -@dangerous`: what sessions need.
+    Safe,
+    /// `+@all`
+    All,
+}
+
+impl Users {
+    /// The default user alone, with a password or without.
+    pub(crate) fn new(password: Option<&str>) -> Self {
+        let mut user = User::nobody("default");
+        user.on = true;
+        user.patterns = vec![b"*".to_vec()];
+        user.rights = Rights::All;
+        match password {
+            Some(password) => user.passwords.push(sha256(password.as_bytes())),
+            None => user.no_password = true,
+        }
+        Self(vec![Arc::new(user)])
+    }
+
+    /// Those of a file beside it, one in a line: `user app on #HASH ~sess:* +@all`.
+    pub(crate) fn read(&mut self, file: &Path) -> Result<(), String> {
+        let shown = file.display();
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read the users in {shown} ({error})"))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let user =
+                parse(line).map_err(|why| format!("line {} of {shown}: {why}", number + 1))?;
+            self.0.retain(|known| known.name != user.name);
+            self.0.push(Arc::new(user));
+        }
+        Ok(())
+    }
+
+    /// The user that a connection begins as, if no password is needed.
+    pub(crate) fn initial(&self) -> Option<Arc<User>> {
+        self.named(b"default")
+            .filter(|user| user.on && user.no_password)
+    }
+
+    /// The user of this name and password.
+    pub(crate) fn sign_in(&self, name: &[u8], password: &[u8]) -> Option<Arc<User>> {
+        let presented = sha256(password);
+        let user = self.named(name);
+        let fits = user.as_ref().is_some_and(|user| {
+            let mut known = user.passwords.iter();
+            user.no_password || known.any(|known| known.ct_eq(&presented).into())
+        });
+        user.filter(|user| fits && user.on)
+    }
+
+    pub(crate) fn named(&self, name: &[u8]) -> Option<Arc<User>> {
+        let user = self.0.iter().find(|user| user.name.as_bytes() == name);
+        user.cloned()
+    }
+
+    pub(crate) fn all(&self) -> &[Arc<User>] {
+        &self.0
+    }
+}
+
+impl User {
+    fn nobody(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            on: false,
+            passwords: Vec::new(),
+            no_password: false,
+            patterns: Vec::new(),
+            rights: Rights::Nothing,
+        }
+    }
+
+    /// Whether nothing is forbidden to it, which most need not be asked twice.
+    pub(crate) fn may_everything(&self) -> bool {
+        self.rights == Rights::All && self.may_all_keys()
+    }
+
+    pub(crate) fn may_run(&self, command: &Command) -> bool {
+        match self.rights {
+            Rights::All => true,
+            Rights::Safe => !command.is(ADMIN) && !command.is(DANGEROUS),
+            Rights::Reads => !command.is(WRITE) && !command.is(ADMIN) && !command.is(DANGEROUS),
+            Rights::Nothing => false,
+        }
+    }
+
+    pub(crate) fn may_all_keys(&self) -> bool {
+        self.patterns.iter().any(|pattern| glob::takes_all(pattern))
+    }
+
+    pub(crate) fn may_key(&self, key: &[u8]) -> bool {
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| glob::matches(pattern, key))
+    }
+
+    /// The passwords' hashes, in hexadecimal.
+    pub(crate) fn hashes(&self) -> Vec<String> {
+        self.passwords.iter().map(hex).collect()
+    }
+
+    pub(crate) fn patterns(&self) -> String {
+        let patterns = self.patterns.iter();
+        let patterns: Vec<String> = patterns
+            .map(|pattern| format!("~{}", String::from_utf8_lossy(pattern)))
+            .collect();
+        patterns.join(" ")
+    }
+}
+
+impl Rights {
+    pub(crate) const fn rule(self) -> &'static str {
+        match self {
+            Self::Nothing => "-@all",
+            Self::Reads => "-@all +@read",
+            Self::Safe => "+@all -@dangerous",
+            Self::All => "+@all",
+        }
+    }
+}
+
+/// The line of `ACL LIST`.
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "user {} {}",
+            self.name,
+            if self.on { "on" } else { "off" }
+        )?;
+        if self.no_password {
+            f.write_str(" nopass")?;
+        }
+        for hash in self.hashes() {
+            write!(f, " #{hash}")?;
+        }
+        write!(f, " {} &* {}", self.patterns(), self.rights.rule())
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "User({})", self.name)
+    }
+}
+
+/// One line: the words of Redis, as far as they mean something here.
+fn parse(line: &str) -> Result<User, String> {
+    let mut words = line.split_ascii_whitespace();
+    let (Some("user"), Some(name)) = (words.next(), words.next()) else {
+        return Err("write: user NAME on #SHA256 ~PATTERN +@all".to_owned());
+    };
+    let mut user = User::nobody(name);
+    for word in words {
+        match word {
+            "on" => user.on = true,
+            "off" => user.on = false,
+            "nopass" => user.no_password = true,
+            "allkeys" => user.patterns.push(b"*".to_vec()),
+            "resetchannels" | "allchannels" | "&*" | "sanitize-payload" => {}
+            "+@all" | "allcommands" => user.rights = Rights::All,
+            "-@all" | "nocommands" => user.rights = Rights::Nothing,
+            "-@dangerous" if user.rights == Rights::All => user.rights = Rights::Safe,
+            "+@read" if user.rights == Rights::Nothing => user.rights = Rights::Reads,
+            "-@write" if user.rights == Rights::All => user.rights = Rights::Reads,
+            _ => match word.split_at_checked(1) {
+                Some(("#", hash)) => {
+                    let hash = unhex(hash).ok_or("a hash is SHA-256 in hexadecimal")?;
+                    user.passwords.push(hash);
+                }
+                Some((">", password)) => user.passwords.push(sha256(password.as_bytes())),
+                Some(("~", pattern)) => user.patterns.push(pattern.as_bytes().to_vec()),
+                _ => {
+                    return Err(format!(
+                        "{word} means nothing here; rights are +@all, +@all -@dangerous, +@read, -@all"
+                    ));
+                }
+            },
+        }
+    }
+    if !user.no_password && user.passwords.is_empty() {
+        return Err(format!("{name} has no password: give #SHA256"));
+    }
+    Ok(user)
+}
+
+fn sha256(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rights, Users, parse};
+
+    #[test]
+    fn users_are_read_and_told_in_redis_words() {
+        let user = parse("user app on >s3cret ~sess:* +@all -@dangerous").unwrap();
+        assert_eq!(user.rights, Rights::Safe);
+        assert!(user.may_key(b"sess:1") && !user.may_key(b"other"));
+        let line = user.to_string();
+        assert!(
+            line.starts_with("user app on #") && !line.contains("s3cret"),
+            "{line}"
+        );
+        assert_eq!(parse(&line).unwrap().to_string(), line);
+        for wrong in [
+            "user",
+            "user a on",
+            "user a on >x +get",
+            "user a #12",
+            "app on",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_the_right_password_opens() {
+        let users = Users::new(Some("s3cret"));
+        assert!(users.initial().is_none());
+        assert!(users.sign_in(b"default", b"s3cret").is_some());
+        assert!(users.sign_in(b"default", b"s3cre").is_none());
+        assert!(users.sign_in(b"root", b"s3cret").is_none());
+        assert!(Users::new(None).initial().is_some());
+    }
+}

@@ -1,0 +1,206 @@
+//! Where the Redis protocol is spoken, to whom, and how it ends.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use sha2::{Digest as _, Sha256};
+
+use super::wire::{Reply, Wire};
+use crate::process::{Server, TempDir, cloakroom, program, refused};
+
+#[test]
+fn the_banner_shows_what_to_paste_where() {
+    let server = Server::start(&[]);
+    let address = server.resp("redis://");
+    for framework in ["Express", "Flask", "Django", "Spring", "PHP", "Go"] {
+        let line = server
+            .banner
+            .lines()
+            .find(|line| line.trim().starts_with(framework));
+        assert!(
+            line.is_some_and(|line| line.contains(&address)),
+            "{}",
+            server.banner
+        );
+    }
+}
+
+#[test]
+fn it_can_be_turned_off_and_is_with_a_shared_store() {
+    let server = Server::start(&["--resp", "none"]);
+    assert!(!server.banner.contains("redis"), "{}", server.banner);
+    let redis = crate::stores::Redis::start();
+    let server = Server::beside(&redis, &[]);
+    assert!(!server.banner.contains("  redis    "), "{}", server.banner);
+}
+
+#[test]
+fn open_listeners_are_refused_with_what_to_do() {
+    for (flags, fix) in [
+        (&["--resp", "0.0.0.0:0"][..], "--resp-tls IP:PORT"),
+        (&["--resp-tls", "127.0.0.1:0"], "--tls-cert FILE"),
+        (
+            &[
+                "--resp-tls",
+                "0.0.0.0:0",
+                "--tls-cert",
+                "a",
+                "--tls-key",
+                "b",
+            ],
+            "CLOAKROOM_RESP_PASSWORD",
+        ),
+        (&["--resp-events", "Q"], "KEA"),
+        (&["--resp-max-connections", "0"], "1 to 1000000"),
+        (&["--resp", "localhost"], "127.0.0.1:8080"),
+    ] {
+        let dir = TempDir::new();
+        let mut command = cloakroom();
+        command
+            .arg("serve")
+            .args(flags)
+            .arg("--data")
+            .arg(dir.path());
+        let output = refused(&mut command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(fix), "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn a_unix_socket_is_its_owners() {
+    let dir = TempDir::new();
+    let path = dir.path().join("redis.sock");
+    let server = Server::start(&["--resp-socket", path.to_str().unwrap()]);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"PING\r\nQUIT\r\n").unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "+PONG\r\n+OK\r\n");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o077,
+        0
+    );
+    drop(server);
+    // What a server that was killed left behind is taken over.
+    let server = Server::start(&["--resp-socket", path.to_str().unwrap()]);
+    assert!(UnixStream::connect(&path).is_ok());
+    drop(server);
+}
+
+#[test]
+fn tls_is_spoken_to_redis_cli() {
+    let files = TempDir::new();
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    let authority = crate::tls::write_pair(&cert, &key, "ca.pem");
+    let server = Server::start(&[
+        "--tls-cert",
+        cert.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+        "--resp-tls",
+        "127.0.0.1:0",
+        "--resp-password",
+        "hush-a-bye",
+    ]);
+    let address = server.resp("rediss://");
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let output = Command::new(program("redis-cli", "redis-tools"))
+        .args([
+            "--tls",
+            "--cacert",
+            authority.to_str().unwrap(),
+            "-h",
+            host,
+            "-p",
+            port,
+        ])
+        .args(["--no-auth-warning", "-a", "hush-a-bye", "set", "k", "v"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "OK\n");
+}
+
+#[test]
+fn users_may_what_their_line_says() {
+    let dir = TempDir::new();
+    let hash = |password: &str| -> String {
+        let hash = Sha256::digest(password);
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let file = dir.write("users", &format!(
+        "# who may what\nuser shop on #{} ~sess:* +@all -@dangerous\nuser view on #{} ~* +@read\nuser gone off >x ~* +@all\n",
+        hash("shop-word"),
+        hash("view-word"),
+    ));
+    let flags = [
+        "--resp-password",
+        "root-word",
+        "--resp-users",
+        file.to_str().unwrap(),
+    ];
+    let server = Server::start(&flags);
+    let mut shop = Wire::to(&server);
+    assert_eq!(shop.ask("AUTH shop shop-word"), Reply::ok());
+    assert_eq!(shop.ask("SET sess:1 v"), Reply::ok());
+    let said = shop.ask("SET other v").text();
+    assert!(said.starts_with("NOPERM"), "{said}");
+    assert!(shop.ask("MGET sess:1 other").text().starts_with("NOPERM"));
+    let said = shop.ask("FLUSHALL").text();
+    assert_eq!(
+        said,
+        "NOPERM this user has no permissions to run the 'flushall' command"
+    );
+    let mut view = Wire::to(&server);
+    assert_eq!(view.ask("AUTH view view-word"), Reply::ok());
+    assert_eq!(view.ask("GET sess:1"), Reply::bulk("v"));
+    assert!(view.ask("DEL sess:1").text().starts_with("NOPERM"));
+    assert!(view.ask("AUTH gone x").text().starts_with("WRONGPASS"));
+    let mut root = Wire::to(&server);
+    root.ask("AUTH root-word");
+    let list = root.ask("ACL LIST");
+    assert_eq!(list.items().len(), 4);
+    let text: Vec<String> = list.items().iter().map(Reply::text).collect();
+    assert!(text.iter().all(|line| !line.contains("-word")), "{text:?}");
+}
+
+#[test]
+fn what_was_sent_is_answered_before_the_end() {
+    let mut server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    let mut idle = Wire::to(&server);
+    assert_eq!(idle.ask("PING").text(), "PONG");
+    assert_eq!(wire.ask("SET k v"), Reply::ok());
+    wire.raw("GET k\r\n".repeat(1_000).as_bytes());
+    server.signal("TERM");
+    let answers = wire.rest();
+    assert_eq!(answers, "$1\r\nv\r\n".repeat(1_000));
+    assert_eq!(idle.rest(), "");
+    assert_eq!(server.wait().code(), Some(0));
+    let mut server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    wire.send(&[b"SHUTDOWN", b"NOSAVE"]);
+    assert_eq!(wire.rest(), "");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn metrics_count_what_is_done() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    wire.ask("SET k v");
+    wire.ask("GET k");
+    wire.ask("NONSENSE");
+    let text = server.get("/metrics").await.text().await.unwrap();
+    for line in [
+        "cloakroom_resp_connections 1\n",
+        "cloakroom_resp_commands_total 2\n",
+        "cloakroom_resp_errors_total 1\n",
+        "cloakroom_resp_accepted_connections_total 1\n",
+    ] {
+        assert!(text.contains(line), "{line} {text}");
+    }
+}

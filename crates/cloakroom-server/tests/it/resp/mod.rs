@@ -1,0 +1,12 @@
+//! The Redis protocol, as its clients speak it: byte by byte, by Debian's own programs, and side by side
+//! with a redis-server.
+
+mod bounds;
+mod differential;
+mod handshakes;
+mod listening;
+mod programs;
+mod random;
+mod scripts;
+mod steps;
+pub(crate) mod wire;
