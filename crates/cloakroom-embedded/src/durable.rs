@@ -25,33 +25,6 @@ impl EmbeddedStore {
         self.0.journal.get().map(|durable| &durable.recovered)
     }
 
-    /// Waits until writes are taken: for whoever writes to [`Engine`](crate::Engine), which never
-    /// waits by itself. At once without a journal.
-    ///
-    /// # Errors
-    /// [`ErrorKind::StoreFull`] while the disk is full, [`ErrorKind::StoreUnavailable`] after it
-    /// failed; a [`JournalError`](crate::journal::JournalError) is the source.
-    pub async fn admitted(&self) -> Result<(), Error> {
-        self.0.admitted().await
-    }
-
-    /// Waits until what was written until now may be acknowledged, as the mode has it.
-    ///
-    /// # Errors
-    /// As [`EmbeddedStore::admitted`]; what was written may or may not outlive a crash then.
-    pub async fn written(&self) -> Result<(), Error> {
-        self.0.written().await
-    }
-
-    /// Waits until what was written until now is on the disk, whatever the mode: before the end of
-    /// a session is acknowledged.
-    ///
-    /// # Errors
-    /// As [`EmbeddedStore::written`].
-    pub async fn synced(&self) -> Result<(), Error> {
-        self.0.synced().await
-    }
-
     /// Reads the journal and goes on with it.
     pub(crate) fn open_journal(&self, config: &JournalConfig) -> Result<(), Error> {
         let inner = &self.0;
