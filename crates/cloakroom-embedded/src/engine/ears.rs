@@ -52,6 +52,27 @@ impl Ears {
         }
     }
 
+    /// The number in memory of each keyspace.
+    pub(crate) fn numbers(&self) -> [u8; SPACES as usize] {
+        std::array::from_fn(|db| self.number_of(db as Db))
+    }
+
+    /// Whether a number in memory is a keyspace's.
+    pub(super) fn is_used(&self, number: u8) -> bool {
+        self.for_people[usize::from(number)].load(Ordering::Relaxed) != NOBODY
+    }
+
+    /// Gives all keyspaces these numbers. Only while all shards are locked.
+    pub(super) fn set_numbers(&self, numbers: [u8; SPACES as usize]) {
+        for owner in &self.for_people {
+            owner.store(NOBODY, Ordering::Relaxed);
+        }
+        for (db, number) in numbers.into_iter().enumerate() {
+            self.in_memory[db].store(number, Ordering::Relaxed);
+            self.for_people[usize::from(number)].store(db as Db, Ordering::Relaxed);
+        }
+    }
+
     /// Gives a keyspace another number in memory; the present one is nobody's then. Only while all
     /// shards are locked.
     pub(super) fn renumber(&self, db: Db, number: u8) {
@@ -71,8 +92,6 @@ impl Ears {
 
     /// Numbers in memory that no keyspace has.
     pub(super) fn unused(&self) -> impl Iterator<Item = u8> {
-        let is_unused =
-            |number: &u8| self.for_people[usize::from(*number)].load(Ordering::Relaxed) == NOBODY;
-        (0..=u8::MAX).filter(is_unused)
+        (0..=u8::MAX).filter(|number| !self.is_used(*number))
     }
 }

@@ -3,6 +3,7 @@
 use super::changes::Change;
 use super::kinds::{DATABASES, Db, KeyError, SPACES};
 use super::tx::{Tx, check_key, checked};
+use crate::journal::Effect;
 use crate::shard::{Head, Spread};
 
 impl Tx<'_> {
@@ -24,9 +25,9 @@ impl Tx<'_> {
         }
         let (shard, name, at) = self.shard_of(from.0, from.1);
         if let Some(slot) = shard.live(name, at) {
-            shard.remove_key(slot);
+            shard.leave_name(slot, at);
         }
-        self.tell(from.0, from.1, Change::RenameFrom);
+        self.note_all(to);
         self.tell(to.0, to.1, Change::RenameTo);
         Ok(true)
     }
@@ -43,9 +44,17 @@ impl Tx<'_> {
         }
         let done = self.duplicate(from, to, false)?;
         if done {
+            self.note_all(to);
             self.tell(to.0, to.1, Change::CopyTo);
         }
         Ok(done)
+    }
+
+    fn note_all(&mut self, key: (Db, &[u8])) {
+        let (shard, name, at) = self.shard_of(key.0, key.1);
+        if let Some(slot) = shard.live(name, at) {
+            shard.note_all(slot);
+        }
     }
 
     /// Writes what is under one key under another as well; or, if it is large and the first is to
@@ -99,7 +108,7 @@ impl Tx<'_> {
         }
         // Making room for the one took the other.
         if let Some(slot) = slot {
-            shard.remove_key(slot);
+            shard.delete(slot, at);
         }
         Ok(false)
     }
@@ -138,6 +147,51 @@ impl Tx<'_> {
         }
         if let Some(new) = new {
             ears.renumber(db, new);
+            self.note_numbers(new);
+        }
+    }
+
+    /// Notes which number each keyspace has, in front of what else this step does: what is under a
+    /// number that is new must not be taken for what was there before.
+    fn note_numbers(&mut self, new: u8) {
+        let numbers = self.at().ears.numbers();
+        for number in 0..self.inner().shards.len() {
+            if let Some(shard) = self.locked_shard(number) {
+                shard.revive(new);
+                if number == 0 {
+                    shard.notes.push_first(&Effect::Keyspaces(numbers));
+                }
+            }
+        }
+    }
+
+    /// Gives all keyspaces these numbers, as a journal says. What is under a number that was not
+    /// used is not there: it was removed before, and the journal does not say so.
+    pub(super) fn set_numbers(&mut self, numbers: [u8; SPACES as usize]) {
+        let at = self.at();
+        for number in numbers {
+            if !at.ears.is_used(number) {
+                for shard in 0..self.inner().shards.len() {
+                    if let Some(shard) = self.locked_shard(shard) {
+                        shard.empty(number);
+                        shard.purge_all(at);
+                    }
+                }
+            }
+        }
+        at.ears.set_numbers(numbers);
+        self.forget_unused();
+    }
+
+    /// Has the sweep remove what is under numbers that no keyspace has.
+    pub(super) fn forget_unused(&mut self) {
+        let ears = self.at().ears;
+        for shard in 0..self.inner().shards.len() {
+            if let Some(shard) = self.locked_shard(shard) {
+                for number in ears.unused() {
+                    shard.empty(number);
+                }
+            }
         }
     }
 
@@ -154,6 +208,9 @@ impl Tx<'_> {
         let ears = self.at().ears;
         ears.swap(one, other);
         ears.swap(DATABASES + one, DATABASES + other);
+        if let Some(shard) = self.locked_shard(0) {
+            shard.notes.push_first(&Effect::Keyspaces(ears.numbers()));
+        }
         if let Some(watcher) = ears.watcher.get() {
             watcher.swapped(one, other);
         }

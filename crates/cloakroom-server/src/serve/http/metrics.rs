@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cloakroom_core::observe::Operation;
 use cloakroom_core::store::Stats;
+use cloakroom_embedded::journal::{JournalState, JournalStats};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +35,11 @@ pub(crate) struct Metrics {
     bytes_limit: Gauge,
     expired: Counter,
     evicted: Counter,
+    journal_up: Gauge,
+    journal_records: Counter,
+    journal_unsynced: Gauge,
+    journal_bytes: Counter,
+    journal_syncs: Counter,
     resp: Resp,
 }
 
@@ -58,7 +64,7 @@ struct Row {
     doc: &'static str,
 }
 
-const TABLE: [Row; 19] = [
+const TABLE: [Row; 24] = [
     row(
         "http_requests",
         "counter",
@@ -120,6 +126,36 @@ const TABLE: [Row; 19] = [
         "counter",
         "",
         "Sessions that were removed to make room",
+    ),
+    row(
+        "journal_up",
+        "gauge",
+        "",
+        "1: the embedded store's journal takes writes; 0: it refuses them (the disk is full or has failed), and the log says why. 1 as well without a journal",
+    ),
+    row(
+        "journal_records",
+        "counter",
+        "",
+        "Records appended to the journal since it was begun",
+    ),
+    row(
+        "journal_unsynced_records",
+        "gauge",
+        "",
+        "Records that are not known to be on the disk",
+    ),
+    row(
+        "journal_bytes",
+        "counter",
+        "",
+        "Bytes written to the journal since the start; those of snapshots not counted",
+    ),
+    row(
+        "journal_syncs",
+        "counter",
+        "",
+        "Syncs of the journal since the start",
     ),
     row(
         "resp_connections",
@@ -205,6 +241,11 @@ impl Metrics {
             bytes_limit: Gauge::default(),
             expired: Counter::default(),
             evicted: Counter::default(),
+            journal_up: Gauge::default(),
+            journal_records: Counter::default(),
+            journal_unsynced: Gauge::default(),
+            journal_bytes: Counter::default(),
+            journal_syncs: Counter::default(),
             resp: Resp::default(),
         };
         metrics.add("http_requests", metrics.requests.clone());
@@ -226,6 +267,12 @@ impl Metrics {
         metrics.add("store_bytes_limit", metrics.bytes_limit.clone());
         metrics.add("store_expired_sessions", metrics.expired.clone());
         metrics.add("store_evicted_sessions", metrics.evicted.clone());
+        metrics.journal_up.set(1);
+        metrics.add("journal_up", metrics.journal_up.clone());
+        metrics.add("journal_records", metrics.journal_records.clone());
+        metrics.add("journal_unsynced_records", metrics.journal_unsynced.clone());
+        metrics.add("journal_bytes", metrics.journal_bytes.clone());
+        metrics.add("journal_syncs", metrics.journal_syncs.clone());
         metrics.add("resp_connections", metrics.resp.connections.clone());
         metrics.add("resp_accepted_connections", metrics.resp.accepted.clone());
         metrics.add("resp_refused_connections", metrics.resp.refused.clone());
@@ -305,6 +352,22 @@ impl Metrics {
         self.evicted.inner().store(stats.evicted, Ordering::Relaxed);
     }
 
+    /// Takes over what the journal says of itself.
+    pub(crate) fn journal_stats(&self, stats: &JournalStats) {
+        let takes = matches!(stats.state, JournalState::Open | JournalState::Behind);
+        self.journal_up.set(i64::from(takes));
+        let unsynced = stats.appended.saturating_sub(stats.durable);
+        self.journal_unsynced
+            .set(i64::try_from(unsynced).unwrap_or(i64::MAX));
+        for (counter, number) in [
+            (&self.journal_records, stats.appended),
+            (&self.journal_bytes, stats.written),
+            (&self.journal_syncs, stats.syncs),
+        ] {
+            counter.inner().store(number, Ordering::Relaxed);
+        }
+    }
+
     /// Shows what the RESP front counts from now on.
     pub(crate) fn watch_resp(&self, counts: Arc<Counts>) {
         // There is one front; a second would be ignored.
@@ -320,7 +383,10 @@ impl Metrics {
         let open = i64::try_from(open).unwrap_or(i64::MAX);
         self.resp.connections.set(open);
         for (shown, count) in [
-            (&self.resp.accepted, counts.connections.load(Ordering::Relaxed)),
+            (
+                &self.resp.accepted,
+                counts.connections.load(Ordering::Relaxed),
+            ),
             (&self.resp.refused, counts.refused.load(Ordering::Relaxed)),
             (&self.resp.commands, counts.commands()),
             (&self.resp.errors, counts.errors.load(Ordering::Relaxed)),

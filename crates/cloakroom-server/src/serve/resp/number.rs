@@ -185,7 +185,16 @@ mod tests {
             assert_eq!(integer(&text), Some(value));
         }
         let wrong: [&[u8]; 11] = [
-            b"", b"-", b"+1", b"01", b"-0", b" 1", b"1 ", b"1.0", b"0x1", b"9223372036854775808",
+            b"",
+            b"-",
+            b"+1",
+            b"01",
+            b"-0",
+            b" 1",
+            b"1 ",
+            b"1.0",
+            b"0x1",
+            b"9223372036854775808",
             b"-9223372036854775809",
         ];
         for text in wrong {
@@ -218,7 +227,10 @@ mod tests {
                 text => text.to_owned(),
             };
             let said = String::from_utf8(said).unwrap();
-            assert!(said == text || double(said.as_bytes()) == Some(value), "{said} {text}");
+            assert!(
+                said == text || double(said.as_bytes()) == Some(value),
+                "{said} {text}"
+            );
         }
         assert_eq!(double(b"1e400"), None);
         assert_eq!(double(b"-inf"), Some(f64::NEG_INFINITY));

@@ -184,7 +184,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     fn answer(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
         let answered = scratch.out.len();
         let counts = &self.conn.server.counts;
-        counts.bytes_out.fetch_add(answered as u64, Ordering::Relaxed);
+        counts
+            .bytes_out
+            .fetch_add(answered as u64, Ordering::Relaxed);
         let mut at = 0;
         if self.unsent.is_empty() {
             while at < answered {

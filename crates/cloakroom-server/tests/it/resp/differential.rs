@@ -12,10 +12,39 @@ use crate::stores::Redis;
 /// What is tested elsewhere, or has nothing to compare: a version, a time, a place, what `docs/commands.md`
 /// says to differ.
 const ELSEWHERE: &[&str] = &[
-    "randomkey", "subscribe", "psubscribe", "unsubscribe", "punsubscribe", "eval", "hello", "auth",
-    "quit", "reset", "time", "info", "save", "bgsave", "bgrewriteaof", "shutdown", "role", "replicaof",
-    "monitor", "debug", "latency", "lolwut", "readwrite", "flushall", "hexpire", "hpexpire",
-    "hexpireat", "hpexpireat", "hpersist", "httl", "hpttl", "hexpiretime", "hpexpiretime",
+    "randomkey",
+    "subscribe",
+    "psubscribe",
+    "unsubscribe",
+    "punsubscribe",
+    "eval",
+    "hello",
+    "auth",
+    "quit",
+    "reset",
+    "time",
+    "info",
+    "save",
+    "bgsave",
+    "bgrewriteaof",
+    "shutdown",
+    "role",
+    "replicaof",
+    "monitor",
+    "debug",
+    "latency",
+    "lolwut",
+    "readwrite",
+    "flushall",
+    "hexpire",
+    "hpexpire",
+    "hexpireat",
+    "hpexpireat",
+    "hpersist",
+    "httl",
+    "hpttl",
+    "hexpiretime",
+    "hpexpiretime",
 ];
 
 /// Commands in one write: long enough to be quick, short enough to show where it went wrong.
@@ -33,7 +62,10 @@ fn random_commands_are_answered_as_by_redis() {
     for protocol in ["2", "3"] {
         let mut ours = Wire::to(&server);
         let mut theirs = Wire::at(&format!("127.0.0.1:{}", redis.port));
-        assert_eq!(theirs.ask(&format!("AUTH {}", crate::stores::PASSWORD)), Reply::ok());
+        assert_eq!(
+            theirs.ask(&format!("AUTH {}", crate::stores::PASSWORD)),
+            Reply::ok()
+        );
         for wire in [&mut ours, &mut theirs] {
             wire.ask(&format!("HELLO {protocol}"));
             assert_eq!(wire.ask("FLUSHALL"), Reply::ok());
@@ -64,7 +96,10 @@ fn batch(ours: &mut Wire, theirs: &mut Wire, random: &mut Random, log: &mut Vec<
         let name = words[0].as_str();
         if !same(name, &our, &their) {
             let first = log.len().saturating_sub(60);
-            panic!("{}\n{words:?}\nours:   {our:?}\ntheirs: {their:?}", log[first..].join("\n"));
+            panic!(
+                "{}\n{words:?}\nours:   {our:?}\ntheirs: {their:?}",
+                log[first..].join("\n")
+            );
         }
     }
     // A transaction does not go on in the next batch, so that what is held can be looked at.
@@ -73,7 +108,11 @@ fn batch(ours: &mut Wire, theirs: &mut Wire, random: &mut Random, log: &mut Vec<
     }
     let (our, their) = (contents(ours), contents(theirs));
     for (our, their) in our.iter().zip(&their) {
-        assert!(our == their, "{}\nours:   {our:?}\ntheirs: {their:?}", log[log.len() - BATCH..].join("\n"));
+        assert!(
+            our == their,
+            "{}\nours:   {our:?}\ntheirs: {their:?}",
+            log[log.len() - BATCH..].join("\n")
+        );
     }
     assert_eq!(our.len(), their.len());
 }
@@ -148,19 +187,20 @@ fn flat(reply: &Reply) -> BTreeSet<String> {
 /// A reply in an order of its own, where there is none to keep.
 fn sorted(name: &str, reply: Reply) -> Reply {
     match (name, reply) {
-        ("smembers" | "sinter" | "sunion" | "sdiff" | "keys" | "hkeys" | "hvals" | "spop", reply) => {
-            match reply {
-                Reply::Array(mut items) => {
-                    items.sort();
-                    Reply::Array(items)
-                }
-                Reply::Set(mut items) => {
-                    items.sort();
-                    Reply::Set(items)
-                }
-                other => other,
+        (
+            "smembers" | "sinter" | "sunion" | "sdiff" | "keys" | "hkeys" | "hvals" | "spop",
+            reply,
+        ) => match reply {
+            Reply::Array(mut items) => {
+                items.sort();
+                Reply::Array(items)
             }
-        }
+            Reply::Set(mut items) => {
+                items.sort();
+                Reply::Set(items)
+            }
+            other => other,
+        },
         ("hgetall", Reply::Array(items) | Reply::Map(items)) => in_pairs(&items),
         ("scan" | "hscan" | "sscan" | "zscan", Reply::Array(items)) if items.len() == 2 => {
             let found = items[1].items();
@@ -191,7 +231,12 @@ fn in_pairs(items: &[Reply]) -> Reply {
 fn every_command_has_a_form_or_a_reason() {
     let server = Server::start(&["--log", "warn"]);
     let mut wire = Wire::to(&server);
-    let names: BTreeSet<String> = wire.ask("COMMAND LIST").items().iter().map(Reply::text).collect();
+    let names: BTreeSet<String> = wire
+        .ask("COMMAND LIST")
+        .items()
+        .iter()
+        .map(Reply::text)
+        .collect();
     let formed: BTreeSet<String> = FORMS
         .iter()
         .map(|form| form.split(' ').next().unwrap().to_owned())

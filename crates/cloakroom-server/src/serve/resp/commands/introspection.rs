@@ -128,7 +128,9 @@ fn docs(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
             .collect(),
     };
     out.map(chosen.len());
-    chosen.into_iter().for_each(|command| document(command, out));
+    chosen
+        .into_iter()
+        .for_each(|command| document(command, out));
     Ok(())
 }
 
@@ -173,7 +175,9 @@ fn getkeys(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         return Err(Fail::say("ERR The command has no key arguments"));
     }
     if !command.takes(words.len()) {
-        return Err(Fail::say("ERR Invalid number of arguments specified for command"));
+        return Err(Fail::say(
+            "ERR Invalid number of arguments specified for command",
+        ));
     }
     let places: Vec<usize> = command.key_places(words)?.iter().collect();
     if places.is_empty() {
@@ -187,7 +191,12 @@ fn getkeys(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 /// The lines of a family's `HELP`.
 pub(super) fn help(family: &str, out: &mut Out) {
     let subs: Vec<_> = table::all()
-        .filter_map(|command| Some((command.name.strip_prefix(family)?.strip_prefix('|')?, command)))
+        .filter_map(|command| {
+            Some((
+                command.name.strip_prefix(family)?.strip_prefix('|')?,
+                command,
+            ))
+        })
         .collect();
     out.array(subs.len() + 1);
     out.simple(&format!("{} <subcommand> [...]:", family.to_uppercase()));
@@ -216,7 +225,9 @@ pub(super) fn info(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         .from(1)
         .map(|word| String::from_utf8_lossy(word).to_lowercase())
         .collect();
-    let everything = wanted.iter().any(|word| word == "all" || word == "everything");
+    let everything = wanted
+        .iter()
+        .any(|word| word == "all" || word == "everything");
     let default = wanted.is_empty() || wanted.iter().any(|word| word == "default");
     let mut text = String::new();
     for (name, write) in SECTIONS {
@@ -242,61 +253,82 @@ fn lines(text: &mut String, lines: &[(&str, String)]) {
 fn server(server: &Server, text: &mut String) {
     let up = server.started.elapsed().as_secs();
     let row = |name, value: &str| (name, value.to_owned());
-    lines(text, &[
-        row("redis_version", VERSION),
-        row("redis_mode", "standalone"),
-        row("cloakroom_version", env!("CARGO_PKG_VERSION")),
-        row("os", std::env::consts::OS),
-        row("arch_bits", "64"),
-        row("multiplexing_api", "epoll"),
-        ("process_id", std::process::id().to_string()),
-        ("run_id", server.run_id.clone()),
-        ("tcp_port", server.port.to_string()),
-        ("server_time_usec", micros_now().to_string()),
-        ("uptime_in_seconds", up.to_string()),
-        ("uptime_in_days", (up / 86_400).to_string()),
-        row("hz", "4"),
-        row("executable", "cloakroom"),
-        row("config_file", ""),
-        row("io_threads_active", "0"),
-    ]);
+    lines(
+        text,
+        &[
+            row("redis_version", VERSION),
+            row("redis_mode", "standalone"),
+            row("cloakroom_version", env!("CARGO_PKG_VERSION")),
+            row("os", std::env::consts::OS),
+            row("arch_bits", "64"),
+            row("multiplexing_api", "epoll"),
+            ("process_id", std::process::id().to_string()),
+            ("run_id", server.run_id.clone()),
+            ("tcp_port", server.port.to_string()),
+            ("server_time_usec", micros_now().to_string()),
+            ("uptime_in_seconds", up.to_string()),
+            ("uptime_in_days", (up / 86_400).to_string()),
+            row("hz", "4"),
+            row("executable", "cloakroom"),
+            row("config_file", ""),
+            row("io_threads_active", "0"),
+        ],
+    );
 }
 
 fn clients(server: &Server, text: &mut String) {
     let listening = |client: &std::sync::Arc<crate::serve::resp::client::Client>| {
         client.channels.load(Ordering::Relaxed) + client.patterns.load(Ordering::Relaxed) > 0
     };
-    let listeners = server.hub.clients.lock().values().filter(|client| listening(client)).count();
-    lines(text, &[
-        ("connected_clients", server.counts.open.load(Ordering::Relaxed).to_string()),
-        ("cluster_connections", "0".to_owned()),
-        ("maxclients", server.max_clients.to_string()),
-        ("client_recent_max_input_buffer", "0".to_owned()),
-        ("client_recent_max_output_buffer", "0".to_owned()),
-        ("blocked_clients", "0".to_owned()),
-        ("tracking_clients", server.hub.tracking.clients().to_string()),
-        ("pubsub_clients", listeners.to_string()),
-        ("clients_in_timeout_table", "0".to_owned()),
-    ]);
+    let listeners = server
+        .hub
+        .clients
+        .lock()
+        .values()
+        .filter(|client| listening(client))
+        .count();
+    lines(
+        text,
+        &[
+            (
+                "connected_clients",
+                server.counts.open.load(Ordering::Relaxed).to_string(),
+            ),
+            ("cluster_connections", "0".to_owned()),
+            ("maxclients", server.max_clients.to_string()),
+            ("client_recent_max_input_buffer", "0".to_owned()),
+            ("client_recent_max_output_buffer", "0".to_owned()),
+            ("blocked_clients", "0".to_owned()),
+            (
+                "tracking_clients",
+                server.hub.tracking.clients().to_string(),
+            ),
+            ("pubsub_clients", listeners.to_string()),
+            ("clients_in_timeout_table", "0".to_owned()),
+        ],
+    );
 }
 
 fn memory(server: &Server, text: &mut String) {
     let used = server.engine.stats().bytes;
     let most = server.max_memory.unwrap_or(0);
-    lines(text, &[
-        ("used_memory", used.to_string()),
-        ("used_memory_human", human(used)),
-        ("used_memory_peak", used.to_string()),
-        ("used_memory_dataset", used.to_string()),
-        ("total_system_memory", "0".to_owned()),
-        ("used_memory_lua", "0".to_owned()),
-        ("maxmemory", most.to_string()),
-        ("maxmemory_human", human(most)),
-        ("maxmemory_policy", server.eviction.to_owned()),
-        ("mem_fragmentation_ratio", "1.00".to_owned()),
-        ("mem_allocator", "cloakroom-pages".to_owned()),
-        ("lazyfree_pending_objects", "0".to_owned()),
-    ]);
+    lines(
+        text,
+        &[
+            ("used_memory", used.to_string()),
+            ("used_memory_human", human(used)),
+            ("used_memory_peak", used.to_string()),
+            ("used_memory_dataset", used.to_string()),
+            ("total_system_memory", "0".to_owned()),
+            ("used_memory_lua", "0".to_owned()),
+            ("maxmemory", most.to_string()),
+            ("maxmemory_human", human(most)),
+            ("maxmemory_policy", server.eviction.to_owned()),
+            ("mem_fragmentation_ratio", "1.00".to_owned()),
+            ("mem_allocator", "cloakroom-pages".to_owned()),
+            ("lazyfree_pending_objects", "0".to_owned()),
+        ],
+    );
 }
 
 fn human(bytes: u64) -> String {
@@ -311,55 +343,67 @@ fn human(bytes: u64) -> String {
 fn persistence(server: &Server, text: &mut String) {
     let began = micros_now() / 1_000_000 - u128::from(server.started.elapsed().as_secs());
     let row = |name, value: &str| (name, value.to_owned());
-    lines(text, &[
-        row("loading", "0"),
-        row("async_loading", "0"),
-        row("rdb_changes_since_last_save", "0"),
-        row("rdb_bgsave_in_progress", "0"),
-        ("rdb_last_save_time", began.to_string()),
-        row("rdb_last_bgsave_status", "ok"),
-        row("aof_enabled", "0"),
-        row("aof_rewrite_in_progress", "0"),
-        row("aof_last_bgrewrite_status", "ok"),
-        row("aof_last_write_status", "ok"),
-    ]);
+    lines(
+        text,
+        &[
+            row("loading", "0"),
+            row("async_loading", "0"),
+            row("rdb_changes_since_last_save", "0"),
+            row("rdb_bgsave_in_progress", "0"),
+            ("rdb_last_save_time", began.to_string()),
+            row("rdb_last_bgsave_status", "ok"),
+            row("aof_enabled", "0"),
+            row("aof_rewrite_in_progress", "0"),
+            row("aof_last_bgrewrite_status", "ok"),
+            row("aof_last_write_status", "ok"),
+        ],
+    );
 }
 
 fn stats(server: &Server, text: &mut String) {
     let counts = &server.counts;
     let row = |name, count: &AtomicU64| (name, count.load(Ordering::Relaxed).to_string());
     let (tracked, prefixes) = server.hub.tracking.sizes();
-    lines(text, &[
-        row("total_connections_received", &counts.connections),
-        ("total_commands_processed", counts.commands().to_string()),
-        ("instantaneous_ops_per_sec", "0".to_owned()),
-        row("total_net_input_bytes", &counts.bytes_in),
-        row("total_net_output_bytes", &counts.bytes_out),
-        row("rejected_connections", &counts.refused),
-        row("expired_keys", &server.hub.expired),
-        row("evicted_keys", &server.hub.evicted),
-        ("keyspace_hits", "0".to_owned()),
-        ("keyspace_misses", "0".to_owned()),
-        ("pubsub_channels", server.hub.subscribed(false).to_string()),
-        ("pubsub_patterns", server.hub.subscribed(true).to_string()),
-        ("latest_fork_usec", "0".to_owned()),
-        ("tracking_total_keys", tracked.to_string()),
-        ("tracking_total_prefixes", prefixes.to_string()),
-        row("total_error_replies", &counts.errors),
-        row("client_output_buffer_limit_disconnections", &counts.slow_readers),
-    ]);
+    lines(
+        text,
+        &[
+            row("total_connections_received", &counts.connections),
+            ("total_commands_processed", counts.commands().to_string()),
+            ("instantaneous_ops_per_sec", "0".to_owned()),
+            row("total_net_input_bytes", &counts.bytes_in),
+            row("total_net_output_bytes", &counts.bytes_out),
+            row("rejected_connections", &counts.refused),
+            row("expired_keys", &server.hub.expired),
+            row("evicted_keys", &server.hub.evicted),
+            ("keyspace_hits", "0".to_owned()),
+            ("keyspace_misses", "0".to_owned()),
+            ("pubsub_channels", server.hub.subscribed(false).to_string()),
+            ("pubsub_patterns", server.hub.subscribed(true).to_string()),
+            ("latest_fork_usec", "0".to_owned()),
+            ("tracking_total_keys", tracked.to_string()),
+            ("tracking_total_prefixes", prefixes.to_string()),
+            row("total_error_replies", &counts.errors),
+            row(
+                "client_output_buffer_limit_disconnections",
+                &counts.slow_readers,
+            ),
+        ],
+    );
 }
 
 fn replication(server: &Server, text: &mut String) {
     let row = |name, value: &str| (name, value.to_owned());
-    lines(text, &[
-        row("role", "master"),
-        row("connected_slaves", "0"),
-        row("master_failover_state", "no-failover"),
-        ("master_replid", server.run_id.clone()),
-        row("master_repl_offset", "0"),
-        row("repl_backlog_active", "0"),
-    ]);
+    lines(
+        text,
+        &[
+            row("role", "master"),
+            row("connected_slaves", "0"),
+            row("master_failover_state", "no-failover"),
+            ("master_replid", server.run_id.clone()),
+            row("master_repl_offset", "0"),
+            row("repl_backlog_active", "0"),
+        ],
+    );
 }
 
 fn commandstats(server: &Server, text: &mut String) {

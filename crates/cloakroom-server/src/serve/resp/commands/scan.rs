@@ -10,9 +10,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::glob;
 use crate::serve::resp::number::write_double;
 use crate::serve::resp::reply::Out;
-use crate::serve::resp::table::{
-    Command, DANGEROUS, Done, FAST, Group, NONE, ONE, READ, Run,
-};
+use crate::serve::resp::table::{Command, DANGEROUS, Done, FAST, Group, NONE, ONE, READ, Run};
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 7] = [
@@ -159,15 +157,17 @@ fn inside(call: &mut Call<'_, '_, '_>, kind: Kind) -> Done {
                 count += 1;
             }
         }),
-        Kind::SortedSet => call.keys.sorted_scan(key, cursor, most, &mut |member, score| {
-            if portion.takes(member) {
-                found.bulk(member);
-                let mut text = Vec::new();
-                write_double(score, &mut text);
-                found.bulk(&text);
-                count += 2;
-            }
-        }),
+        Kind::SortedSet => call
+            .keys
+            .sorted_scan(key, cursor, most, &mut |member, score| {
+                if portion.takes(member) {
+                    found.bulk(member);
+                    let mut text = Vec::new();
+                    write_double(score, &mut text);
+                    found.bulk(&text);
+                    count += 2;
+                }
+            }),
         Kind::String => Ok(0),
     }?;
     answer(call.out, next, count, &found);

@@ -9,7 +9,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::server::micros_now;
 use crate::serve::resp::table::{
-    ADMIN, Command, DANGEROUS, Done, FAST, Group::Server, LOADING, NONE, NO_SCRIPT, READ, Run,
+    ADMIN, Command, DANGEROUS, Done, FAST, Group::Server, LOADING, NO_SCRIPT, NONE, READ, Run,
     STALE, WRITE,
 };
 
@@ -113,13 +113,19 @@ fn lastsave(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 }
 
 fn save(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
-    Err(Fail::say("ERR keys are in memory in this version: there is nothing to save to"))
+    Err(Fail::say(
+        "ERR keys are in memory in this version: there is nothing to save to",
+    ))
 }
 
 fn shutdown(conn: &mut Conn, args: Args<'_>, _: &mut Out) -> Done {
     let known = ["nosave", "save", "now", "force"];
     let mut words = args.from(1);
-    let means = |word: &[u8]| known.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+    let means = |word: &[u8]| {
+        known
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    };
     if !words.all(means) {
         return Err(Fail::Syntax);
     }
@@ -139,7 +145,9 @@ fn role(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 
 fn refused(_: &mut Conn, args: Args<'_>, _: &mut Out) -> Done {
     let name = String::from_utf8_lossy(args.get(0)).to_uppercase();
-    Err(Fail::from(format!("ERR {name} is not supported: see docs/commands.md")))
+    Err(Fail::from(format!(
+        "ERR {name} is not supported: see docs/commands.md"
+    )))
 }
 
 fn slowlog_get(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
@@ -147,9 +155,8 @@ fn slowlog_get(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         2 => 10,
         3 => match args.integer(2)? {
             -1 => usize::MAX,
-            count => usize::try_from(count).map_err(|_| {
-                Fail::say("ERR count should be greater than or equal to -1")
-            })?,
+            count => usize::try_from(count)
+                .map_err(|_| Fail::say("ERR count should be greater than or equal to -1"))?,
         },
         _ => return Err(Fail::Arity("slowlog|get".into())),
     };

@@ -76,10 +76,7 @@ fn plan(call: &Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fa
     let mut at = end;
     let stores = call.name.ends_with("store");
     while at < call.args.len() {
-        if algebra != Algebra::Diff
-            && call.args.is(at, "weights")
-            && call.args.len() - at > count
-        {
+        if algebra != Algebra::Diff && call.args.is(at, "weights") && call.args.len() - at > count {
             for (number, weight) in plan.weights.iter_mut().enumerate() {
                 let word = call.args.get(at + 1 + number);
                 let wrong = Fail::say("ERR weight value is not a float");
@@ -125,7 +122,8 @@ fn combine(
         if call.keys.kind(key) == Some(Kind::Set) {
             call.keys.set_each(key, &mut |member| put(member, 1.0))?;
         } else {
-            call.keys.sorted_range(key, 0..usize::MAX, false, &mut put)?;
+            call.keys
+                .sorted_range(key, 0..usize::MAX, false, &mut put)?;
         }
         let of = |left, right| plan.aggregate.of(left, right);
         result = Some(match (result, algebra) {
@@ -199,6 +197,7 @@ fn zintercard(call: &mut Call<'_, '_, '_>) -> Done {
         scores: false,
     };
     let count = combine(call, &plan, Algebra::Inter)?.len();
-    call.out.count(if limit > 0 { count.min(limit) } else { count });
+    call.out
+        .count(if limit > 0 { count.min(limit) } else { count });
     Ok(())
 }

@@ -4,9 +4,7 @@ use crate::serve::resp::call::Call;
 use crate::serve::resp::events::Class;
 use crate::serve::resp::fail::Fail;
 use crate::serve::resp::number::{self, NoSum};
-use crate::serve::resp::table::{
-    Command, Done, FAST, GROWS, Group::String, ONE, READ, Run, WRITE,
-};
+use crate::serve::resp::table::{Command, Done, FAST, GROWS, Group::String, ONE, READ, Run, WRITE};
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 8] = [

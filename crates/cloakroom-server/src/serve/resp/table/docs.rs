@@ -10,7 +10,9 @@ pub(crate) fn page() -> String {
     let mut page = String::from(INTRODUCTION);
     for group in Group::ALL {
         let _ = writeln!(page, "\n## {}\n", group.name());
-        page.push_str("| Command | What it does | Rights | Differs from Redis |\n| --- | --- | --- | --- |\n");
+        page.push_str(
+            "| Command | What it does | Rights | Differs from Redis |\n| --- | --- | --- | --- |\n",
+        );
         for command in all().filter(|command| command.group == group) {
             let name = command.name.replace('|', " ").to_uppercase();
             let rights: Vec<&str> = Category::ALL

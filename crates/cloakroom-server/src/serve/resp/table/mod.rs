@@ -163,7 +163,10 @@ pub(crate) const FLAG_NAMES: [(u16, &str); 12] = [
 
 impl Command {
     /// A command that is as in Redis.
-    #[expect(clippy::too_many_arguments, reason = "a row of a table has as many columns as it has")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a row of a table has as many columns as it has"
+    )]
     pub(crate) const fn new(
         name: &'static str,
         arity: i8,
