@@ -28,6 +28,7 @@ mod housekeeping;
 mod index;
 pub mod journal;
 mod pool;
+mod recovery;
 mod rewrite;
 mod shard;
 mod slab;

@@ -20,6 +20,7 @@ use cloakroom_core::record::Changes;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 
 use self::bytes::Out;
+pub(crate) use self::read::Concern;
 pub use self::read::Effects;
 
 /// One assignment. Numbered databases are 0 to 15.

@@ -6,6 +6,7 @@ mod error;
 mod forward_auth;
 mod health;
 mod metrics;
+mod metrics_table;
 mod openapi;
 #[cfg(test)]
 mod outage;
@@ -27,7 +28,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use error::problems_page;
-pub(crate) use metrics::{Metrics, metrics_page};
+pub(crate) use metrics::Metrics;
+pub(crate) use metrics_table::metrics_page;
 pub(crate) use openapi::openapi_json;
 
 use super::auth::ApiKey;

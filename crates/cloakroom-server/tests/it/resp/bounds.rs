@@ -166,3 +166,23 @@ fn unknown_commands_are_told_in_redis_words() {
         "ERR wrong number of arguments for 'client|setname' command"
     );
 }
+
+#[test]
+fn connections_that_wait_take_little_memory() {
+    const COUNT: usize = 2_000;
+    let server = Server::start(&["--log", "warn"]);
+    let talk = |wire: &mut Wire| {
+        // Both buffers have been large, and are given back.
+        let value = "x".repeat(20_000);
+        assert_eq!(wire.ask(&format!("SET k {value}")), Reply::ok());
+        assert_eq!(wire.ask("GET k"), Reply::bulk(&value));
+    };
+    let mut first = Wire::to(&server);
+    talk(&mut first);
+    let before = server.resident();
+    let mut idle: Vec<Wire> = (0..COUNT).map(|_| Wire::to(&server)).collect();
+    idle.iter_mut().for_each(talk);
+    let each = server.resident().saturating_sub(before) / COUNT;
+    println!("{each} bytes for a connection that waits");
+    assert!(each <= 12 << 10, "{each} bytes each");
+}

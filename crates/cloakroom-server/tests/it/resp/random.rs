@@ -24,8 +24,8 @@ impl Random {
     }
 }
 
-/// The forms. `k` is a key, `v` a value, `f` a field or member, `n` a whole number, `i` an index, `d` a
-/// number, `t` a time, `s` and `S` ends of scores, `l` ends of members, `p` a pattern, `x` a word
+/// The forms. `k` is a key, `v` a value, `f` a field or member, `n` a whole number, `i` an index, `L` a sorted set of one score, `d` a
+/// number, `t` a time, `T` and `U` a moment in seconds and milliseconds, `M` and `N` one to come, `s` and `S` ends of scores, `l` ends of members, `p` a pattern, `x` a word
 /// that means nothing there; `a|b` is one of them, `?` in front says perhaps, `..` behind says once or more.
 pub(crate) const FORMS: &[&str] = &[
     "get k",
@@ -34,7 +34,8 @@ pub(crate) const FORMS: &[&str] = &[
     "set k v",
     "set k v ex|px t ?nx|xx|get",
     "set k v ?nx|xx|get|keepttl ?get|x",
-    "set k v exat|pxat T",
+    "set k v exat M",
+    "set k v pxat N",
     "setex k t v",
     "psetex k t v",
     "setnx k v",
@@ -66,11 +67,10 @@ pub(crate) const FORMS: &[&str] = &[
     "copy k k ?replace|x",
     "copy k k db i",
     "move k i",
-    "object refcount k",
     "expire k t ?nx|xx|gt|lt|x ?gt|lt|nx",
     "pexpire k t ?nx|xx|gt|lt",
     "expireat k T ?nx|xx|gt|lt",
-    "pexpireat k T",
+    "pexpireat k U",
     "persist k",
     "ttl k",
     "pttl k",
@@ -110,7 +110,7 @@ pub(crate) const FORMS: &[&str] = &[
     "scard k",
     "smove k k f",
     "spop k 100",
-    "spop k i ?x",
+    "spop k 0|x|-1|100 ?x",
     "srandmember k 100",
     "sinter k..",
     "sunion k..",
@@ -139,23 +139,25 @@ pub(crate) const FORMS: &[&str] = &[
     "zrange k i i ?withscores|rev|x",
     "zrange k s s byscore ?withscores|rev ?limit ?i ?i",
     "zrange k s s byscore limit i i",
-    "zrange k l l bylex ?rev",
-    "zrange k l l bylex limit i i",
+    "zadd L 0 f",
+    "zadd L 0 f 0 f",
+    "zrange L l l bylex ?rev",
+    "zrange L l l bylex limit i i",
     "zrevrange k i i ?withscores",
     "zrangebyscore k s s ?withscores",
     "zrangebyscore k s s limit i i",
     "zrevrangebyscore k s s ?withscores",
     "zrevrangebyscore k s s limit i i",
-    "zrangebylex k l l",
-    "zrevrangebylex k l l limit i i",
-    "zrevrangebylex k l l",
+    "zrangebylex L l l",
+    "zrevrangebylex L l l limit i i",
+    "zrevrangebylex L l l",
     "zrangestore k k i i",
     "zrangestore k k s s byscore ?rev|x",
     "zcount k s s",
-    "zlexcount k l l",
+    "zlexcount L l l",
     "zremrangebyrank k i i",
     "zremrangebyscore k s s",
-    "zremrangebylex k l l",
+    "zremrangebylex L l l",
     "zunion 2 k k ?withscores",
     "zunion 2 k k weights d d ?aggregate ?min|max|sum",
     "zinter 2 k k ?withscores|x",
@@ -269,16 +271,10 @@ const TIMES: &[&str] = &[
     "-9223372036854775808",
     "",
 ];
-const MOMENTS: &[&str] = &[
-    "4000000000",
-    "5000000000",
-    "4000000000000",
-    "1",
-    "-1",
-    "0",
-    "x",
-    "9223372036854775807",
-];
+const SECONDS: &[&str] = &["4000000000", "5000000000", "1", "-1", "0", "x"];
+const MILLIS: &[&str] = &["4000000000000", "5000000000000", "1", "-1", "0", "x"];
+const LATER_SECONDS: &[&str] = &["4000000000", "5000000000", "0", "-1", "x"];
+const LATER_MILLIS: &[&str] = &["4000000000000", "5000000000000", "0", "-1", "x"];
 const SCORES: &[&str] = &[
     "-inf", "+inf", "0", "1", "2", "(1", "(2", "-1.5", "1000", "x", "(x", "(",
 ];
@@ -286,6 +282,8 @@ const LEX: &[&str] = &["-", "+", "[a", "[c", "(b", "(d", "[", "x", "[aa"];
 const PATTERNS: &[&str] = &[
     "*", "k*", "?0", "[hz]*", "k[^1-3]", "none", "", "*0", "\\k1",
 ];
+/// All members of these have one score.
+const EVEN: &[&str] = &["l0", "l1"];
 const DATABASES: &[&str] = &["0", "0", "0", "1", "2"];
 
 /// A command of this form.
@@ -320,7 +318,11 @@ fn word(part: &str, first: bool, random: &mut Random) -> String {
         "i" => INDICES,
         "d" => DOUBLES,
         "t" => TIMES,
-        "T" => MOMENTS,
+        "T" => SECONDS,
+        "U" => MILLIS,
+        "M" => LATER_SECONDS,
+        "N" => LATER_MILLIS,
+        "L" => EVEN,
         "s" => SCORES,
         "l" => LEX,
         "p" => PATTERNS,

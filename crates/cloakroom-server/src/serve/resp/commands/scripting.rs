@@ -33,6 +33,9 @@ const UNKNOWN: Fail = Fail::say(
      docs/commands.md",
 );
 
+/// Hexadecimal digits of a script's hash.
+const SHA_DIGITS: usize = 40;
+
 fn eval(call: &mut Call<'_, '_, '_>) -> Done {
     let text = call.args.get(1);
     let words = words(call.args)?;
@@ -42,9 +45,13 @@ fn eval(call: &mut Call<'_, '_, '_>) -> Done {
 }
 
 fn evalsha(call: &mut Call<'_, '_, '_>) -> Done {
-    let words = words(call.args)?;
-    let known = call.server.scripts.of_sha(call.args.get(1));
+    let sha = call.args.get(1);
     let none = Fail::say("NOSCRIPT No matching script. Please use EVAL.");
+    if sha.len() != SHA_DIGITS {
+        return Err(none);
+    }
+    let words = words(call.args)?;
+    let known = call.server.scripts.of_sha(sha);
     run(call, known.ok_or(none)?, words)
 }
 

@@ -94,7 +94,10 @@ const ROWS_OF_SETTINGS: [Row; 19] = [
     }),
     fixed("timeout", |_| "0".to_owned()),
     fixed("save", |_| String::new()),
-    fixed("appendonly", |_| "no".to_owned()),
+    fixed("appendonly", |server| {
+        let journal = server.engine.store().journal().is_some();
+        if journal { "yes" } else { "no" }.to_owned()
+    }),
     fixed("requirepass", |_| String::new()),
     fixed("replica-read-only", |_| "yes".to_owned()),
     fixed("cluster-enabled", |_| "no".to_owned()),

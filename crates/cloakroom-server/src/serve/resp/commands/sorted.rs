@@ -250,8 +250,8 @@ fn zpop(call: &mut Call<'_, '_, '_>, highest: bool) -> Done {
 
 fn zrandmember(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
-    let count = call.keys.sorted_len(key)?;
     if call.args.len() == 2 {
+        let count = call.keys.sorted_len(key)?;
         let Some(at) = super::sets::any(count) else {
             call.out.nil();
             return Ok(());
@@ -261,11 +261,13 @@ fn zrandmember(call: &mut Call<'_, '_, '_>) -> Done {
             .sorted_range(key, at..at + 1, false, &mut |member, _| out.bulk(member))?;
         return Ok(());
     }
+    call.args.integer(2)?;
     let scores = match call.args.len() {
         3 => false,
         4 if call.args.is(3, "withscores") => true,
         _ => return Err(Fail::Syntax),
     };
+    let count = call.keys.sorted_len(key)?;
     let chosen = super::sets::choose(call.args, 2, count)?;
     let pairs = scores && call.out.resp3;
     let lines = if scores && !pairs { 2 } else { 1 };

@@ -86,9 +86,14 @@ fn ends<'a>(call: &Call<'a, '_, '_>, asked: Asked) -> Result<Ends<'a>, Fail> {
 }
 
 fn score(text: &[u8]) -> Option<Bound<f64>> {
+    // As `strtod`: nothing is zero.
+    let number = |text: &[u8]| match text {
+        b"" => Some(0.0),
+        text => number::double(text),
+    };
     match text.strip_prefix(b"(") {
-        Some(text) => number::double(text).map(Bound::Excluded),
-        None => number::double(text).map(Bound::Included),
+        Some(text) => number(text).map(Bound::Excluded),
+        None => number(text).map(Bound::Included),
     }
 }
 
