@@ -130,7 +130,7 @@ async fn kills_under_load_lose_what_the_durability_says_and_no_end_is_undone() {
     let kills = std::env::var("CLOAKROOM_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let mut dir = TempDir::new();
     let (mut acknowledged, mut lost) = (0, 0);
-    let mut older: Vec<(String, _)> = Vec::new();
+    let mut older: Vec<(String, Option<u64>)> = Vec::new();
     for round in 0..kills {
         let mode = ["always", "everysec"][round % 2];
         let server = Arc::new(Server::start_in(dir, &["--durability", mode]));
