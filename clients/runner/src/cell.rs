@@ -142,6 +142,7 @@ async fn phase(
         cell.server,
         &cell.directory(places, &format!("{name}-server"))?,
         limits,
+        cell.app.layouts,
     )
     .await?;
     let wire = Wire::to(server.port).await?;

@@ -76,28 +76,37 @@ impl Kind {
         }
     }
 
-    fn args(self, port: u16, limits: Limits) -> Vec<String> {
+    fn args(self, port: u16, limits: Limits, layouts: &str) -> Vec<String> {
         let text = match self {
             Self::Redis => format!(
                 "--port {port} --bind 127.0.0.1 --save  --appendonly yes --appendfsync always"
             ),
             Self::Cloakroom => format!(
                 "serve --http 127.0.0.1:0 --resp 127.0.0.1:{port} --data data --durability always \
-                 --idle {}s --absolute {}s",
+                 --layout-idle {}s --layout-absolute {}s",
                 limits.idle.as_secs(),
                 limits.absolute.as_secs()
             ),
         };
         // An argument may be empty (`--save ""`), so this splits at every single space.
-        text.split(' ').map(str::to_owned).collect()
+        let mut args: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        if self == Self::Cloakroom {
+            args.extend(["--layouts", layouts].map(str::to_owned));
+        }
+        args
     }
 }
 
 impl Server {
-    /// Starts a server in that directory.
-    pub(crate) async fn start(kind: Kind, directory: &Path, limits: Limits) -> Result<Self, Fault> {
+    /// Starts a server in that directory. Cloakroom is told of `layouts` that it does not know.
+    pub(crate) async fn start(
+        kind: Kind,
+        directory: &Path,
+        limits: Limits,
+        layouts: &str,
+    ) -> Result<Self, Fault> {
         let (program, port) = (kind.program()?, free_port()?);
-        let args = kind.args(port, limits);
+        let args = kind.args(port, limits, layouts);
         let server = Self {
             kind,
             child: Mutex::new(spawn(&program, &args, directory)?),

@@ -9,7 +9,7 @@
 //! disk, outside of any lock.
 //!
 //! - `engine`: keyspaces of strings, hashes, sets and sorted sets in the same shards
-//! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
+//! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes, `shard::name`: a key
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it

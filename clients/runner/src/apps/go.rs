@@ -15,6 +15,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "session",
         locks: false,
         late: Late::InTheHandler,
+        layouts: "",
         variants: &[
             Variant {
                 name: "redigo",
@@ -39,6 +40,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "session",
         locks: false,
         late: Late::InTheHandler,
+        layouts: "",
         variants: &[Variant {
             name: "redistore",
             title: "gorilla/sessions 1.4, boj/redistore 1.4",

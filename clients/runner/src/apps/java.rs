@@ -54,6 +54,7 @@ const SPRING: App = App {
     cookie: "SESSION",
     locks: false,
     late: Late::InTheHandler,
+    layouts: "",
     variants: &[],
     differs: &[NO_LIMIT, NO_LIST],
 };

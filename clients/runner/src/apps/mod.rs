@@ -30,6 +30,8 @@ pub struct App {
     pub locks: bool,
     /// How a save comes too late.
     pub late: Late,
+    /// What Cloakroom's setting `layouts` has to say of it, if anything.
+    pub layouts: &'static str,
     /// Its stores.
     pub variants: &'static [Variant],
     /// Where a check does not come out as `held`.

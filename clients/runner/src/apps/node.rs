@@ -21,6 +21,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "connect.sid",
         locks: false,
         late: Late::InTheHandler,
+        layouts: "",
         variants: &[
             Variant {
                 name: "node-redis",
@@ -49,6 +50,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "sessionId",
         locks: false,
         late: Late::InTheHandler,
+        layouts: "",
         variants: &[Variant {
             name: "node-redis",
             title: "@fastify/session 11, connect-redis 9, node-redis 6",

@@ -9,6 +9,10 @@ const START: &[&str] = &[
     "set -m; PHP_CLI_SERVER_WORKERS=12 php -q -S 127.0.0.1:{port} index.php & trap 'kill -- -$!' TERM; wait",
 ];
 
+/// PHP goes on with an id that it has ended, unless it is told not to. This application tells it, so the server may
+/// be told as well.
+const STRICT: &str = "php tombstones=always";
+
 const PHP: App = App {
     folder: "php",
     title: "PHP",
@@ -18,6 +22,7 @@ const PHP: App = App {
     cookie: "PHPSESSID",
     locks: false,
     late: Late::InTheHandler,
+    layouts: STRICT,
     variants: &[Variant {
         name: "plain",
         title: "session handler of phpredis 5.3, without locks",
@@ -41,6 +46,7 @@ pub(super) const APPS: &[App] = &[
     App {
         folder: "symfony",
         title: "Symfony",
+        layouts: "",
         variants: &[Variant {
             name: "phpredis",
             title: "Symfony 5.4, phpredis 5.3",
@@ -52,6 +58,7 @@ pub(super) const APPS: &[App] = &[
         folder: "laravel",
         title: "Laravel",
         cookie: "laravel_session",
+        layouts: "",
         variants: &[
             Variant {
                 name: "phpredis",

@@ -33,6 +33,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "session",
         locks: false,
         late: Late::InTheHandler,
+        layouts: "",
         variants: &[Variant {
             name: "flask-session",
             title: "Flask-Session 0.8, redis-py 8",
@@ -49,6 +50,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "sessionid",
         locks: false,
         late: Late::OnTheWire("SET"),
+        layouts: "",
         variants: &[
             Variant {
                 name: "core cache",
@@ -107,6 +109,7 @@ pub(super) const APPS: &[App] = &[
         cookie: "session",
         locks: false,
         late: Late::InTheHandler,
+        layouts: "",
         variants: &[Variant {
             name: "starsessions",
             title: "starsessions 2.2, redis-py 5",

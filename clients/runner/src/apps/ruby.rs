@@ -17,6 +17,7 @@ pub(super) const APPS: &[App] = &[App {
     cookie: "rack.session",
     locks: false,
     late: Late::InTheHandler,
+    layouts: "",
     variants: &[Variant {
         name: "redis-rack",
         title: "redis-rack 2.1, redis-rb 4.8",

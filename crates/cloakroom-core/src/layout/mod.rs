@@ -98,8 +98,17 @@ pub struct Layouts {
     rows: Vec<Layout>,
     /// Rows with a key that begins with this byte, a bit for each.
     first: Box<[u64; 256]>,
-    /// Rows with a key that may begin with anything.
-    any: u64,
+    /// Rows with a key that may begin with anything: what such a key has near its end.
+    any: Box<[Tail]>,
+}
+
+/// What tells a key that may begin with anything from most others at one look.
+#[derive(Clone, Copy, Debug)]
+struct Tail {
+    row: u64,
+    /// A byte of the pattern's text, and how far from the key's end it is.
+    byte: u8,
+    from_end: usize,
 }
 
 impl Default for Layouts {
@@ -134,16 +143,28 @@ impl Layouts {
 
     fn of(rows: Vec<Layout>) -> Self {
         let mut first = Box::new([0; 256]);
-        let mut any = 0;
+        let mut any = Vec::new();
         for (bit, row) in rows.iter().enumerate().take(limits::LAYOUTS) {
             for pattern in &row.keys {
                 match pattern.first() {
                     Some(byte) => first[usize::from(byte)] |= 1 << bit,
-                    None => any |= 1 << bit,
+                    None => {
+                        let (byte, from_end) = pattern.tail();
+                        let row = 1 << bit;
+                        any.push(Tail {
+                            row,
+                            byte,
+                            from_end,
+                        });
+                    }
                 }
             }
         }
-        Self { rows, first, any }
+        Self {
+            rows,
+            first,
+            any: any.into(),
+        }
     }
 
     /// The layout of a session's key and the id in it; `None` for every other key.
@@ -156,7 +177,13 @@ impl Layouts {
     /// As [`Layouts::recognise`], with the layout's number.
     #[must_use]
     pub fn find<'k>(&self, key: &'k [u8]) -> Option<(usize, &'k [u8])> {
-        let mut candidates = self.first[usize::from(*key.first()?)] | self.any;
+        let mut candidates = self.first[usize::from(*key.first()?)];
+        for tail in &*self.any {
+            let at = key.len().wrapping_sub(tail.from_end);
+            if key.get(at) == Some(&tail.byte) {
+                candidates |= tail.row;
+            }
+        }
         while candidates != 0 {
             let number = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;

@@ -93,6 +93,13 @@ impl Pattern {
         self.before.first().copied().filter(|_| !self.any)
     }
 
+    /// A byte that its keys have in front of the id, and how far from their end; for a pattern whose ids
+    /// have one length.
+    pub(super) fn tail(&self) -> (u8, usize) {
+        let byte = self.before.last().copied().unwrap_or_default();
+        (byte, self.most + self.after.len() + 1)
+    }
+
     /// The id in `key`, if that has this shape.
     #[must_use]
     pub fn id<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
@@ -123,18 +130,6 @@ impl Pattern {
     pub fn key(&self, head: &[u8], id: &[u8]) -> Vec<u8> {
         let head = if self.any { head } else { b"" };
         [head, &self.before, id, &self.after].concat()
-    }
-
-    /// What stands in front of such a key's text, where the pattern has a `*`.
-    #[must_use]
-    pub fn head<'k>(&self, key: &'k [u8]) -> &'k [u8] {
-        let tail = self.before.len() + self.most + self.after.len();
-        let end = key.len().saturating_sub(tail);
-        if self.any {
-            key.get(..end).unwrap_or_default()
-        } else {
-            b""
-        }
     }
 }
 

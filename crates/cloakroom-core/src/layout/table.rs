@@ -231,6 +231,8 @@ pub(super) const TABLE: [Row; 15] = [
         of: "gorilla/sessions on boj/redistore (Go)",
         keys: &["session_{id:52:base32}"],
         encodings: &[Encoding::Json, Encoding::Gob],
+        // A signed id whose session is gone is taken over.
+        tombstones: Tombstones::Adopted,
         carried: Carried::SecureCookie,
         cookies: &[],
         ..PLAIN

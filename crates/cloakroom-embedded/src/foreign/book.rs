@@ -2,7 +2,7 @@
 //! loses an entry when the session goes: by a command, by expiry, by eviction. So nothing can leak.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 
 use cloakroom_core::record::Subject;
 use hashbrown::{DefaultHashBuilder, HashMap};
@@ -110,9 +110,7 @@ impl Book {
     }
 
     fn hash_of_key(&self, db: Db, key: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        (db, key).hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one((db, key))
     }
 }
 

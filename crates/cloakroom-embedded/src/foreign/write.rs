@@ -63,7 +63,8 @@ impl Foreign {
             self.freeze(tx, db, key, layout);
             return Ok(done);
         }
-        self.settle(tx, db, key, layout, before.filter(|_| alive), written)?;
+        let before = before.as_ref().filter(|_| alive);
+        self.settle(tx, db, key, layout, before, written)?;
         Ok(done)
     }
 
@@ -157,7 +158,7 @@ impl Foreign {
             }
         }
         if let Some(layout) = new {
-            self.settle(tx, to.0, to.1, layout, head, Written::Part)?;
+            self.settle(tx, to.0, to.1, layout, head.as_ref(), Written::Part)?;
             let head = Head::read(tx, to.0, to.1);
             let subject = head.and_then(|head| head.subject);
             self.book.put(to.0, to.1, subject.as_ref());
@@ -187,7 +188,7 @@ impl Foreign {
         db: Db,
         key: &[u8],
         layout: &Layout,
-        before: Option<Head>,
+        before: Option<&Head>,
         written: Written<'_>,
     ) -> Result<(), KeyError> {
         let now = tx.now();
@@ -196,7 +197,7 @@ impl Foreign {
             self.end(tx, db, key, layout);
             return Ok(());
         };
-        let first = before.as_ref().map_or(now, |head| head.first);
+        let first = before.map_or(now, |head| head.first);
         let latest = self.latest(first, now);
         let wanted = deadline.unwrap_or_else(|| now.saturating_add(self.unstated));
         let wanted = wanted.min(latest);
@@ -208,7 +209,7 @@ impl Foreign {
         if deadline != Some(wanted) {
             tx.set_deadline(db, key, Some(wanted));
         }
-        let old = before.as_ref().and_then(|head| head.subject.clone());
+        let old = before.and_then(|head| head.subject.clone());
         let subject = match written {
             Written::Field(field, _) if !layout.names_subject(field) => old.clone(),
             _ => self
@@ -219,7 +220,7 @@ impl Foreign {
                 }),
         };
         let head = Head::live(first, subject);
-        if let Err(full) = head.write(tx, db, key, before.as_ref(), wanted) {
+        if let Err(full) = head.write(tx, db, key, before, wanted) {
             // A session of which nothing is known would outlive its limits.
             if before.is_none() {
                 tx.remove(db, key);

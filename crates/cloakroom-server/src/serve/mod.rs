@@ -17,6 +17,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
+use cloakroom_embedded::EmbeddedStore;
 
 use crate::logs::{self, Events};
 use crate::observed::Observed;
@@ -76,18 +77,17 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ));
     let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
     let shutdown = Shutdown::new();
-    let front = match &embedded {
-        Some(embedded) => {
-            let engine = embedded.engine();
-            let front =
-                Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
-            if let (Some(front), Some(foreign)) = (&front, &foreign) {
-                front.keep(foreign.keeper());
-            }
-            front
-        }
-        None => None,
-    };
+    let front = front(
+        settings,
+        embedded.as_ref(),
+        tls.as_ref(),
+        &shutdown,
+        &metrics,
+    )
+    .await?;
+    if let (Some(front), Some(foreign)) = (&front, &foreign) {
+        front.keep(foreign.keeper());
+    }
     shutdown.on_signal(settings.drain_delay)?;
     reload_on_hangup(tls)?;
 
@@ -113,14 +113,13 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         key,
         shutdown.clone(),
     );
-    let http = listener.serve(http::router(app), &shutdown);
     let resp = async {
         match front {
             Some(front) => front.serve(&shutdown).await,
             None => 0,
         }
     };
-    let (http, resp) = tokio::join!(http, resp);
+    let (http, resp) = tokio::join!(listener.serve(http::router(app), &shutdown), resp);
     let cut = http + resp;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
@@ -131,6 +130,23 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The listeners of the Redis protocol, which is spoken to the engine in this process.
+async fn front(
+    settings: &Settings,
+    embedded: Option<&EmbeddedStore>,
+    tls: Option<&Arc<Tls>>,
+    shutdown: &Shutdown,
+    metrics: &Metrics,
+) -> Result<Option<Front>, Box<dyn Error>> {
+    match embedded {
+        Some(store) => {
+            let shutdown = shutdown.clone();
+            Front::bind(settings, store.engine(), tls, shutdown, metrics).await
+        }
+        None => Ok(None),
+    }
 }
 
 fn reload_on_hangup(tls: Option<Arc<Tls>>) -> std::io::Result<()> {

@@ -259,8 +259,9 @@ const DOUBLES: &[&str] = &[
     "1.795304519046E12",
     "nan",
 ];
+/// None is so short that it ends while the test runs.
 const TIMES: &[&str] = &[
-    "1000",
+    "700000",
     "100000",
     "5000000",
     "0",
