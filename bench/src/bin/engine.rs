@@ -129,6 +129,28 @@ impl Run<'_> {
             assert_eq!(ready(store.destroy(&key)).ok(), Some(true));
         };
         let (usual, few) = (self.operations, self.operations / 4);
+        let mut rows = vec![
+            self.one_read(),
+            self.one_copy(),
+            self.one_chain(),
+            self.of("load + due-touch check", usual, at_random, load),
+            self.of(
+                "apply one field of the same size",
+                usual,
+                |at| (at_random(at), one_field(at)),
+                apply,
+            ),
+            self.of("touch", usual, at_random, touch),
+            self.of("create", few, new, create),
+            self.of("destroy", few, old, destroy),
+        ];
+        rows.extend(self.strings(round));
+        rows
+    }
+
+    /// What other frameworks do to sessions that are strings.
+    fn strings(&self, round: u64) -> Vec<Row> {
+        let (sessions, usual) = (self.sessions, self.operations);
         let string = |at| string_key(mix(at + round) % sessions);
         let engine = self.engine;
         let get = |_: &EmbeddedStore, key: [u8; 43]| {
@@ -153,19 +175,6 @@ impl Run<'_> {
             assert!(there);
         };
         vec![
-            self.one_read(),
-            self.one_copy(),
-            self.one_chain(),
-            self.of("load + due-touch check", usual, at_random, load),
-            self.of(
-                "apply one field of the same size",
-                usual,
-                |at| (at_random(at), one_field(at)),
-                apply,
-            ),
-            self.of("touch", usual, at_random, touch),
-            self.of("create", few, new, create),
-            self.of("destroy", few, old, destroy),
             self.of("string: length of the value", usual, string, len),
             self.of("string: copy of the value", usual, string, get),
             self.of("string: new deadline", usual, string, expire),

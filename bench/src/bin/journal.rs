@@ -3,8 +3,12 @@
 //! `journal [sessions]`. It writes to a directory of its own in the system's directory for
 //! temporary files (`TMPDIR`), which should be on a real disk.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use cloakroom_bench::{
@@ -54,6 +58,28 @@ impl Drop for Directory {
     }
 }
 
+/// The answer of a future that may wait for the disk.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    // Mostly it is ready at once.
+    let mut waker = Waker::noop().clone();
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending if waker.will_wake(Waker::noop()) => {
+                waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+            }
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 fn create_all(store: &EmbeddedStore, sessions: u64) -> (Duration, Duration) {
     let new = session(0, false);
     let (cpu, start) = (process_cpu(), Instant::now());
@@ -63,7 +89,7 @@ fn create_all(store: &EmbeddedStore, sessions: u64) -> (Duration, Duration) {
             subject: Some(cloakroom_bench::subject(number)),
             ..new.clone()
         };
-        ready(store.create(&key(number, 0), &new)).expect("room");
+        wait(store.create(&key(number, 0), &new)).expect("room");
     }
     // What was appended is written by then.
     if let Some(journal) = store.journal() {
@@ -156,7 +182,7 @@ fn operate(
         let key = key(mix(at) % sessions, 0);
         let begun = Instant::now();
         if at % 4 == 3 {
-            ready(store.apply(&key, &changes, &Condition::Always)).expect("it answers");
+            wait(store.apply(&key, &changes, &Condition::Always)).expect("it answers");
         } else {
             ready(store.load(&key)).expect("it answers");
         }

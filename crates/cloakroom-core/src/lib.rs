@@ -9,6 +9,7 @@
 //! - [`expiry`] and [`policy`]: how long it lives
 //! - [`store`]: the contract, in words; `testkit` (a feature): the contract, in code
 //! - [`session`]: the handle that an application holds during a request
+//! - [`layout`]: how other frameworks keep their sessions in Redis
 //! - [`codec`], [`observe`], [`limits`], [`error`]: values, events, bounds, what can go wrong
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod entropy;
 pub mod error;
 pub mod expiry;
 pub mod id;
+pub mod layout;
 pub mod limits;
 pub mod observe;
 pub mod policy;

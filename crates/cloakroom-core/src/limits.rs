@@ -93,3 +93,19 @@ pub const WATCH_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a watched session counts as alive without an answer of the store. A short outage must
 /// not end every connection, and a long one must not keep a revoked session's.
 pub const WATCH_BLIND: Duration = Duration::from_secs(30);
+
+/// Bytes of another framework's session. Node, PHP and Ruby sessions of 100 KB are seen; this is ten
+/// times that.
+pub const LAYOUT_BYTES: usize = 1024 * 1024;
+
+/// Values in another framework's session that are read to find whom it belongs to; 2 MiB of nodes.
+pub const LAYOUT_NODES: usize = 64 * 1024;
+
+/// Types that a gob stream may describe; an application's session has a handful.
+pub const LAYOUT_TYPES: usize = 256;
+
+/// Layouts at a time: those of the table and those of the settings. One bit each in a mask.
+pub const LAYOUTS: usize = 64;
+
+/// Bytes of a key that can be a session's. Ids are up to 256 characters (PHP), prefixes a few dozen.
+pub const LAYOUT_KEY_BYTES: usize = 512;

@@ -13,21 +13,23 @@ use crate::journal::JournalConfig;
 pub const MIN_MEMORY: u64 = 1 << 20;
 
 /// Who leaves when `max_memory` is reached. The names are those of Redis, because operators know
-/// them. Every session has a deadline, so `volatile-*` and `allkeys-*` look at the same sessions.
+/// them. Every session has a deadline; a key of a keyspace may have none, and then `volatile-*` let it
+/// stay. Sessions and keys share one budget.
 ///
 /// Eviction happens in the shard that needs room, or in the one that has most if that needs less
 /// than its part, and never takes the session that is being written, nor what is remembered of ended sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Eviction {
-    /// Nobody: creating, and writes that need more room, fail with `ErrorKind::StoreFull`.
+    /// Nobody: creating, and writes that need more room, fail with `ErrorKind::StoreFull` or
+    /// [`KeyError::Full`](crate::KeyError::Full).
     #[default]
     NoEviction,
-    /// Sessions that were not used lately: second chance (CLOCK) over pages of memory, one
-    /// reference bit per session, set by every read and write.
+    /// Sessions and keys with a deadline that were not used lately: second chance (CLOCK) over pages
+    /// of memory, one reference bit for each, set by every read and write.
     VolatileLru,
-    /// Sessions that end soonest, by the timing wheel; exact to the wheel's buckets.
+    /// Sessions and keys that end soonest, by the timing wheel; exact to the wheel's buckets.
     VolatileTtl,
-    /// The same as [`Eviction::VolatileLru`].
+    /// As [`Eviction::VolatileLru`], but keys without a deadline leave as others do.
     AllkeysLru,
 }
 

@@ -1,19 +1,15 @@
 //! The store with a journal: what is read back at the start, and what an operation waits for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use cloakroom_core::id::SlotTag;
 use cloakroom_core::{Error, ErrorKind, UnixMillis};
 use parking_lot::Mutex;
 
-use crate::engine::Engine;
-use crate::journal::{
-    Effect, Effects, Journal, JournalConfig, JournalState, Recovered, Refused, Step,
-};
-use crate::shard::{At, Shard};
+use crate::journal::{Effect, Journal, JournalConfig, JournalState, Recovered, Step};
+use crate::recovery;
+use crate::shard::Shard;
 use crate::store::{EmbeddedStore, Inner};
 
 impl EmbeddedStore {
@@ -33,23 +29,12 @@ impl EmbeddedStore {
     pub(crate) fn open_journal(&self, config: &JournalConfig) -> Result<(), Error> {
         let inner = &self.0;
         let engine = self.engine();
-        let started = inner.clock.now();
-        let mut latest = UnixMillis::new(0);
         inner.recovering.store(true, Ordering::SeqCst);
         inner.memory.set_unlimited(true);
-        let opened = Journal::open(config, Arc::clone(&inner.clock), &mut |record| {
-            for effect in Effects::of(record) {
-                let effect = effect?;
-                if let Effect::Time(at) = effect {
-                    latest = latest.max(at);
-                }
-                replay(&engine, &effect, started)?;
-            }
-            Ok(())
-        });
+        let opened = recovery::read(&engine, config);
         inner.recovering.store(false, Ordering::SeqCst);
         inner.memory.set_unlimited(false);
-        let (journal, recovered) =
+        let (journal, recovered, latest) =
             opened.map_err(|error| Error::new(ErrorKind::StoreRefused).with_source(error))?;
         // What was over when the store was last up is over, whatever the clock says now.
         inner.sweep_at(latest);
@@ -197,42 +182,5 @@ impl Inner {
             step.push(effect);
             journal.append(step.as_bytes());
         }
-    }
-
-    fn replay_session(
-        &self,
-        tag: SlotTag,
-        effect: &Effect<'_>,
-        now: UnixMillis,
-    ) -> Result<(), Refused> {
-        let mut shard = self.shards[self.shard_of(tag)].lock();
-        let at = At { now, ..self.at() };
-        let replayed = shard.replay(effect, at);
-        self.finish(shard);
-        replayed
-    }
-}
-
-/// Puts an effect into the engine.
-fn replay(engine: &Engine, effect: &Effect<'_>, now: UnixMillis) -> Result<(), Refused> {
-    let inner = &engine.0;
-    match effect {
-        Effect::SessionPut {
-            key, generation, ..
-        } => {
-            // A `revoke_all` that nobody was told of may be known by its first session alone.
-            inner.generation.fetch_max(*generation, Ordering::SeqCst);
-            inner.replay_session(key.tag(), effect, now)
-        }
-        Effect::SessionFields { key, .. }
-        | Effect::SessionSeen { key, .. }
-        | Effect::SessionEnd { key, .. }
-        | Effect::SessionRemove { key } => inner.replay_session(key.tag(), effect, now),
-        Effect::Generation(generation) => {
-            inner.generation.fetch_max(*generation, Ordering::SeqCst);
-            Ok(())
-        }
-        Effect::Time(_) => Ok(()),
-        keyed => engine.apply(keyed),
     }
 }

@@ -9,11 +9,12 @@
 //! disk, outside of any lock.
 //!
 //! - `engine`: keyspaces of strings, hashes, sets and sorted sets in the same shards
-//! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
+//! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes, `shard::name`: a key
 //! - `pool`, `slab`, `table`, `index`: where bytes lie and how they are found; `pool` has the only
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
 //! - `journal`: what is kept on a disk, so that a restart finds it again
+//! - `foreign`: sessions of other frameworks in the keyspaces, held to what a session promises
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
@@ -22,10 +23,12 @@ mod durable;
 mod engine;
 mod entry;
 mod evict;
+mod foreign;
 mod housekeeping;
 mod index;
 pub mod journal;
 mod pool;
+mod recovery;
 mod rewrite;
 mod shard;
 mod slab;
@@ -40,5 +43,6 @@ pub use engine::{
     Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
     MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
+pub use foreign::{Foreign, ForeignConfig, Found, WithForeign, Written};
 pub use rewrite::Rewritten;
 pub use store::EmbeddedStore;

@@ -269,7 +269,11 @@ impl Store for EmbeddedStore {
                 .within(key.tag(), |shard, at| shard.create(key, new, at))
         };
         let created = self.0.with_room(create)?;
-        self.0.written().await?;
+        // A limit on a subject's sessions may have ended others.
+        match (&new.subject, new.max_sessions) {
+            (Some(_), Some(_)) => self.0.synced().await?,
+            _ => self.0.written().await?,
+        }
         Ok(created)
     }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
 pub(crate) use cloakroom_embedded::journal::Durability;
 use cloakroom_embedded::journal::{JournalConfig, OsDisk, RecoverError};
-use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+use cloakroom_embedded::{
+    EmbeddedConfig, EmbeddedStore, Engine, Foreign, ForeignConfig, WithForeign,
+};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -84,6 +86,8 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// The same, if it is the embedded one: it has a journal to be asked about.
     pub(crate) embedded: Option<EmbeddedStore>,
+    /// Sessions of other frameworks in that engine, beside the store's own.
+    pub(crate) foreign: Option<Arc<WithForeign>>,
 }
 
 /// Where in the data directory the journal is.
@@ -99,10 +103,12 @@ pub(crate) async fn store(
 ) -> Result<Opened, String> {
     match &settings.store {
         Choice::Embedded => {
-            let store = embedded(settings, observer)?;
+            let store = embedded(settings, Arc::clone(&observer))?;
+            let foreign = foreign(settings, &store.engine(), observer)?;
             Ok(Opened {
-                store: Arc::new(store.clone()),
+                store: Arc::clone(&foreign) as Arc<dyn Store>,
                 embedded: Some(store),
+                foreign: Some(foreign),
             })
         }
         Choice::Shared(url) => {
@@ -110,6 +116,7 @@ pub(crate) async fn store(
                 Ok(store) => Ok(Opened {
                     store: Arc::new(store),
                     embedded: None,
+                    foreign: None,
                 }),
                 Err(error) => Err(format!(
                     "setting store = {:?} ({}) cannot be opened: {}",
@@ -171,6 +178,30 @@ fn refused(settings: &Settings, error: &Error) -> String {
         _ => "see to the disk, and start again".to_owned(),
     };
     format!("the journal in {data}: {source}; {fix}")
+}
+
+/// The engine's own sessions with those of other frameworks beside them.
+fn foreign(
+    settings: &Settings,
+    engine: &Engine,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<WithForeign>, String> {
+    let told = &settings.foreign;
+    let config = ForeignConfig::default()
+        .layouts(told.layouts.clone())
+        .absolute(told.absolute)
+        .idle(told.idle)
+        .unstated(told.unstated)
+        .observer(observer);
+    let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
+    // What came back from a journal did not pass by here.
+    foreign.reindex(engine);
+    let own = Arc::new(engine.store());
+    Ok(Arc::new(WithForeign::new(
+        own,
+        engine.clone(),
+        Arc::new(foreign),
+    )))
 }
 
 /// What is wrong, with what the store answered. No secret is in it.

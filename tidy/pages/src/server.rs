@@ -25,7 +25,15 @@ impl Server {
     /// If it does not start; the error holds what it said.
     pub fn start(binary: &Path, dir: &Path, args: &[&str]) -> io::Result<Self> {
         let mut child = Command::new(binary)
-            .args(["serve", "--http", "127.0.0.1:0", "--resp", "none", "--data", "cloakroom-data"])
+            .args([
+                "serve",
+                "--http",
+                "127.0.0.1:0",
+                "--resp",
+                "none",
+                "--data",
+                "cloakroom-data",
+            ])
             .args(args)
             .current_dir(dir)
             .stdout(Stdio::piped())

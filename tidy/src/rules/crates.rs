@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cloakroom-example-game", &["cloakroom"]),
     ("cloakroom-example-shop", &["cloakroom"]),
     ("cloakroom-example-microservices", &["cloakroom"]),
+    ("cloakroom-clients", &[]),
     ("tidy", &[]),
     ("tidy-pages", &["tidy"]),
     (

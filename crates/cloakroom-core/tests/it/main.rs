@@ -10,6 +10,7 @@ mod fields;
 mod hostile;
 mod ids;
 mod kit;
+mod layouts;
 mod policy;
 mod reopened;
 mod session;

@@ -9,6 +9,10 @@ pub type Db = u8;
 /// How many keyspaces there are, as in Redis by default.
 pub const DATABASES: Db = 16;
 
+/// Keyspaces in memory: behind those that have a number for people, one beside each for what is
+/// known of the sessions of other frameworks in it. A key is in the same shard in all of them.
+pub(crate) const SPACES: Db = 2 * DATABASES;
+
 /// Bytes of a key at most. Longer ones are [`KeyError::TooLarge`]: a name of 64 KiB names nothing.
 pub const KEY_BYTES: usize = (64 << 10) - 1;
 

@@ -33,7 +33,7 @@ pub use self::tx::Tx;
 use self::tx::{Locked, Named};
 pub use self::tx_hashes::FieldRef;
 use crate::config::EmbeddedConfig;
-use crate::shard::Shard;
+use crate::shard::{Shard, hash_in};
 use crate::store::{EmbeddedStore, Inner};
 use crate::table::{END, SEGMENTS};
 
@@ -80,10 +80,12 @@ impl Engine {
 
     /// One atomic step on one key. The closure may touch this key in this keyspace and what else
     /// happens to be in its shard; use [`Engine::with_keys`] for more.
-    pub fn with_key<T>(&self, _db: Db, key: &[u8], work: impl FnOnce(&mut Tx<'_>) -> T) -> T {
+    pub fn with_key<T>(&self, db: Db, key: &[u8], work: impl FnOnce(&mut Tx<'_>) -> T) -> T {
         let hash = self.0.hash_of_name(key);
         let number = self.0.shard_of_hash(hash);
         let mut shard = self.0.shards[number].lock();
+        // The first miss of the cache, while the clock is read.
+        shard.prefetch_name(hash_in(self.0.ears.number_of(db), hash));
         let mut tx = Tx::new(
             &self.0,
             Locked::One(number, &mut shard),

@@ -3,7 +3,7 @@
 use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
-use super::kinds::{DATABASES, Db, KEY_BYTES, KeyError, Kind, Packing, VALUE_BYTES};
+use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
 use crate::shard::{At, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
 
@@ -325,7 +325,7 @@ impl std::fmt::Debug for Tx<'_> {
 
 /// A keyspace by its number.
 pub(super) const fn checked(db: Db) -> Db {
-    db % DATABASES
+    db % SPACES
 }
 
 pub(super) const fn check_key(key: &[u8]) -> Result<(), KeyError> {

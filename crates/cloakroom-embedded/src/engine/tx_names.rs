@@ -1,7 +1,7 @@
 //! A step in progress: what concerns whole keys and keyspaces.
 
 use super::changes::Change;
-use super::kinds::{Db, KeyError};
+use super::kinds::{DATABASES, Db, KeyError, SPACES};
 use super::tx::{Tx, check_key, checked};
 use crate::journal::Effect;
 use crate::shard::{Head, Spread};
@@ -116,9 +116,9 @@ impl Tx<'_> {
     /// Removes all keys of a keyspace, or of all of them. The step must have locked everything.
     /// Takes no time: what was there is swept later, and counts for the limit until then.
     pub fn flush(&mut self, db: Option<Db>) {
-        let db = db.map(checked);
-        for each in 0..super::DATABASES {
-            if db.is_none_or(|db| db == each) {
+        let db = db.map(|db| db % DATABASES);
+        for each in 0..SPACES {
+            if db.is_none_or(|db| db == each % DATABASES) {
                 self.flush_one(each);
             }
         }
@@ -167,7 +167,7 @@ impl Tx<'_> {
 
     /// Gives all keyspaces these numbers, as a journal says. What is under a number that was not
     /// used is not there: it was removed before, and the journal does not say so.
-    pub(super) fn set_numbers(&mut self, numbers: [u8; super::DATABASES as usize]) {
+    pub(super) fn set_numbers(&mut self, numbers: [u8; SPACES as usize]) {
         let at = self.at();
         for number in numbers {
             if !at.ears.is_used(number) {
@@ -204,9 +204,10 @@ impl Tx<'_> {
 
     /// Has two keyspaces change places. The step must have locked everything.
     pub fn swap(&mut self, one: Db, other: Db) {
-        let (one, other) = (checked(one), checked(other));
+        let (one, other) = (one % DATABASES, other % DATABASES);
         let ears = self.at().ears;
         ears.swap(one, other);
+        ears.swap(DATABASES + one, DATABASES + other);
         if let Some(shard) = self.locked_shard(0) {
             shard.notes.push_first(&Effect::Keyspaces(ears.numbers()));
         }

@@ -38,6 +38,7 @@ use cloakroom_core::{Clock, Error, ErrorKind};
 use parking_lot::Mutex;
 
 pub use disk::{Disk, DiskFile, OsDisk};
+pub(crate) use effect::Concern;
 pub use effect::{Effect, Effects, Step};
 pub use queue::Wait;
 pub use recover::{Cut, RecoverError, Recovered, Refused, Take, recover};

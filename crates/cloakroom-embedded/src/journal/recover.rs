@@ -143,6 +143,22 @@ pub enum Refused {
     NoRoom,
 }
 
+/// For what is refused when the place is not known any more.
+impl From<Refused> for RecoverError {
+    fn from(refused: Refused) -> Self {
+        let file = "the journal".to_owned();
+        match refused {
+            Refused::Damaged => Self::Damaged {
+                file,
+                at: 0,
+                what: "its checksums verify, its content does not",
+            },
+            Refused::Newer(version) => Self::Newer { file, version },
+            Refused::NoRoom => Self::NoRoom { file },
+        }
+    }
+}
+
 /// Takes a record's payload.
 pub type Take<'a> = dyn FnMut(&[u8]) -> Result<(), Refused> + 'a;
 

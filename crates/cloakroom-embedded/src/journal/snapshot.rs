@@ -15,8 +15,9 @@
 //!    older ones are not applied again.)
 //! 4. A step that moves something from shard to shard says all of it (the whole session under its
 //!    new key), so it is complete even if the walk has missed both places.
-//! 5. The walk goes by slots. What gets another slot meanwhile may be passed over; so while a shard
-//!    is walked, whoever moves a session notes all of it, and the journal has what the walk misses.
+//! 5. The walk over sessions goes by slots. One that gets another slot meanwhile may be passed over;
+//!    so while a shard is walked, whoever moves a session notes all of it, and the journal has what
+//!    the walk misses. Keys are walked by their hashes, which they keep, so none is passed over.
 //!    What comes or goes meanwhile has its record in N or behind it anyway.
 //! 6. What the walk saw was appended, but perhaps not synced: a snapshot that counts at once could
 //!    survive a crash with a step whose forerunner, elsewhere, was lost with the journal's tail. So

@@ -12,6 +12,7 @@ mod record;
 mod replay;
 mod room;
 mod spread;
+mod strings;
 mod sweep;
 mod walk;
 mod walk_names;

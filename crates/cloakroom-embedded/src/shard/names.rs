@@ -167,6 +167,12 @@ fn number_in(view: KeyView<'_>) -> usize {
 }
 
 impl Shard {
+    /// Says that the key of this hash is looked for next.
+    #[inline]
+    pub(crate) fn prefetch_name(&self, hash: u64) {
+        self.names.table.prefetch(hash);
+    }
+
     /// The slot of a key that lives, marked as used. What is over of it is removed.
     #[inline]
     pub(crate) fn live(&mut self, name: Name<'_>, at: At<'_>) -> Option<SlotRef> {
@@ -218,33 +224,6 @@ impl Shard {
             return Some(slot);
         }
         self.settle_fields(slot, at)
-    }
-
-    /// What a string is, as bytes.
-    pub(crate) fn string(&mut self, name: Name<'_>, at: At<'_>) -> Result<Option<&[u8]>, KeyError> {
-        let slot = self.typed(name, Kind::String, at)?;
-        Ok(slot.map(|slot| self.key(slot).value()))
-    }
-
-    /// Writes a string.
-    pub(crate) fn set_string(
-        &mut self,
-        name: Name<'_>,
-        value: &[u8],
-        deadline: u64,
-        at: At<'_>,
-    ) -> Result<(), KeyError> {
-        let head = Head {
-            kind: Kind::String,
-            db: name.db,
-            spread: false,
-            deadline,
-            fields: NEVER,
-        };
-        let old = self.live(name, at);
-        self.put(old, name, head, value, at)?;
-        self.note_string(name, value, deadline);
-        Ok(())
     }
 
     /// Sets the deadline of a key that is there. This is never refused: at the worst it takes a

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
 mod contract;
+mod foreign;
 mod hostile;
 mod journal;
 mod keys;

@@ -63,7 +63,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
-    let Opened { store, embedded } = open::store(settings, Arc::clone(&observer)).await?;
+    let Opened {
+        store,
+        embedded,
+        foreign,
+    } = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
         store,
         settings.store.to_string(),
@@ -81,6 +85,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         &metrics,
     )
     .await?;
+    if let (Some(front), Some(foreign)) = (&front, &foreign) {
+        front.keep(foreign.keeper());
+    }
     shutdown.on_signal(settings.drain_delay)?;
     reload_on_hangup(tls)?;
 
@@ -98,6 +105,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         Opened {
             store,
             embedded: embedded.clone(),
+            foreign,
         },
         observer,
         touches,

@@ -3,6 +3,7 @@
 
 mod cli;
 mod docs;
+mod layouts;
 mod low;
 pub(crate) mod masked;
 mod parse;
@@ -21,6 +22,7 @@ use hyper::header::HeaderName;
 use crate::open::{Choice, Durability, Eviction};
 pub(crate) use cli::{Page, Task, command};
 pub(crate) use docs::page;
+pub(crate) use layouts::Foreign;
 pub(crate) use low::{LowSettings, Origin};
 pub(crate) use resp::{Resp, Secret};
 use table::Setting;
@@ -30,6 +32,8 @@ use table::Setting;
 pub(crate) struct Settings {
     pub(crate) http: SocketAddr,
     pub(crate) resp: Resp,
+    /// Sessions of other frameworks, which come through it.
+    pub(crate) foreign: Foreign,
     pub(crate) store: Choice,
     pub(crate) data: PathBuf,
     pub(crate) durability: Durability,
@@ -95,6 +99,7 @@ impl Settings {
         let mut settings = Self {
             http: low.parse(&table::HTTP, parse::address)?,
             resp: Resp::from_low(low, &store, tls.is_some())?,
+            foreign: Foreign::from_low(low)?,
             unused: Resp::unused(low, &store),
             store,
             data: low.parse(&table::DATA, parse::path)?,

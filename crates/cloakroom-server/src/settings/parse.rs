@@ -87,11 +87,15 @@ pub(super) fn optional_lifetime(text: &str) -> Result<Option<Duration>, String> 
     if text.is_empty() {
         return Ok(None);
     }
+    lifetime(text).map(Some)
+}
+
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     let value = duration(text)?;
     if !(limits::LIFETIME_MIN..=limits::LIFETIME).contains(&value) {
         return Err("give a lifetime from 1s to 400d".to_owned());
     }
-    Ok(Some(value))
+    Ok(value)
 }
 
 pub(super) fn bytes(text: &str) -> Result<u64, String> {

@@ -105,7 +105,15 @@ impl Resp {
             ));
         }
         if matches!(store, Choice::Shared(_)) {
-            for setting in [&table::RESP_TLS, &table::RESP_SOCKET, &table::RESP_USERS] {
+            for setting in [
+                &table::RESP_TLS,
+                &table::RESP_SOCKET,
+                &table::RESP_USERS,
+                &table::LAYOUTS,
+                &table::LAYOUT_ABSOLUTE,
+                &table::LAYOUT_IDLE,
+                &table::LAYOUT_UNSTATED,
+            ] {
                 if low.origin(setting) != Origin::Default {
                     let why = "the store's server speaks the Redis protocol itself";
                     unused.push((setting.name, why));

@@ -44,7 +44,7 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 34] = [
+pub(crate) const TABLE: [&Setting; 38] = [
     &CONFIG,
     &HTTP,
     &RESP,
@@ -54,6 +54,10 @@ pub(crate) const TABLE: [&Setting; 34] = [
     &RESP_USERS,
     &RESP_MAX_CONNECTIONS,
     &RESP_EVENTS,
+    &LAYOUTS,
+    &LAYOUT_ABSOLUTE,
+    &LAYOUT_IDLE,
+    &LAYOUT_UNSTATED,
     &STORE,
     &DATA,
     &DURABILITY,
@@ -148,6 +152,37 @@ pub(crate) const RESP_EVENTS: Setting = Setting {
     default: "",
     doc: "Which keyspace events are told, as in Redis' notify-keyspace-events: KEA for all. \
           CONFIG SET changes it while the server runs.",
+};
+
+pub(crate) const LAYOUTS: Setting = Setting {
+    name: "layouts",
+    unit: "ROWS",
+    default: "",
+    doc: "Which keys of the Redis protocol are sessions, over what is known anyway (docs/layouts.md): \
+          rows divided by ;, as in `myapp key=myapp:{id} encoding=json subject=user/id; rails off`. \
+          none: no key is a session.",
+};
+
+pub(crate) const LAYOUT_ABSOLUTE: Setting = Setting {
+    name: "layout-absolute",
+    unit: "DURATION",
+    default: "14d",
+    doc: "How long a session of another framework lives in any case, counted from its first write, \
+          whatever its client asks for.",
+};
+
+pub(crate) const LAYOUT_IDLE: Setting = Setting {
+    name: "layout-idle",
+    unit: "DURATION",
+    default: "none",
+    doc: "How far ahead its client may set its deadline, or none: as far as layout-absolute.",
+};
+
+pub(crate) const LAYOUT_UNSTATED: Setting = Setting {
+    name: "layout-unstated",
+    unit: "DURATION",
+    default: "1d",
+    doc: "How long it lives if its client writes it without a deadline.",
 };
 
 pub(crate) const STORE: Setting = Setting {

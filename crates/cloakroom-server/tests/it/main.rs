@@ -4,6 +4,7 @@
 
 mod api;
 mod crashes;
+mod foreign;
 mod gateways;
 mod golden;
 mod limits;

@@ -6,7 +6,7 @@ use cloakroom_core::{StoredKey, UnixMillis};
 
 use crate::journal::recover::Refused;
 
-const TIME_BYTES: usize = 6;
+pub(super) const TIME_BYTES: usize = 6;
 /// The time that stands for "never".
 const NEVER: u64 = (1 << (8 * TIME_BYTES)) - 1;
 
@@ -140,7 +140,7 @@ impl<'a> In<'a> {
         Ok(array)
     }
 
-    fn raw(&mut self, len: usize) -> Result<&'a [u8], Refused> {
+    pub(super) fn raw(&mut self, len: usize) -> Result<&'a [u8], Refused> {
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Refused::Damaged)?;
         self.0 = rest;
         Ok(bytes)

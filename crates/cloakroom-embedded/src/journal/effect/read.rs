@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use cloakroom_core::id::SlotTag;
+
 use super::bytes::In;
 use super::{
     DEADLINE, Effect, FLUSH, GENERATION, HASH_REMOVE, HASH_SET, KEY, KEYSPACES, REMOVE,
@@ -64,7 +66,7 @@ impl<'a> Effects<'a> {
             GENERATION => Ok(Effect::Generation(input.small()?)),
             TIME => Ok(Effect::Time(input.time()?)),
             KEYSPACES => {
-                let mut numbers = [0; 16];
+                let mut numbers = [0; 32];
                 for number in &mut numbers {
                     *number = input.byte()?;
                 }
@@ -154,5 +156,81 @@ impl<'a> Iterator for Effects<'a> {
             self.rest = In(&[]);
         }
         Some(effect)
+    }
+}
+
+/// What an effect is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern<'a> {
+    /// The session under a key of this tag.
+    Session(SlotTag),
+    /// The key of this name, in any keyspace.
+    Key(&'a [u8]),
+    /// Nothing in particular, and in no particular order.
+    Nothing,
+    /// Everything.
+    All,
+}
+
+impl<'a> Effect<'a> {
+    pub(crate) const fn concern(&self) -> Concern<'a> {
+        match self {
+            Effect::SessionPut { key, .. }
+            | Effect::SessionFields { key, .. }
+            | Effect::SessionSeen { key, .. }
+            | Effect::SessionEnd { key, .. }
+            | Effect::SessionRemove { key } => Concern::Session(key.tag()),
+            // Both only go up. A session of a generation that is over is dead whenever that is known.
+            Effect::Generation(_) | Effect::Time(_) => Concern::Nothing,
+            Effect::Keyspaces(_) | Effect::Flush { .. } => Concern::All,
+            Effect::String { key, .. }
+            | Effect::Remove { key, .. }
+            | Effect::Deadline { key, .. }
+            | Effect::HashSet { key, .. }
+            | Effect::HashRemove { key, .. }
+            | Effect::SetAdd { key, .. }
+            | Effect::SetRemove { key, .. }
+            | Effect::SortedAdd { key, .. }
+            | Effect::SortedRemove { key, .. }
+            | Effect::Tombstone { key, .. } => Concern::Key(key),
+        }
+    }
+}
+
+impl<'a> Effects<'a> {
+    /// What each effect is about. Sessions are passed over, not read.
+    pub(crate) fn concerns(mut self) -> impl Iterator<Item = Result<Concern<'a>, Refused>> {
+        std::iter::from_fn(move || {
+            if self.rest.0.is_empty() {
+                return None;
+            }
+            let concern = self.pass();
+            if concern.is_err() {
+                self.rest = In(&[]);
+            }
+            Some(concern)
+        })
+    }
+
+    fn pass(&mut self) -> Result<Concern<'a>, Refused> {
+        let input = &mut self.rest;
+        match input.0.first() {
+            Some(&SESSION_PUT) => {
+                input.byte()?;
+                let key = input.stored_key()?;
+                input.small()?;
+                session::skip(input)?;
+                Ok(Concern::Session(key.tag()))
+            }
+            Some(&SESSION_FIELDS) => {
+                input.byte()?;
+                let key = input.stored_key()?;
+                input.number()?;
+                input.time()?;
+                session::skip_changes(input)?;
+                Ok(Concern::Session(key.tag()))
+            }
+            _ => Ok(self.parse()?.concern()),
+        }
     }
 }

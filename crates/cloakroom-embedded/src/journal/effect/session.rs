@@ -7,7 +7,7 @@ use cloakroom_core::expiry::Times;
 use cloakroom_core::record::{Change, Changes, FieldName, Fields, Label, Subject, Value};
 use cloakroom_core::{Handle, Lifetimes, Record};
 
-use super::bytes::{In, Out};
+use super::bytes::{In, Out, TIME_BYTES};
 use crate::journal::recover::Refused;
 
 const IDLE: u8 = 1;
@@ -81,6 +81,30 @@ pub(super) fn read(input: &mut In<'_>) -> Result<Record, Refused> {
     })
 }
 
+/// Passes over a session.
+pub(super) fn skip(input: &mut In<'_>) -> Result<(), Refused> {
+    let flags = input.byte()?;
+    if flags & !KNOWN != 0 {
+        return Err(Refused::Newer(flags.into()));
+    }
+    input.raw(Handle::BYTES + 2 * TIME_BYTES)?;
+    input.number()?;
+    if flags & IDLE != 0 {
+        input.number()?;
+    }
+    if flags & SIGNED_IN != 0 {
+        input.time()?;
+    }
+    for part in [SUBJECT, LABEL] {
+        if flags & part != 0 {
+            input.bytes()?;
+        }
+    }
+    input.number()?;
+    input.bytes()?;
+    Ok(())
+}
+
 /// Each field with the codec of its value, or as removed.
 pub(super) fn write_changes(out: &mut Out, changes: &Changes) {
     out.number(changes.len() as u64);
@@ -113,6 +137,17 @@ pub(super) fn read_changes(input: &mut In<'_>) -> Result<Changes, Refused> {
         changes.push(name, change);
     }
     Ok(changes)
+}
+
+/// Passes over changes.
+pub(super) fn skip_changes(input: &mut In<'_>) -> Result<(), Refused> {
+    for _ in 0..input.number()? {
+        input.bytes()?;
+        if input.byte()? != REMOVED {
+            input.bytes()?;
+        }
+    }
+    Ok(())
 }
 
 fn part<T>(there: bool, read: impl FnOnce() -> Result<T, Refused>) -> Result<Option<T>, Refused> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::policy::{MaxSessions, OnExcess};
 use cloakroom_core::record::Condition;
 use cloakroom_core::store::{Absence, Lookup, Store as _};
 use cloakroom_core::testkit::ManualClock;
@@ -54,8 +55,16 @@ fn no_crash_undoes_an_end() {
     ends(&[anonymous]);
     block_on(store.revoke_subject(&owner, Some(&kit::handle(3)))).unwrap();
     ends(&[keys[2], keys[4]]);
-    block_on(store.revoke_all()).unwrap();
+    let mut only = session(6, Some(owner.clone()));
+    only.max_sessions = Some(MaxSessions {
+        limit: 1,
+        on_excess: OnExcess::RevokeOldest,
+    });
+    let the_only = key(tag, 6);
+    block_on(store.create(&the_only, &only)).unwrap();
     ends(&keys[3..4]);
+    block_on(store.revoke_all()).unwrap();
+    ends(&[the_only]);
     block_on(store.create(&keys[5], &session(5, Some(owner.clone())))).unwrap();
     let trace = disk.trace();
     let base = FakeDisk::default();

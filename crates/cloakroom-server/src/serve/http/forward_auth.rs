@@ -13,8 +13,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use cloakroom::presented_id;
-use cloakroom_core::store::{Loaded, Lookup};
-use cloakroom_core::{Event, PresentedId};
+use cloakroom_core::observe::CookieFault;
+use cloakroom_core::record::Subject;
+use cloakroom_core::store::Lookup;
+use cloakroom_core::{Event, Handle, PresentedId, limits};
+use cloakroom_embedded::{Found, WithForeign};
 
 use super::App;
 use super::error::Problem;
@@ -45,7 +48,7 @@ const HANDLE: HeaderName = HeaderName::from_static("cloakroom-handle");
 
 async fn answer(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
     let Some(id) = presented(app, headers) else {
-        return StatusCode::UNAUTHORIZED.into_response();
+        return answer_foreign(app, headers, anonymous);
     };
     let key = id.key_as(app.store.key_form());
     match app.store.load(&key).await {
@@ -62,8 +65,45 @@ async fn answer(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
             if loaded.record.subject.is_none() && !anonymous {
                 return StatusCode::UNAUTHORIZED.into_response();
             }
-            pass(app, &loaded)
+            let record = &loaded.record;
+            pass(app, record.subject.as_ref(), &record.handle)
         }
+    }
+}
+
+/// Visitors of an application whose framework keeps its sessions here, by that framework's cookie.
+fn answer_foreign(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
+    let found = app
+        .foreign
+        .as_deref()
+        .map(|foreign| foreign_of(foreign, headers));
+    match found {
+        None | Some(Ok(None)) => StatusCode::UNAUTHORIZED.into_response(),
+        Some(Err(fault)) => {
+            app.observe(&Event::CookieRejected(fault));
+            StatusCode::UNAUTHORIZED.into_response()
+        }
+        Some(Ok(Some(found))) if found.subject.is_none() && !anonymous => {
+            StatusCode::UNAUTHORIZED.into_response()
+        }
+        Some(Ok(Some(found))) => pass(app, found.subject.as_ref(), &found.info.handle),
+    }
+}
+
+/// The session of another framework that a cookie leads to. Two that lead to one each: one of them was
+/// planted, and nobody can tell which.
+fn foreign_of(foreign: &WithForeign, headers: &HeaderMap) -> Result<Option<Found>, CookieFault> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
+    if lines.iter().map(|line| line.len()).sum::<usize>() > limits::COOKIE_HEADER_BYTES {
+        return Err(CookieFault::TooLong);
+    }
+    let pairs = lines.iter().flat_map(|line| line.split(';'));
+    let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+    let mut found = pairs.filter_map(|(name, value)| foreign.of_cookie(name, value));
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Err(CookieFault::Duplicate),
+        (first, _) => Ok(first),
     }
 }
 
@@ -81,14 +121,13 @@ fn presented(app: &App, headers: &HeaderMap) -> Option<PresentedId> {
 
 /// Both headers are always there: gateways copy them over what the visitor sent, and one that is
 /// missing would leave the visitor's own in place.
-fn pass(app: &App, loaded: &Loaded) -> Response {
-    let subject = loaded.record.subject.as_ref();
+fn pass(app: &App, subject: Option<&Subject>, handle: &Handle) -> Response {
     let subject = subject.map_or_else(String::new, |subject| header_safe(subject.as_str()));
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
         (app.subject_header.clone(), subject),
-        (HANDLE, loaded.record.handle.to_string()),
+        (HANDLE, handle.to_string()),
     ] {
         // Both texts are visible ASCII, so this cannot fail.
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -22,8 +22,8 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use cloakroom_core::{Entropy, Event, Observer, OsEntropy, Policy, Store};
-use cloakroom_embedded::EmbeddedStore;
 use cloakroom_embedded::journal::Journal;
+use cloakroom_embedded::{EmbeddedStore, WithForeign};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     max_body: usize,
     /// Whether strangers can reach this server at all.
     beyond_loopback: bool,
+    /// Sessions of other frameworks, if there can be any.
+    foreign: Option<Arc<WithForeign>>,
 }
 
 impl App {
@@ -91,6 +93,7 @@ impl App {
             request_timeout: settings.request_timeout,
             max_body: settings.max_body,
             beyond_loopback: !settings.http.ip().is_loopback(),
+            foreign: opened.foreign,
         }))
     }
 

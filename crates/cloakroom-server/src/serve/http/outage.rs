@@ -194,7 +194,11 @@ pub(super) fn server_of(
     ));
     let (touches, _recording) = Touches::start(store.clone(), observer.clone());
     let shutdown = Shutdown::new();
-    let opened = Opened { store, embedded };
+    let opened = Opened {
+        store,
+        embedded,
+        foreign: None,
+    };
     let app = App::new(&settings, opened, observer, touches, metrics, key, shutdown);
     (router(app), text.trim().to_owned())
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use cloakroom_embedded::{Db, KeyError, Kind, LexRange, Packing, ScoreRange, Tx};
+use cloakroom_embedded::{Db, KeyError, Kind, LexRange, Packing, ScoreRange, Tx, Written};
 
 use super::events::Class;
 use super::hub::Hub;
@@ -28,6 +28,16 @@ macro_rules! passed_on {
         $($(#[$doc])*
         pub(crate) fn $name(&mut self, key: &[u8] $(, $word: $of)*) -> $answer {
             self.tx.$name(self.db, key $(, $word)*)
+        })*
+    };
+}
+
+/// Methods that write a key: what it is that is written, and what is answered if it comes too late.
+macro_rules! kept {
+    ($($(#[$doc:meta])* fn $name:ident($($word:ident: $of:ty),*) -> $answer:ty : $written:expr, $dropped:expr;)*) => {
+        $($(#[$doc])*
+        pub(crate) fn $name(&mut self, key: &[u8] $(, $word: $of)*) -> Answer<$answer> {
+            self.written(key, $written, $dropped, |tx, db| tx.$name(db, key $(, $word)*))
         })*
     };
 }
@@ -82,21 +92,28 @@ impl<'a, 'e> Gate<'a, 'e> {
         fn sorted_scan(cursor: u64, count: usize, each: &mut dyn FnMut(&[u8], f64)) -> Answer<u64>;
     }
 
-    // Writes.
-    passed_on! {
-        /// Removes a key, whatever it holds.
-        fn remove() -> bool;
+    // Writes. What follows the arrow is answered when the key is that of a session that ended, and
+    // nothing is written.
+    kept! {
         /// A string with its deadline kept.
-        fn update_string(value: &[u8]) -> Answer<()>;
-        fn write_string(offset: usize, bytes: &[u8]) -> Answer<usize>;
-        fn hash_set(field: &[u8], value: &[u8]) -> Answer<bool>;
-        fn hash_update(field: &[u8], value: &[u8]) -> Answer<bool>;
-        fn hash_remove(field: &[u8]) -> Answer<bool>;
-        fn set_add(member: &[u8]) -> Answer<bool>;
-        fn set_remove(member: &[u8]) -> Answer<bool>;
-        fn sorted_put(member: &[u8], score: f64) -> Answer<Option<f64>>;
-        fn sorted_remove(member: &[u8]) -> Answer<bool>;
-        fn sorted_remove_range(ranks: Range<usize>) -> Answer<usize>;
+        fn update_string(value: &[u8]) -> () : Written::Value(value), ();
+        fn write_string(offset: usize, bytes: &[u8]) -> usize : Written::Part, offset + bytes.len();
+        fn hash_set(field: &[u8], value: &[u8]) -> bool : Written::Field(field, value), true;
+        fn hash_update(field: &[u8], value: &[u8]) -> bool : Written::Field(field, value), true;
+        fn hash_remove(field: &[u8]) -> bool : Written::Part, false;
+        fn set_add(member: &[u8]) -> bool : Written::Part, true;
+        fn set_remove(member: &[u8]) -> bool : Written::Part, false;
+        fn sorted_put(member: &[u8], score: f64) -> Option<f64> : Written::Part, None;
+        fn sorted_remove(member: &[u8]) -> bool : Written::Part, false;
+        fn sorted_remove_range(ranks: Range<usize>) -> usize : Written::Part, 0;
+    }
+
+    /// Removes a key, whatever it holds.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
+        match self.hub.foreign.get() {
+            Some(foreign) => foreign.remove(self.tx, self.db, key),
+            None => self.tx.remove(self.db, key),
+        }
     }
 
     /// A key's deadline in milliseconds since 1970, `Some(None)` if it has none.
@@ -111,7 +128,11 @@ impl<'a, 'e> Gate<'a, 'e> {
 
     /// Sets or clears a key's deadline; one that has passed removes the key.
     pub(crate) fn set_deadline(&mut self, key: &[u8], deadline: Option<i64>) -> bool {
-        self.tx.set_deadline(self.db, key, deadline.map(moment))
+        let deadline = deadline.map(moment);
+        match self.hub.foreign.get() {
+            Some(foreign) => foreign.set_deadline(self.tx, self.db, key, deadline),
+            None => self.tx.set_deadline(self.db, key, deadline),
+        }
     }
 
     /// A string with this deadline, in place of whatever was there.
@@ -121,8 +142,9 @@ impl<'a, 'e> Gate<'a, 'e> {
         value: &[u8],
         deadline: Option<i64>,
     ) -> Answer<()> {
-        self.tx
-            .set_string(self.db, key, value, deadline.map(moment))
+        self.written(key, Written::Value(value), (), |tx, db| {
+            tx.set_string(db, key, value, deadline.map(moment))
+        })
     }
 
     /// A field's deadline, `Some(None)` if it has none.
@@ -142,23 +164,49 @@ impl<'a, 'e> Gate<'a, 'e> {
         field: &[u8],
         deadline: Option<i64>,
     ) -> Answer<bool> {
-        self.tx
-            .hash_set_field_deadline(self.db, key, field, deadline.map(moment))
+        self.written(key, Written::Part, false, |tx, db| {
+            tx.hash_set_field_deadline(db, key, field, deadline.map(moment))
+        })
     }
 
     /// Puts what is under one key under another, in place of what was there.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Answer<bool> {
-        self.tx.rename((self.db, from), (self.db, to))
+        self.renamed((self.db, from), (self.db, to))
     }
 
     /// Takes a key into another keyspace.
     pub(crate) fn carry(&mut self, key: &[u8], to: Db) -> Answer<bool> {
-        self.tx.rename((self.db, key), (to, key))
+        self.renamed((self.db, key), (to, key))
     }
 
     /// Copies a key, perhaps into another keyspace.
     pub(crate) fn copy(&mut self, from: &[u8], to: (Db, &[u8])) -> Answer<bool> {
-        self.tx.copy((self.db, from), to)
+        match self.hub.foreign.get() {
+            Some(foreign) => foreign.copy(self.tx, (self.db, from), to),
+            None => self.tx.copy((self.db, from), to),
+        }
+    }
+
+    fn renamed(&mut self, from: (Db, &[u8]), to: (Db, &[u8])) -> Answer<bool> {
+        match self.hub.foreign.get() {
+            Some(foreign) => foreign.rename(self.tx, from, to),
+            None => self.tx.rename(from, to),
+        }
+    }
+
+    /// A write of a key, unless it comes too late for the session that the key was.
+    fn written<T>(
+        &mut self,
+        key: &[u8],
+        written: Written<'_>,
+        dropped: T,
+        work: impl FnOnce(&mut Tx<'_>, Db) -> Answer<T>,
+    ) -> Answer<T> {
+        let db = self.db;
+        match self.hub.foreign.get() {
+            Some(foreign) => foreign.write(self.tx, db, key, written, dropped, |tx| work(tx, db)),
+            None => work(self.tx, db),
+        }
     }
 
     /// Removes all keys of a keyspace, or of all. The step must have locked everything.

@@ -4,10 +4,10 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use cloakroom_embedded::{Change, DATABASES, Db, Watcher};
+use cloakroom_embedded::{Change, DATABASES, Db, Foreign, Watcher};
 use parking_lot::{Mutex, RwLock};
 
 use super::client::Client;
@@ -31,6 +31,8 @@ pub(crate) struct Hub {
     pub(crate) tracking: Tracking,
     /// The classes of keyspace events that are told.
     pub(crate) events: AtomicU32,
+    /// What holds for keys that are sessions of other frameworks, if any are.
+    pub(crate) foreign: OnceLock<Arc<Foreign>>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
 }
@@ -182,6 +184,9 @@ impl Hub {
 
 impl Watcher for Hub {
     fn changed(&self, db: Db, key: &[u8], change: Change) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.changed(db, key, change);
+        }
         match change {
             Change::Expired => {
                 self.expired.fetch_add(1, Ordering::Relaxed);
@@ -207,6 +212,9 @@ impl Watcher for Hub {
     }
 
     fn flushed(&self, db: Option<Db>) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.flushed(db);
+        }
         if self.watches.load(Ordering::SeqCst) > 0 {
             self.dirty(|known, _| db.is_none_or(|db| db == known));
         }
@@ -216,6 +224,9 @@ impl Watcher for Hub {
     }
 
     fn swapped(&self, one: Db, other: Db) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.swapped(one, other);
+        }
         debug_assert!(one < DATABASES && other < DATABASES);
         if self.watches.load(Ordering::SeqCst) > 0 {
             self.dirty(|known, _| known == one || known == other);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_embedded::Engine;
+use cloakroom_embedded::{Engine, Foreign};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -89,6 +89,12 @@ impl Front {
             handshake: settings.header_timeout,
             drain: settings.drain_timeout,
         }))
+    }
+
+    /// From now on this holds for keys that are sessions of other frameworks.
+    pub(crate) fn keep(&self, foreign: Arc<Foreign>) {
+        // It is said once, before anybody connects.
+        let _ = self.server.hub.foreign.set(foreign);
     }
 
     /// The rows of the banner: where it listens, and what to paste where.

@@ -9,4 +9,4 @@ mod programs;
 mod random;
 mod scripts;
 mod steps;
-mod wire;
+pub(crate) mod wire;

@@ -1,0 +1,3 @@
+//! What the pages of `docs/frameworks` show is what the applications are.
+
+mod pages;

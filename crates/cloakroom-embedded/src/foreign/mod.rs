@@ -1,0 +1,199 @@
+//! Sessions of other frameworks: keys that a layout recognises, held to what a session promises,
+//! whatever their clients do.
+//!
+//! - One that ended is not written back by a request that was on its way: such a write is answered as if
+//!   it had happened, and dropped, for [`limits::TOMBSTONE`].
+//! - It has a deadline always, and never one beyond its absolute limit.
+//! - Whom it belongs to is read from it when it is written, so a subject's sessions can be listed and
+//!   revoked.
+//!
+//! What has to be known for that is a [`head`]: a small key beside the session's, in a keyspace that has
+//! no number for people, in the same shard, so that both change in one step. It outlives the session by
+//! the time of a tombstone, and so is one. The [`book`] of subjects is in memory alone; an entry goes when
+//! its session does, because the engine tells of every key that goes.
+//!
+//! Every write of a key has to come by here; of other keys it is one look at their first bytes.
+
+mod book;
+mod head;
+mod list;
+mod store;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom_core::layout::{Layout, Layouts};
+use cloakroom_core::observe::{Observer, Unobserved};
+use cloakroom_core::{Error, ErrorKind, Event, Lifetimes, UnixMillis, limits};
+
+use self::book::Book;
+use self::head::Head;
+use crate::engine::{Change, Db, Tx};
+
+pub use list::Found;
+pub use store::WithForeign;
+pub use write::Written;
+
+/// How sessions of other frameworks are held.
+#[derive(Clone, Debug)]
+pub struct ForeignConfig {
+    layouts: Layouts,
+    absolute: Duration,
+    idle: Option<Duration>,
+    unstated: Duration,
+    observer: Arc<dyn Observer>,
+}
+
+impl Default for ForeignConfig {
+    /// All layouts, 14 days at most, a day for what is written without a deadline.
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            layouts: Layouts::standard(),
+            absolute: 14 * DAY,
+            idle: None,
+            unstated: DAY,
+            observer: Arc::new(Unobserved),
+        }
+    }
+}
+
+impl ForeignConfig {
+    /// Which keys are sessions.
+    #[must_use]
+    pub fn layouts(mut self, layouts: Layouts) -> Self {
+        self.layouts = layouts;
+        self
+    }
+
+    /// How long a session lives at most, counted from its first write.
+    #[must_use]
+    pub const fn absolute(mut self, absolute: Duration) -> Self {
+        self.absolute = absolute;
+        self
+    }
+
+    /// How far ahead of now a deadline may be at most; `None`: as the client says.
+    #[must_use]
+    pub const fn idle(mut self, idle: Option<Duration>) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// How long a session lives that is written without a deadline.
+    #[must_use]
+    pub const fn unstated(mut self, unstated: Duration) -> Self {
+        self.unstated = unstated;
+        self
+    }
+
+    /// Who is told of what happens to them.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+}
+
+/// The keeper of other frameworks' sessions in an engine.
+pub struct Foreign {
+    layouts: Layouts,
+    lifetimes: Lifetimes,
+    unstated: Duration,
+    observer: Arc<dyn Observer>,
+    book: Book,
+}
+
+impl Foreign {
+    /// A keeper, of an engine that has no such sessions yet; [`Foreign::reindex`] looks for some.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidSetting`] for a time outside of [`limits::LIFETIME_MIN`] to
+    /// [`limits::LIFETIME`].
+    pub fn new(config: ForeignConfig) -> Result<Self, Error> {
+        let lifetimes = match config.idle {
+            Some(idle) => Lifetimes::new(idle, config.absolute)?,
+            None => Lifetimes::fixed(config.absolute)?,
+        };
+        if !(limits::LIFETIME_MIN..=limits::LIFETIME).contains(&config.unstated) {
+            return Err(ErrorKind::InvalidSetting {
+                setting: "unstated",
+                value: format!("{:?}", config.unstated),
+                fix: "a time from 1s to 400d",
+            }
+            .into());
+        }
+        Ok(Self {
+            layouts: config.layouts,
+            lifetimes,
+            unstated: config.unstated,
+            observer: config.observer,
+            book: Book::new(),
+        })
+    }
+
+    /// Which keys are sessions.
+    #[must_use]
+    pub const fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+
+    /// Sessions of which a subject is known.
+    #[must_use]
+    pub fn with_subject(&self) -> usize {
+        self.book.len()
+    }
+
+    /// To be told of every change by whoever watches the engine: an entry of the book goes with its
+    /// session. Called under a shard's lock; quick.
+    pub fn changed(&self, db: Db, key: &[u8], change: Change) {
+        let gone = matches!(change, Change::Expired | Change::Evicted | Change::Del);
+        if gone && self.layouts.find(key).is_some() {
+            self.book.remove(db, key);
+        }
+    }
+
+    /// To be told by whoever watches the engine.
+    pub fn flushed(&self, db: Option<Db>) {
+        self.book.flush(db);
+    }
+
+    /// To be told by whoever watches the engine.
+    pub fn swapped(&self, one: Db, other: Db) {
+        self.book.swap(one, other);
+    }
+
+    fn layout(&self, key: &[u8]) -> Option<&Layout> {
+        let (number, _) = self.layouts.find(key)?;
+        self.layouts.get(number)
+    }
+
+    /// The latest deadline that a session may have now, of which this is the first write.
+    fn latest(&self, first: UnixMillis, now: UnixMillis) -> UnixMillis {
+        let absolute = first.saturating_add(self.lifetimes.absolute());
+        let idle = self.lifetimes.idle().map(|idle| now.saturating_add(idle));
+        idle.map_or(absolute, |idle| idle.min(absolute))
+    }
+
+    /// Ends a session: its key may go now, and its tombstone stands.
+    fn end(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], layout: &Layout) {
+        self.book.remove(db, key);
+        let now = tx.now();
+        Head::ended(now).bury(tx, db, key, layout.tombstones());
+    }
+
+    fn observe(&self, event: &Event) {
+        self.observer.observe(event);
+    }
+}
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Foreign")
+            .field("layouts", &self.layouts.iter().count())
+            .field("with_subject", &self.book.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! A store with the sessions of other frameworks beside its own, so that whoever lists or revokes sees
+//! all there are.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cloakroom_core::record::{
+    Changes, Condition, NewSession, Record, Rotation, SessionInfo, Subject,
+};
+use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
+use cloakroom_core::{Error, Handle, KeyForm, StoredKey, limits};
+
+use super::{Foreign, Found};
+use crate::engine::{DATABASES, Db, Engine};
+
+/// A store and, beside its sessions, those of other frameworks in an engine. They can be listed and
+/// revoked; they are read and written by their clients alone.
+#[derive(Debug)]
+pub struct WithForeign {
+    own: Arc<dyn Store>,
+    engine: Engine,
+    foreign: Arc<Foreign>,
+}
+
+/// A cursor of theirs: this bit, the keyspace, the engine's own cursor.
+const THEIRS: u64 = 1 << 63;
+const DB_AT: u32 = 58;
+
+impl WithForeign {
+    /// Both together.
+    #[must_use]
+    pub fn new(own: Arc<dyn Store>, engine: Engine, foreign: Arc<Foreign>) -> Self {
+        Self {
+            own,
+            engine,
+            foreign,
+        }
+    }
+
+    /// Whoever keeps theirs.
+    #[must_use]
+    pub fn keeper(&self) -> Arc<Foreign> {
+        Arc::clone(&self.foreign)
+    }
+
+    /// As [`Foreign::of_cookie`].
+    #[must_use]
+    pub fn of_cookie(&self, name: &str, value: &str) -> Option<Found> {
+        self.foreign.of_cookie(&self.engine, name, value)
+    }
+
+    fn theirs(&self, cursor: u64, limit: usize) -> Page {
+        let db = ((cursor & !THEIRS) >> DB_AT) as Db;
+        let inner = cursor & ((1 << DB_AT) - 1);
+        let (sessions, next) = self.foreign.page(&self.engine, db, inner, limit);
+        let next = match next {
+            0 if db + 1 < DATABASES => Some((db + 1, 0)),
+            0 => None,
+            next => Some((db, next)),
+        };
+        Page {
+            sessions,
+            next: next.map(|(db, inner)| Cursor(THEIRS | u64::from(db) << DB_AT | inner)),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for WithForeign {
+    fn key_form(&self) -> KeyForm {
+        self.own.key_form()
+    }
+
+    async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
+        self.own.create(key, new).await
+    }
+
+    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
+        self.own.load(key).await
+    }
+
+    async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
+        self.own.touch(keys).await
+    }
+
+    async fn apply(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Applied, Error> {
+        self.own.apply(key, changes, condition).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoredKey,
+        new: &StoredKey,
+        rotation: &Rotation,
+    ) -> Result<Rotated, Error> {
+        self.own.rotate(old, new, rotation).await
+    }
+
+    async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
+        self.own.destroy(key).await
+    }
+
+    async fn of_subject(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
+        let mut sessions = self.own.of_subject(subject).await?;
+        sessions.extend(self.foreign.of_subject(&self.engine, subject));
+        let since = |info: &SessionInfo| info.times.authenticated_at;
+        sessions.sort_by_key(|info| std::cmp::Reverse(since(info)));
+        Ok(sessions)
+    }
+
+    async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
+        if self.foreign.revoke(&self.engine, subject, handle) {
+            return Ok(true);
+        }
+        self.own.revoke(subject, handle).await
+    }
+
+    async fn revoke_subject(
+        &self,
+        subject: &Subject,
+        except: Option<&Handle>,
+    ) -> Result<usize, Error> {
+        let theirs = self.foreign.revoke_subject(&self.engine, subject, except);
+        Ok(theirs + self.own.revoke_subject(subject, except).await?)
+    }
+
+    async fn revoke_all(&self) -> Result<(), Error> {
+        self.foreign.revoke_all(&self.engine);
+        self.own.revoke_all().await
+    }
+
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {
+        if cursor.0 & THEIRS != 0 {
+            return Ok(self.theirs(cursor.0, limit.min(limits::SCAN_PAGE)));
+        }
+        let mut page = self.own.scan(cursor, limit).await?;
+        page.next = page.next.or(Some(Cursor(THEIRS)));
+        Ok(page)
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        self.own.stats().await
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading a journal back into the shards, on several threads: one reads and verifies, others apply,
+//! each to shards of its own. What concerns one shard is applied in order; what concerns all waits
+//! for everybody.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::thread;
+
+use cloakroom_core::UnixMillis;
+use cloakroom_core::id::SlotTag;
+
+use crate::engine::Engine;
+use crate::journal::{
+    Concern, Effect, Effects, Journal, JournalConfig, RecoverError, Recovered, Refused,
+};
+use crate::shard::At;
+use crate::store::Inner;
+
+/// Threads that apply. More than a few do not help: one reads.
+const LANES: usize = 4;
+/// Bytes that are handed over at a time, and how often the reader is ahead.
+const CHUNK: usize = 256 << 10;
+const AHEAD: usize = 4;
+
+/// Reads the journal into an empty engine. Returns the last time that it knew of, as well.
+pub(crate) fn read(
+    engine: &Engine,
+    config: &JournalConfig,
+) -> Result<(Journal, Recovered, UnixMillis), RecoverError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let lanes = cores.min(LANES).min(engine.0.shards.len());
+    let all = Shared {
+        engine,
+        lanes,
+        now: engine.0.clock.now(),
+        latest: AtomicU64::new(0),
+        refused: OnceLock::new(),
+        together: Barrier::new(lanes),
+    };
+    let opened = thread::scope(|scope| {
+        let mut reader = Reader {
+            all: &all,
+            lanes: (0..lanes)
+                .map(|number| {
+                    let (sender, chunks) = sync_channel(AHEAD);
+                    let all = &all;
+                    scope.spawn(move || all.apply_all(number, &chunks));
+                    (Vec::new(), sender)
+                })
+                .collect(),
+        };
+        let clock = Arc::clone(&engine.0.clock);
+        let opened = Journal::open(config, clock, &mut |record| reader.take(record));
+        (0..lanes).for_each(|lane| reader.send(lane));
+        opened
+    });
+    let (journal, recovered) = opened?;
+    match all.refused.get() {
+        Some(refused) => Err(RecoverError::from(*refused)),
+        None => Ok((
+            journal,
+            recovered,
+            UnixMillis::new(all.latest.load(Ordering::Relaxed)),
+        )),
+    }
+}
+
+/// What all threads see.
+struct Shared<'a> {
+    engine: &'a Engine,
+    lanes: usize,
+    now: UnixMillis,
+    latest: AtomicU64,
+    refused: OnceLock<Refused>,
+    together: Barrier,
+}
+
+/// The thread that reads: for each lane what is to be sent, and where to.
+struct Reader<'a> {
+    all: &'a Shared<'a>,
+    lanes: Vec<(Vec<u8>, SyncSender<Vec<u8>>)>,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, record: &[u8]) -> Result<(), Refused> {
+        if let Some(refused) = self.all.refused.get() {
+            return Err(*refused);
+        }
+        let mut concerned = [false; LANES];
+        let mut everybody = false;
+        for concern in Effects::of(record).concerns() {
+            match self.all.lane_of(&concern?) {
+                Some(lane) => concerned[lane] = true,
+                None => everybody = true,
+            }
+        }
+        for (lane, concerned) in concerned.into_iter().enumerate().take(self.lanes.len()) {
+            if concerned || everybody {
+                let (chunk, _) = &mut self.lanes[lane];
+                chunk.extend_from_slice(&(record.len() as u64).to_le_bytes());
+                chunk.extend_from_slice(record);
+                // Whoever waits for everybody must not be waited for.
+                if chunk.len() >= CHUNK || everybody {
+                    self.send(lane);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, lane: usize) {
+        let (chunk, lane) = &mut self.lanes[lane];
+        let sent = lane.send(std::mem::replace(chunk, Vec::with_capacity(CHUNK)));
+        debug_assert!(sent.is_ok(), "a lane lives as long as the reader");
+    }
+}
+
+impl Shared<'_> {
+    /// Which lane something concerns; `None`: all.
+    fn lane_of(&self, concern: &Concern<'_>) -> Option<usize> {
+        let inner = &self.engine.0;
+        let shard = match concern {
+            Concern::Session(tag) => inner.shard_of(*tag),
+            Concern::Key(key) => inner.shard_of_hash(inner.hash_of_name(key)),
+            Concern::Nothing => return Some(0),
+            Concern::All => return None,
+        };
+        Some(shard % self.lanes)
+    }
+
+    /// One lane. After an error it goes on, so that nobody waits for it, and applies nothing.
+    fn apply_all(&self, lane: usize, chunks: &Receiver<Vec<u8>>) {
+        while let Ok(chunk) = chunks.recv() {
+            let mut rest = &*chunk;
+            while let Some((len, after)) = rest.split_first_chunk::<8>() {
+                let (record, after) = after.split_at(u64::from_le_bytes(*len) as usize);
+                rest = after;
+                for effect in Effects::of(record) {
+                    if let Err(refused) = effect.and_then(|effect| self.apply(lane, &effect)) {
+                        // The first one counts.
+                        let _ = self.refused.set(refused);
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply(&self, lane: usize, effect: &Effect<'_>) -> Result<(), Refused> {
+        let concern = effect.concern();
+        match self.lane_of(&concern) {
+            Some(concerned) if concerned != lane || self.refused.get().is_some() => Ok(()),
+            Some(_) => self.replay(effect),
+            None => {
+                self.together.wait();
+                let done = match lane {
+                    0 => self.replay(effect),
+                    _ => Ok(()),
+                };
+                self.together.wait();
+                done
+            }
+        }
+    }
+
+    /// Puts an effect into the engine.
+    fn replay(&self, effect: &Effect<'_>) -> Result<(), Refused> {
+        let inner = &self.engine.0;
+        match effect {
+            Effect::SessionPut {
+                key, generation, ..
+            } => {
+                // A `revoke_all` that nobody was told of may be known by its first session alone.
+                inner.generation.fetch_max(*generation, Ordering::SeqCst);
+                inner.replay(key.tag(), effect, self.now)
+            }
+            Effect::SessionFields { key, .. }
+            | Effect::SessionSeen { key, .. }
+            | Effect::SessionEnd { key, .. }
+            | Effect::SessionRemove { key } => inner.replay(key.tag(), effect, self.now),
+            Effect::Generation(generation) => {
+                inner.generation.fetch_max(*generation, Ordering::SeqCst);
+                Ok(())
+            }
+            Effect::Time(at) => {
+                self.latest.fetch_max(at.as_millis(), Ordering::Relaxed);
+                Ok(())
+            }
+            keyed => self.engine.apply(keyed),
+        }
+    }
+}
+
+impl Inner {
+    fn replay(&self, tag: SlotTag, effect: &Effect<'_>, now: UnixMillis) -> Result<(), Refused> {
+        let mut shard = self.shards[self.shard_of(tag)].lock();
+        let at = At { now, ..self.at() };
+        let replayed = shard.replay(effect, at);
+        self.finish(shard);
+        replayed
+    }
+}

@@ -1,0 +1,35 @@
+//! Strings: a value as it is, beside its key.
+
+use super::name::{Head, NEVER};
+use super::names::Name;
+use super::{At, Shard};
+use crate::engine::{KeyError, Kind};
+
+impl Shard {
+    /// What a string is, as bytes.
+    pub(crate) fn string(&mut self, name: Name<'_>, at: At<'_>) -> Result<Option<&[u8]>, KeyError> {
+        let slot = self.typed(name, Kind::String, at)?;
+        Ok(slot.map(|slot| self.key(slot).value()))
+    }
+
+    /// Writes a string.
+    pub(crate) fn set_string(
+        &mut self,
+        name: Name<'_>,
+        value: &[u8],
+        deadline: u64,
+        at: At<'_>,
+    ) -> Result<(), KeyError> {
+        let head = Head {
+            kind: Kind::String,
+            db: name.db,
+            spread: false,
+            deadline,
+            fields: NEVER,
+        };
+        let old = self.live(name, at);
+        self.put(old, name, head, value, at)?;
+        self.note_string(name, value, deadline);
+        Ok(())
+    }
+}
