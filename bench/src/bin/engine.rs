@@ -155,6 +155,7 @@ impl Run<'_> {
         vec![
             self.one_read(),
             self.one_copy(),
+            self.one_chain(),
             self.of("load + due-touch check", usual, at_random, load),
             self.of(
                 "apply one field of the same size",
@@ -231,6 +232,28 @@ impl Run<'_> {
         (
             "(one dependent copy of 416 bytes)",
             self.on_all_threads(self.operations, |thread| timed(|| copy(thread))),
+        )
+    }
+
+    /// What a load waits for whatever it does itself: a place at random among six bytes for each
+    /// session, as in its table, and then such a copy from where that place says.
+    fn one_chain(&self) -> Row {
+        const WORDS: usize = 52;
+        let table = &self.memory[..(self.sessions as usize * 6 / 8).max(1)];
+        let rest = &self.memory[table.len()..];
+        let chain = |thread| {
+            let mut at = thread;
+            for number in 0..self.operations {
+                let mixed = mix(at + number) as usize;
+                let place = table[mixed % table.len()] as usize;
+                let from = (mixed / 1024 + place) % (rest.len() - WORDS);
+                let copied: Box<[u64]> = black_box(rest[from..from + WORDS].into());
+                at = copied[WORDS - 1];
+            }
+        };
+        (
+            "(such a copy from where another read says)",
+            self.on_all_threads(self.operations, |thread| timed(|| chain(thread))),
         )
     }
 

@@ -7,6 +7,7 @@ use cloakroom_core::observe::Unobserved;
 use cloakroom_core::{Clock, Error, ErrorKind, Observer};
 
 use crate::clock::SystemClock;
+use crate::journal::JournalConfig;
 
 /// The smallest `max_memory`, in bytes: below it, pages and tables leave no room for sessions.
 pub const MIN_MEMORY: u64 = 1 << 20;
@@ -49,6 +50,7 @@ pub struct EmbeddedConfig {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) housekeeping: bool,
+    pub(crate) journal: Option<JournalConfig>,
 }
 
 impl EmbeddedConfig {
@@ -62,6 +64,7 @@ impl EmbeddedConfig {
             clock: Arc::new(SystemClock),
             observer: Arc::new(Unobserved),
             housekeeping: true,
+            journal: None,
         }
     }
 
@@ -112,6 +115,15 @@ impl EmbeddedConfig {
     #[must_use]
     pub const fn housekeeping(mut self, on: bool) -> Self {
         self.housekeeping = on;
+        self
+    }
+
+    /// Keeps what the store holds on a disk as well, and begins with what is there. By default
+    /// everything goes with the process. What is there is read in any case; if it takes more than
+    /// `max_memory`, some is evicted then, or nothing new is taken until there is room.
+    #[must_use]
+    pub fn journal(mut self, journal: JournalConfig) -> Self {
+        self.journal = Some(journal);
         self
     }
 

@@ -165,6 +165,11 @@ pub(crate) fn count_write(entry: &mut [u8], at: UnixMillis) -> u64 {
     version
 }
 
+/// Says how many writes there were.
+pub(crate) fn set_version(entry: &mut [u8], version: u64) {
+    put(entry, VERSION, version.min(SIX_BYTES), 6);
+}
+
 /// Marks a session as used lately.
 pub(crate) const fn set_referenced(entry: &mut [u8]) {
     // A line of the cache that is not written need not go back to memory.
@@ -228,6 +233,10 @@ impl<'a> View<'a> {
         take_six(self.0, VERSION)
     }
 
+    pub(crate) fn seen_at(self) -> UnixMillis {
+        UnixMillis::new(take_six(self.0, SEEN))
+    }
+
     pub(crate) fn times(self, known: &KnownLifetimes) -> Times {
         let created_at = UnixMillis::new(take_six(self.0, CREATED));
         let authenticated_at = match self.flags() {
@@ -259,10 +268,10 @@ impl<'a> View<'a> {
     }
 
     /// The record, `with_fields` or without.
+    #[inline(always)]
     pub(crate) fn record(self, known: &KnownLifetimes, with_fields: bool) -> Record {
         let subject = text(self.subject());
-        let subject = (!subject.is_empty())
-            .then(|| Subject::new(subject).expect("it was a subject when it was stored"));
+        let subject = (!subject.is_empty()).then(|| Subject::from_trusted(subject));
         let label = (self.flags() & LABELLED != 0).then(|| {
             let at = self.label_at();
             Label::new(text(&self.0[at + 1..=at + usize::from(self.0[at])]))

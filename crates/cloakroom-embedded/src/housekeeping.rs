@@ -21,7 +21,10 @@ pub(crate) fn start(store: Weak<Inner>) -> Result<(), Error> {
             match store.upgrade() {
                 // The application's observer or clock may panic; the shards are whole then, and
                 // whoever stopped sweeping for that would keep all that expires from now on.
-                Some(store) => drop(catch_unwind(AssertUnwindSafe(|| store.sweep()))),
+                Some(store) => {
+                    drop(catch_unwind(AssertUnwindSafe(|| store.sweep())));
+                    store.rewrite_if_due();
+                }
                 None => return,
             }
         }

@@ -4,8 +4,9 @@
 //! [`EmbeddedStore`] keeps the [`cloakroom_core::store`] contract. It is a number of shards, each
 //! behind one lock; a session lives in the shard that its key's slot tag names, so all sessions of
 //! a subject share a shard and every operation on them is one step. Nothing awaits inside an
-//! operation: its future is ready when it is first polled, and dropping it before that does
-//! nothing at all.
+//! operation: it is done when its future is first polled, and dropping it before that does nothing
+//! at all. Without a journal the future is ready then; with one, that of a write may wait for the
+//! disk, outside of any lock.
 //!
 //! - `engine`: keyspaces of strings, hashes, sets and sorted sets in the same shards
 //! - `store`: the contract; `shard`: one shard; `entry`: a session as bytes
@@ -13,17 +14,21 @@
 //!   `unsafe`
 //! - `wheel`, `evict`, `tombs`: what goes, when, and what is remembered of it
 //! - `foreign`: sessions of other frameworks in the keyspaces, held to what a session promises
+//! - `journal`: what is kept on a disk, so that a restart finds it again
 //! - `housekeeping`: the thread that sweeps; it only gives memory back, expiry is decided on reading
 
 mod clock;
 mod config;
+mod durable;
 mod engine;
 mod entry;
 mod evict;
 mod foreign;
 mod housekeeping;
 mod index;
+pub mod journal;
 mod pool;
+mod rewrite;
 mod shard;
 mod slab;
 mod store;
@@ -38,4 +43,5 @@ pub use engine::{
     MEMBERS, Packing, ScoreRange, Tx, VALUE_BYTES, Watcher,
 };
 pub use foreign::{Foreign, ForeignConfig, Found, WithForeign, Written};
+pub use rewrite::Rewritten;
 pub use store::EmbeddedStore;

@@ -4,7 +4,8 @@
 //! Sizes go in steps of 16 bytes up to 1 KiB (the rounding costs 8 bytes on average), then in
 //! eighths of a doubling; above 4 KiB a slot has a page of its own. A page is about 8 KiB: with 64
 //! shards and 50 sizes in use, half-filled pages cost 64 x 50 x 4 KiB = 12 MiB, which is 12 bytes
-//! for each of a million sessions. Pages of slots up to 2 KiB come from the store's pool; larger
+//! for each of a million sessions. A size of which there are many gets pages of up to 32 KiB: what is
+//! noted of pages is read on the way to every session, and so should stay in a cache. Pages of slots up to 2 KiB come from the store's pool; larger
 //! ones, of which few fit a page, from the allocator. A page whose last slot is freed goes back.
 
 use std::sync::Arc;
@@ -22,6 +23,12 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const PAGES: usize = 1 << (NUMBER_BITS - SLOT_BITS);
 const PAGE_BYTES: usize = 8 * 1024;
+/// Units that a page has at most while its class has few pages.
+const FEW_UNITS: usize = 4;
+/// Pages of a class after which the next ones are large.
+const FEW_PAGES: u32 = 32;
+/// Bytes of a shard that may have large pages, of which one is then less than a 500th.
+const ROOMY: u64 = 16 << 20;
 /// Classes whose pages are the pool's: slots up to 2 KiB.
 const POOLED: usize = FINE / STEP + 8;
 const STEP: usize = 16;
@@ -51,6 +58,10 @@ pub(crate) struct Slab {
     open: [u32; CLASSES],
     /// First page without bytes, linked by `next`.
     empty: u32,
+    /// Pages of the pool in use, by class.
+    counts: [u32; POOLED],
+    /// Pages of a class after which the next ones are large.
+    few: u32,
     bytes: usize,
     freed: Vec<Box<[u8]>>,
 }
@@ -71,7 +82,10 @@ struct Page {
 }
 
 impl Slab {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    /// A slab without pages. `limit` is about the bytes that it may take: room is made page by page, and
+    /// so pages are large only where few of them are no great part of it.
+    pub(crate) fn new(pool: Arc<Pool>, limit: Option<u64>) -> Self {
+        let roomy = limit.is_none_or(|limit| limit >= ROOMY);
         Self {
             pooled: Pages::new(pool),
             classes: Vec::new(),
@@ -79,6 +93,8 @@ impl Slab {
             pages: Vec::new(),
             open: [END; CLASSES],
             empty: END,
+            counts: [0; POOLED],
+            few: if roomy { FEW_PAGES } else { u32::MAX },
             bytes: 0,
             freed: Vec::new(),
         }
@@ -115,9 +131,10 @@ impl Slab {
             if class != LARGE {
                 self.unlink(number);
             }
-            match POOLED_SHAPES.get(usize::from(class)) {
-                Some(shape) => {
-                    self.bytes -= shape.units * UNIT;
+            match self.counts.get_mut(usize::from(class)) {
+                Some(count) => {
+                    *count -= 1;
+                    self.bytes -= self.pooled.bytes(number as usize);
                     self.pooled.free(number as usize);
                 }
                 None => {
@@ -145,9 +162,10 @@ impl Slab {
     pub(crate) fn get(&self, slot: SlotRef) -> &[u8] {
         let number = (slot >> SLOT_BITS) as usize;
         let class = usize::from(self.classes[number]);
-        match POOLED_SHAPES.get(class) {
-            Some(shape) => {
-                &self.pooled.get(number)[slot as usize % SLOTS * shape.bytes..][..shape.bytes]
+        match POOLED_SIZES.get(class) {
+            Some(&bytes) => {
+                let bytes = usize::from(bytes);
+                &self.pooled.get(number)[slot as usize % SLOTS * bytes..][..bytes]
             }
             None => {
                 let page = &*self.boxed[&(number as u32)];
@@ -161,10 +179,11 @@ impl Slab {
     pub(crate) fn get_mut(&mut self, slot: SlotRef) -> &mut [u8] {
         let number = (slot >> SLOT_BITS) as usize;
         let class = usize::from(self.classes[number]);
-        match POOLED_SHAPES.get(class) {
-            Some(shape) => {
+        match POOLED_SIZES.get(class) {
+            Some(&bytes) => {
+                let bytes = usize::from(bytes);
                 let page = self.pooled.get_mut(number);
-                &mut page[slot as usize % SLOTS * shape.bytes..][..shape.bytes]
+                &mut page[slot as usize % SLOTS * bytes..][..bytes]
             }
             None => {
                 let page = self.boxed.get_mut(&(number as u32));
@@ -192,7 +211,7 @@ impl Slab {
             len if len == self.pages.capacity() => len.max(4) * PAGE_NOTES,
             _ => 0,
         };
-        Some(page_cost(class, len) + growth)
+        Some(page_cost(self.shape(class, len)) + growth)
     }
 
     /// Whether a slot of `len` bytes would be as large as `slot` is.
@@ -221,13 +240,12 @@ impl Slab {
     }
 
     fn add_page(&mut self, class: u8, len: usize) -> u32 {
-        let (slot_bytes, slots) = shape(class, len);
-        let units = POOLED_SHAPES.get(usize::from(class)).map(|it| it.units);
+        let shape = self.shape(class, len);
         let page = Page {
             used: 0,
             next: END,
             prev: END,
-            slots: slots as u8,
+            slots: shape.slots as u8,
         };
         let number = if self.empty == END {
             self.make_number();
@@ -241,16 +259,25 @@ impl Slab {
             self.pages[number] = page;
             number as u32
         };
-        self.pooled.put(number as usize, units.unwrap_or(0));
-        if units.is_none() {
-            let bytes = vec![0; slot_bytes * slots].into_boxed_slice();
-            self.boxed.insert(number, bytes);
+        self.pooled.put(number as usize, shape.units);
+        match self.counts.get_mut(usize::from(class)) {
+            Some(count) => *count += 1,
+            None => {
+                let bytes = vec![0; shape.bytes * shape.slots].into_boxed_slice();
+                self.boxed.insert(number, bytes);
+            }
         }
-        self.bytes += page_cost(class, len);
+        self.bytes += page_cost(shape);
         if class != LARGE {
             self.link(number);
         }
         number
+    }
+
+    /// How the next page of a class is divided.
+    fn shape(&self, class: u8, len: usize) -> Shape {
+        let count = self.counts.get(usize::from(class)).copied();
+        shape(class, len, count.is_some_and(|count| count >= self.few))
     }
 
     /// Makes room for the notes on one page more. The three lists grow alike, so that one capacity
@@ -300,22 +327,27 @@ fn class_of(len: usize) -> u8 {
     class as u8
 }
 
-/// Bytes of a slot, and slots of a page.
-fn shape(class: u8, len: usize) -> (usize, usize) {
+/// How a page is divided; a large one, if its class has some.
+fn shape(class: u8, len: usize, large: bool) -> Shape {
     let class = usize::from(class);
-    match (POOLED_SHAPES.get(class), SLOT_SIZES.get(class)) {
-        (Some(shape), _) => (shape.bytes, shape.slots),
-        (None, Some(&bytes)) => (bytes.into(), 4),
-        (None, None) => (len.next_multiple_of(LARGE_STEP), 1),
+    let shapes = if large { &LARGE_SHAPES } else { &POOLED_SHAPES };
+    let boxed = |bytes, slots| Shape {
+        bytes,
+        slots,
+        units: 0,
+    };
+    match (shapes.get(class), SLOT_SIZES.get(class)) {
+        (Some(shape), _) => *shape,
+        (None, Some(&bytes)) => boxed(bytes.into(), 4),
+        (None, None) => boxed(len.next_multiple_of(LARGE_STEP), 1),
     }
 }
 
 /// Bytes that a page takes.
-fn page_cost(class: u8, len: usize) -> usize {
-    let (slot_bytes, slots) = shape(class, len);
-    match POOLED_SHAPES.get(usize::from(class)) {
-        Some(shape) => shape.units * UNIT,
-        None => slot_bytes * slots + BOX_NOTES,
+const fn page_cost(shape: Shape) -> usize {
+    match shape.units {
+        0 => shape.bytes * shape.slots + BOX_NOTES,
+        units => units * UNIT,
     }
 }
 
@@ -336,7 +368,7 @@ struct Shape {
     /// Of a slot.
     bytes: usize,
     slots: usize,
-    /// Of the page.
+    /// Of the page, if it is the pool's.
     units: usize,
 }
 
@@ -353,7 +385,7 @@ const POOLED_SHAPES: [Shape; POOLED] = {
         let bytes = SLOT_SIZES[class] as usize;
         let mut best = shape_of(bytes, PAGE_BYTES / UNIT);
         let mut units = 1;
-        while units <= MOST_UNITS {
+        while units <= FEW_UNITS {
             let other = shape_of(bytes, units);
             // Shares lost, compared without a division; few are as good as none.
             let (lost, less) = (lost(best) * other.units, lost(other) * best.units);
@@ -366,6 +398,41 @@ const POOLED_SHAPES: [Shape; POOLED] = {
         class += 1;
     }
     shapes
+};
+
+/// How large pages are divided, by class: they have as many slots as a page can have, or as many as
+/// there is room for.
+const LARGE_SHAPES: [Shape; POOLED] = {
+    let mut shapes = POOLED_SHAPES;
+    let mut class = 0;
+    while class < shapes.len() {
+        let bytes = SLOT_SIZES[class] as usize;
+        let units = (SLOTS * bytes).div_ceil(UNIT);
+        let large = shape_of(
+            bytes,
+            if units < MOST_UNITS {
+                units
+            } else {
+                MOST_UNITS
+            },
+        );
+        if large.slots > shapes[class].slots {
+            shapes[class] = large;
+        }
+        class += 1;
+    }
+    shapes
+};
+
+/// Bytes of a slot of the pool's pages, by class, on as few lines of the cache as there are.
+const POOLED_SIZES: [u16; POOLED] = {
+    let mut sizes = [0; POOLED];
+    let mut class = 0;
+    while class < POOLED {
+        sizes[class] = SLOT_SIZES[class];
+        class += 1;
+    }
+    sizes
 };
 
 const fn shape_of(bytes: usize, units: usize) -> Shape {
@@ -411,10 +478,14 @@ mod tests {
     fn every_length_has_the_smallest_class_that_holds_it() {
         let mut last = 0;
         for len in 1..=300_000 {
-            let (bytes, slots) = shape(class_of(len), len);
+            let usual = shape(class_of(len), len, false);
+            let large = shape(class_of(len), len, true);
+            let bytes = usual.bytes;
             assert!(bytes >= len && bytes >= last, "{len} in {bytes}");
             assert!(bytes - len < STEP.max(bytes / 8), "{len} in {bytes}");
-            assert!((1..=SLOTS).contains(&slots));
+            assert!((1..=SLOTS).contains(&usual.slots));
+            assert!((usual.slots..=SLOTS).contains(&large.slots));
+            assert!(large.units <= MOST_UNITS && large.bytes == bytes);
             last = bytes;
         }
     }
@@ -422,9 +493,11 @@ mod tests {
     proptest! {
         #[test]
         fn slots_keep_their_bytes_and_memory_goes_back(
-            steps in prop::collection::vec((1_usize..6000, any::<u8>(), any::<bool>()), 1..300)
+            steps in prop::collection::vec((1_usize..6000, any::<u8>(), any::<bool>()), 1..300),
+            few in 0_u32..3,
         ) {
-            let mut slab = Slab::new(Arc::new(Pool::new()));
+            let mut slab = Slab::new(Arc::new(Pool::new()), None);
+            slab.few = few;
             let mut model: BTreeMap<SlotRef, (usize, u8)> = BTreeMap::new();
             for (len, byte, free) in steps {
                 if free && !model.is_empty() {

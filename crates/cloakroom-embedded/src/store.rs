@@ -1,8 +1,14 @@
-//! The store contract on shards: which shard, which lock, which hops.
+//! The store contract on shards: which shard, which lock.
+
+mod follow;
+mod rotate;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use cloakroom_core::expiry::Limit;
@@ -17,10 +23,12 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::EmbeddedConfig;
+use crate::durable::Durable;
 use crate::engine::{Ears, Engine};
 use crate::housekeeping;
+use crate::journal::Effect;
 use crate::pool::Pool;
-use crate::shard::{Alive, At, Found, Memory, POSITION_BITS, Reaped, Shard, Swept};
+use crate::shard::{At, Memory, POSITION_BITS, Reaped, Shard, Swept};
 use crate::table::SEGMENTS;
 
 /// Sessions that a sweep looks at before it lets go of a shard's lock: 0.1 ms, at five misses of the
@@ -44,10 +52,13 @@ pub(crate) struct Inner {
     pub(crate) memory: Memory,
     /// Counts `revoke_all`. A session carries the count of its creation and is dead when it is
     /// behind. A count, not a time: no clock can bring a session to the right side of it.
-    generation: AtomicU32,
+    pub(crate) generation: AtomicU32,
+    /// While a journal is read back nothing expires, because later effects may say that it lives.
+    pub(crate) recovering: AtomicBool,
+    pub(crate) journal: OnceLock<Durable>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     /// Over names of keys, as the shards' is over ids.
     pub(crate) hasher: DefaultHashBuilder,
@@ -59,7 +70,8 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidSetting`]; [`ErrorKind::StoreUnavailable`] if there is no thread to be
-    /// had for housekeeping.
+    /// had for housekeeping; [`ErrorKind::StoreRefused`] if the journal cannot be read or written,
+    /// with a [`RecoverError`](crate::journal::RecoverError) as its source.
     pub fn new(config: EmbeddedConfig) -> Result<Self, Error> {
         let shards = config.shard_count()?;
         let EmbeddedConfig {
@@ -68,6 +80,7 @@ impl EmbeddedStore {
             clock,
             observer,
             housekeeping,
+            journal,
             ..
         } = config;
         let hasher = DefaultHashBuilder::default();
@@ -83,6 +96,8 @@ impl EmbeddedStore {
                 .collect(),
             memory: Memory::new(max_memory, part, eviction),
             generation: AtomicU32::new(0),
+            recovering: AtomicBool::new(false),
+            journal: OnceLock::new(),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             clock,
@@ -92,6 +107,9 @@ impl EmbeddedStore {
         }));
         for shard in &store.0.shards {
             shard.lock().count_memory(&store.0.memory);
+        }
+        if let Some(journal) = journal {
+            store.open_journal(&journal)?;
         }
         if housekeeping {
             housekeeping::start(Arc::downgrade(&store.0))?;
@@ -133,19 +151,26 @@ impl fmt::Debug for EmbeddedStore {
 
 impl Inner {
     pub(crate) fn sweep(&self) {
+        self.sweep_at(UnixMillis::new(0));
+    }
+
+    /// Sweeps as if it were this time, if it is earlier.
+    pub(crate) fn sweep_at(&self, earliest: UnixMillis) {
         let mut rest: Vec<usize> = (0..self.shards.len()).collect();
         while !rest.is_empty() {
             // Shard after shard, a portion each: whoever waits for one gets it meanwhile.
             rest.retain(|number| {
                 let mut shard = self.shards[*number].lock();
-                let swept = shard.sweep(SWEEP_BUDGET, self.at());
+                let at = self.at();
+                let now = at.now.max(earliest);
+                let swept = shard.sweep(SWEEP_BUDGET, At { now, ..at });
                 self.finish(shard);
                 swept == Swept::Some
             });
         }
     }
 
-    fn shard_of(&self, tag: SlotTag) -> usize {
+    pub(crate) fn shard_of(&self, tag: SlotTag) -> usize {
         usize::from(tag.number()) & (self.shards.len() - 1)
     }
 
@@ -153,8 +178,12 @@ impl Inner {
     /// operation that waited judges by the time at which its turn came, and a `revoke_all` that
     /// was acknowledged before the lock was taken is seen.
     pub(crate) fn at(&self) -> At<'_> {
+        let now = match self.recovering.load(Ordering::Relaxed) {
+            false => self.clock.now().min(LAST_MOMENT),
+            true => UnixMillis::new(0),
+        };
         At {
-            now: self.clock.now().min(LAST_MOMENT),
+            now,
             // Entries have room for 31 bits.
             generation: self.generation.load(Ordering::SeqCst) & (u32::MAX >> 1),
             memory: &self.memory,
@@ -184,7 +213,7 @@ impl Inner {
     }
 
     #[cold]
-    fn give_room(&self) -> bool {
+    pub(crate) fn give_room(&self) -> bool {
         if !self.memory.evicts() {
             return false;
         }
@@ -200,31 +229,10 @@ impl Inner {
         })
     }
 
-    /// Does something with the session under `key` or, if that has moved, where it is now.
-    fn follow<T>(
-        &self,
-        key: &StoredKey,
-        mut work: impl FnMut(&mut Shard, Alive, bool, At<'_>) -> T,
-    ) -> Result<T, Absence> {
-        let mut key = *key;
-        for hop in 0..=limits::FORWARD_HOPS {
-            let found = self.within(key.tag(), |shard, at| match shard.find(&key, at) {
-                Found::Alive(alive) => Ok(Ok(work(shard, alive, hop > 0, at))),
-                Found::Moved(to) => Err(to),
-                Found::Unknown if hop == 0 => Ok(Err(Absence::Unknown)),
-                Found::Unknown | Found::Ended => Ok(Err(Absence::Ended)),
-            });
-            match found {
-                Ok(result) => return result,
-                Err(to) => key = to,
-            }
-        }
-        Err(Absence::Ended)
-    }
-
     /// Lets go of a shard, then tells what was removed: observers are not called under a lock.
     pub(crate) fn finish(&self, mut shard: MutexGuard<'_, Shard>) {
         shard.count_memory(&self.memory);
+        self.log(&mut shard);
         let (reaped, freed) = (shard.take_reaped(), shard.take_freed());
         // To whoever waits, not to whoever comes by: the sweep comes by again and again.
         MutexGuard::unlock_fair(shard);
@@ -250,98 +258,39 @@ impl Inner {
             }
         }
     }
-
-    /// One hop of a rotation. `Err` is where to go on.
-    fn rotate_from(
-        &self,
-        old: &StoredKey,
-        new: &StoredKey,
-        rotation: &Rotation,
-        first: bool,
-    ) -> Result<Result<Rotated, Error>, StoredKey> {
-        let (from, to) = (self.shard_of(old.tag()), self.shard_of(new.tag()));
-        // In the order of their numbers, so that two rotations cannot wait for each other.
-        let low = self.shards[from.min(to)].lock();
-        let high = (from != to).then(|| self.shards[from.max(to)].lock());
-        let (mut source, mut target) = match high {
-            Some(high) if from < to => (low, Some(high)),
-            Some(high) => (high, Some(low)),
-            None => (low, None),
-        };
-        let at = self.at();
-        let result = match source.find(old, at) {
-            Found::Alive(alive) => {
-                Ok(
-                    rotate(&mut source, target.as_deref_mut(), alive, new, rotation, at)
-                        .map(|record| Rotated::Done(Box::new(record))),
-                )
-            }
-            Found::Moved(to) if rotation.login.is_some() => Err(to),
-            Found::Unknown if first => Ok(Ok(Rotated::Absent(Absence::Unknown))),
-            Found::Moved(_) | Found::Ended | Found::Unknown => {
-                Ok(Ok(Rotated::Absent(Absence::Ended)))
-            }
-        };
-        // Both locks go before anybody is told; the second guard is let go of first.
-        let mut reaped = source.take_reaped();
-        let mut freed_there = None;
-        let freed = source.take_freed();
-        if let Some(mut target) = target {
-            reaped.add(target.take_reaped());
-            freed_there = Some(target.take_freed());
-            target.count_memory(&self.memory);
-        }
-        source.count_memory(&self.memory);
-        drop(source);
-        drop((freed, freed_there));
-        if reaped != Reaped::default() {
-            self.report(reaped);
-        }
-        result
-    }
-}
-
-/// Moves a session, with the shard of its new key if that is another one.
-fn rotate(
-    source: &mut Shard,
-    target: Option<&mut Shard>,
-    alive: Alive,
-    new: &StoredKey,
-    rotation: &Rotation,
-    at: At<'_>,
-) -> Result<Record, Error> {
-    let record = source.rotated(alive, new, rotation, at)?;
-    match target {
-        Some(target) => {
-            target.admit_rotated(new, &record, rotation, None, at)?;
-            target.arrive(new, &record, at);
-            source.leave(alive, new, rotation, at);
-        }
-        None => {
-            source.admit_rotated(new, &record, rotation, Some(alive), at)?;
-            // One step for everybody else, so the order is free; this one needs no second slot.
-            source.leave(alive, new, rotation, at);
-            source.arrive(new, &record, at);
-        }
-    }
-    Ok(record)
 }
 
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
+        self.0.admitted().await?;
         let create = || {
             self.0
                 .within(key.tag(), |shard, at| shard.create(key, new, at))
         };
-        self.0.with_room(create)
+        let created = self.0.with_room(create)?;
+        self.0.written().await?;
+        Ok(created)
     }
 
-    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        let loaded = self.0.follow(key, |shard, alive, forwarded, _| {
-            shard.loaded(alive, forwarded)
-        });
-        Ok(loaded.map_or_else(Lookup::Absent, Lookup::Found))
+    /// As an `async fn`, with a future of two pointers: that of an `async fn` has room for the record,
+    /// which is then written twice.
+    fn load<'store, 'key, 'all>(
+        &'store self,
+        key: &'key StoredKey,
+    ) -> Pin<Box<dyn Future<Output = Result<Lookup, Error>> + Send + 'all>>
+    where
+        'store: 'all,
+        'key: 'all,
+        Self: 'all,
+    {
+        Box::pin(poll_fn(move |_| {
+            let loaded = |shard: &mut Shard, alive, forwarded, _: At<'_>| {
+                Lookup::Found(shard.loaded(alive, forwarded))
+            };
+            let found = self.0.follow(key, loaded);
+            Poll::Ready(Ok(found.unwrap_or_else(Lookup::Absent)))
+        }))
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
@@ -357,7 +306,9 @@ impl Store for EmbeddedStore {
             self.0
                 .follow(key, |shard, alive, _, at| shard.touch(alive, at))
         };
-        Ok(keys.iter().filter(|key| touch(key).is_ok()).count())
+        let touched = keys.iter().filter(|key| touch(key).is_ok()).count();
+        self.0.written().await?;
+        Ok(touched)
     }
 
     async fn apply(
@@ -366,12 +317,15 @@ impl Store for EmbeddedStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        self.0.with_room(|| {
+        self.0.admitted().await?;
+        let applied = self.0.with_room(|| {
             let applied = self.0.follow(key, |shard, alive, _, at| {
                 shard.apply(alive, changes, condition, at)
             });
             applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
-        })
+        })?;
+        self.0.written().await?;
+        Ok(applied)
     }
 
     async fn rotate(
@@ -380,7 +334,8 @@ impl Store for EmbeddedStore {
         new: &StoredKey,
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
-        self.0.with_room(|| {
+        self.0.admitted().await?;
+        let rotated = self.0.with_room(|| {
             let mut from = *old;
             for hop in 0..=limits::FORWARD_HOPS {
                 match self.0.rotate_from(&from, new, rotation, hop == 0) {
@@ -389,13 +344,20 @@ impl Store for EmbeddedStore {
                 }
             }
             Ok(Rotated::Absent(Absence::Ended))
-        })
+        })?;
+        // A login ends the session before it; whoever had its id must not have it back.
+        match rotation.login {
+            Some(_) => self.0.synced().await?,
+            None => self.0.written().await?,
+        }
+        Ok(rotated)
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
         let ended = self
             .0
             .follow(key, |shard, alive, _, at| shard.destroy(alive, at));
+        self.0.synced().await?;
         Ok(ended.is_ok())
     }
 
@@ -411,6 +373,7 @@ impl Store for EmbeddedStore {
         let revoked = self.0.within(tag, |shard, at| {
             shard.revoke(subject, |known| known == *handle, at)
         });
+        self.0.synced().await?;
         Ok(revoked > 0)
     }
 
@@ -420,14 +383,17 @@ impl Store for EmbeddedStore {
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
         let tag = SlotTag::of_subject(subject);
-        Ok(self.0.within(tag, |shard, at| {
+        let revoked = self.0.within(tag, |shard, at| {
             shard.revoke(subject, |known| Some(&known) != except, at)
-        }))
+        });
+        self.0.synced().await?;
+        Ok(revoked)
     }
 
     async fn revoke_all(&self) -> Result<(), Error> {
-        self.0.generation.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        let before = self.0.generation.fetch_add(1, Ordering::SeqCst);
+        self.0.append(&Effect::Generation(before.wrapping_add(1)));
+        self.0.synced().await
     }
 
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<Page, Error> {

@@ -13,6 +13,8 @@ mod scan;
 
 pub(crate) use scan::END;
 
+use crate::pool;
+
 pub(crate) const SEGMENTS: usize = 8;
 
 /// Bits of the numbers that a table takes.
@@ -59,6 +61,15 @@ impl Table {
             0
         } else {
             (segment.next_size() - segment.places.len()) * size_of::<u32>()
+        }
+    }
+
+    /// Says that [`Table::find`] comes next, so that the miss of the cache has begun by then.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let segment = &self.segments[segment_of(hash)];
+        if let Some(place) = segment.places.get(segment.first(hash)) {
+            pool::prefetch(place);
         }
     }
 

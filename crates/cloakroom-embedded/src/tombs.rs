@@ -147,6 +147,25 @@ impl Tombs {
         }
     }
 
+    /// Tells up to `budget` tombstones, from this place on or from the oldest. Returns where to go
+    /// on, if there are more.
+    pub(crate) fn walk(
+        &self,
+        place: Option<u32>,
+        budget: usize,
+        each: &mut dyn FnMut(StoredKey, UnixMillis, Option<(StoredKey, UnixMillis)>),
+    ) -> Option<u32> {
+        // Those that were forgotten meanwhile are before the first.
+        let from = place.map_or(0, |place| nth(place, self.first));
+        let from = if from > self.ring.len() { 0 } else { from };
+        for tomb in self.ring.iter().skip(from).take(budget) {
+            let forward = tomb.forward.as_ref().map(|it| (it.to, it.until));
+            each(tomb.key, tomb.ended_at, forward);
+        }
+        let next = from + budget;
+        (next < self.ring.len()).then(|| (self.first + next as u32) & PLACES)
+    }
+
     /// Forgets up to `budget` tombstones that are old enough. Returns whether there may be more.
     pub(crate) fn forget(
         &mut self,

@@ -8,6 +8,7 @@ mod observed;
 mod open;
 mod serve;
 mod settings;
+mod tools;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     };
     match Task::from_matches(&matches) {
         Ok(Task::Print(page)) => outcome(print(page)),
+        Ok(Task::Repair(dir)) => outcome(tools::repair(&dir)),
         Ok(Task::Serve(low)) => serve(&low),
         Err(error) => refused(&error),
     }

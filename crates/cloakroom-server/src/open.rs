@@ -2,11 +2,14 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
-use cloakroom_embedded::{EmbeddedConfig, Engine, Foreign, ForeignConfig, WithForeign};
+pub(crate) use cloakroom_embedded::journal::Durability;
+use cloakroom_embedded::journal::{JournalConfig, OsDisk, RecoverError};
+use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Foreign, ForeignConfig, WithForeign};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -74,16 +77,21 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-/// A store, and the engine that it is in if that is in this process.
-#[derive(Debug)]
+/// A store that is open.
+#[derive(Clone, Debug)]
 pub(crate) struct Opened {
+    /// What everybody uses.
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) engine: Option<Engine>,
-    /// Sessions of other frameworks in that engine, beside the store's own.
+    /// The same, if it is the embedded one: it has a journal to be asked about.
+    pub(crate) embedded: Option<EmbeddedStore>,
+    /// Sessions of other frameworks in it, beside its own.
     pub(crate) foreign: Option<Arc<WithForeign>>,
 }
 
-/// Opens the store that the settings ask for. The embedded one begins empty.
+/// Where in the data directory the journal is.
+const JOURNAL: &str = "journal";
+
+/// Opens the store that the settings ask for. The embedded one begins with what its journal holds.
 ///
 /// # Errors
 /// A text that names the setting, what answered, and what to do.
@@ -93,15 +101,11 @@ pub(crate) async fn store(
 ) -> Result<Opened, String> {
     match &settings.store {
         Choice::Embedded => {
-            let config = EmbeddedConfig::default()
-                .max_memory(settings.max_memory)
-                .eviction(settings.eviction)
-                .observer(Arc::clone(&observer));
-            let engine = Engine::new(config).map_err(|error| error.to_string())?;
-            let foreign = foreign(settings, &engine, observer)?;
+            let store = embedded(settings, Arc::clone(&observer))?;
+            let foreign = foreign(settings, &store, observer)?;
             Ok(Opened {
                 store: Arc::clone(&foreign) as Arc<dyn Store>,
-                engine: Some(engine),
+                embedded: Some(store),
                 foreign: Some(foreign),
             })
         }
@@ -109,7 +113,7 @@ pub(crate) async fn store(
             match RedisStore::connect(&url.redis.as_ref().clone().observer(observer)).await {
                 Ok(store) => Ok(Opened {
                     store: Arc::new(store),
-                    engine: None,
+                    embedded: None,
                     foreign: None,
                 }),
                 Err(error) => Err(format!(
@@ -126,7 +130,7 @@ pub(crate) async fn store(
 /// The engine's own sessions with those of other frameworks beside them.
 fn foreign(
     settings: &Settings,
-    engine: &Engine,
+    store: &EmbeddedStore,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<WithForeign>, String> {
     let told = &settings.foreign;
@@ -138,9 +142,59 @@ fn foreign(
         .observer(observer);
     let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
     // What came back from a journal did not pass by here.
-    foreign.reindex(engine);
-    let own = Arc::new(engine.store());
-    Ok(Arc::new(WithForeign::new(own, engine.clone(), Arc::new(foreign))))
+    foreign.reindex(&store.engine());
+    Ok(Arc::new(WithForeign::new(store.clone(), Arc::new(foreign))))
+}
+
+fn embedded(settings: &Settings, observer: Arc<dyn Observer>) -> Result<EmbeddedStore, String> {
+    let dir = journal_dir(&settings.data);
+    let disk = OsDisk::open(&dir)
+        .map_err(|error| format!("cannot use {} for the journal: {error}", dir.display()))?;
+    let journal = JournalConfig::new(Arc::new(disk)).durability(settings.durability);
+    let config = EmbeddedConfig::default()
+        .max_memory(settings.max_memory)
+        .eviction(settings.eviction)
+        .observer(observer)
+        .journal(journal);
+    let store = EmbeddedStore::new(config).map_err(|error| refused(settings, &error))?;
+    if let Some(read) = store.recovered() {
+        tracing::info!(
+            records = read.records,
+            bytes = read.bytes,
+            "the journal is read"
+        );
+        if let Some(cut) = &read.cut {
+            tracing::warn!(file = cut.file, at = cut.at, bytes = cut.bytes, "{cut}");
+        }
+    }
+    Ok(store)
+}
+
+/// Where the journal is.
+pub(crate) fn journal_dir(data: &Path) -> PathBuf {
+    data.join(JOURNAL)
+}
+
+/// Why there is no store, and what to do about it.
+fn refused(settings: &Settings, error: &Error) -> String {
+    let source = error
+        .source()
+        .and_then(|it| it.downcast_ref::<RecoverError>());
+    let Some(source) = source else {
+        return reason(error);
+    };
+    let data = settings.data.display();
+    let fix = match source {
+        RecoverError::Newer { .. } => {
+            "use the version that wrote it, or another directory with --data DIR".to_owned()
+        }
+        damage if damage.is_damage() => format!(
+            "bring the directory back from a backup, or keep what verifies with `cloakroom repair \
+             --keep-what-verifies {data}`"
+        ),
+        _ => "see to the disk, and start again".to_owned(),
+    };
+    format!("the journal in {data}: {source}; {fix}")
 }
 
 /// What is wrong, with what the store answered. No secret is in it.

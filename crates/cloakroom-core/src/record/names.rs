@@ -1,7 +1,8 @@
 //! The bounded strings of a record: a field's name, a subject, a label. Checked once, at the edge.
 
 use std::fmt;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 use crate::{Error, ErrorKind, limits};
 
@@ -13,11 +14,11 @@ pub struct FieldName(Box<str>);
 /// [`limits::SUBJECT_BYTES`] bytes of UTF-8 without control characters. Personal data, so `Debug`
 /// does not show it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject(Arc<str>);
+pub struct Subject(SmolStr);
 
 /// What a devices page calls a session ("Firefox on Linux"): at most [`limits::LABEL_BYTES`] bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Label(Arc<str>);
+pub struct Label(SmolStr);
 
 impl FieldName {
     /// Checks a name.
@@ -49,7 +50,7 @@ impl Subject {
     /// [`ErrorKind::Invalid`] if it is empty or has control characters (it is sent in headers by
     /// forward-auth), [`ErrorKind::Limit`] if it is too long.
     pub fn new(subject: &str) -> Result<Self, Error> {
-        // Of ASCII a look at the bytes tells; a store asks this at every load.
+        // Of ASCII a look at the bytes tells.
         let plain = subject.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if subject.is_empty() || !plain && subject.chars().any(char::is_control) {
             let what = "a subject may not be empty or contain control characters";
@@ -57,6 +58,12 @@ impl Subject {
         }
         within("subject", subject.len(), limits::SUBJECT_BYTES)?;
         Ok(Self(subject.into()))
+    }
+
+    /// What [`Subject::as_str`] gave, taken on trust by a store that kept it itself.
+    #[must_use]
+    pub fn from_trusted(subject: &str) -> Self {
+        Self(subject.into())
     }
 
     /// The subject as text.

@@ -22,7 +22,10 @@ impl Inner {
     /// As [`Inner::finish`] for shards of one step: all are let go of before anybody is told.
     pub(crate) fn finish_all<'a>(&self, shards: impl Iterator<Item = MutexGuard<'a, Shard>>) {
         let mut reaped = Reaped::default();
+        let mut shards: Vec<_> = shards.collect();
+        self.log_all(shards.iter_mut().map(|shard| &mut **shard));
         let freed: Vec<_> = shards
+            .into_iter()
             .map(|mut shard| {
                 shard.count_memory(&self.memory);
                 reaped.add(shard.take_reaped());

@@ -4,6 +4,7 @@
 //! Steps are atomic. Whoever wants one names the keys first: their shards are locked in the order
 //! of their numbers, so no two steps wait for each other, and the closure works on a [`Tx`].
 
+mod apply;
 mod changes;
 mod ears;
 mod inner;
@@ -233,10 +234,43 @@ impl Engine {
         self.with_all(|tx| tx.flush(db));
     }
 
+    /// Has the sweep remove keys that are in no keyspace: a journal may end in the middle.
+    pub(crate) fn forget_unused(&self) {
+        self.with_all(|tx| {
+            tx.forget_unused();
+        });
+    }
+
     /// Sessions, and the bytes of all that is here. Keys are not among the sessions.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
+    }
+
+    /// Waits until writes are taken, if there is a journal. Before a step that writes.
+    ///
+    /// # Errors
+    /// If the journal takes none, because the disk failed or is full.
+    pub async fn admitted(&self) -> Result<(), Error> {
+        self.0.admitted().await
+    }
+
+    /// Waits until what was done before may be acknowledged, as the journal's mode has it; not at
+    /// all without a journal. After a step that wrote.
+    ///
+    /// # Errors
+    /// If the disk failed: it is not known then what a restart will find.
+    pub async fn written(&self) -> Result<(), Error> {
+        self.0.written().await
+    }
+
+    /// Waits until what was done before is on the disk, whatever the mode. After a step that ends
+    /// something which must not come back.
+    ///
+    /// # Errors
+    /// As [`Engine::written`].
+    pub async fn synced(&self) -> Result<(), Error> {
+        self.0.synced().await
     }
 
     /// Has `sink` told of every change of a key from now on. There is one: returns whether it is

@@ -20,6 +20,8 @@ pub struct Tx<'a> {
     locked: Locked<'a>,
     named: Named,
     at: At<'a>,
+    /// Whether keyspaces are meant by their numbers in memory, as a journal has them.
+    by_number: bool,
 }
 
 /// The shards of a step.
@@ -47,6 +49,21 @@ impl<'a> Tx<'a> {
             locked,
             named,
             at: inner.at(),
+            by_number: false,
+        }
+    }
+
+    /// From now on keyspaces are meant by their numbers in memory.
+    pub(super) const fn by_number(&mut self) {
+        self.by_number = true;
+    }
+
+    #[inline]
+    fn number_of(&self, db: Db) -> u8 {
+        if self.by_number {
+            db
+        } else {
+            self.at.ears.number_of(db)
         }
     }
 
@@ -97,8 +114,7 @@ impl<'a> Tx<'a> {
             return false;
         };
         if deadline.is_some_and(|deadline| deadline <= now) {
-            shard.remove_key(slot);
-            at.ears.tell(name.db, key, Change::Del);
+            shard.delete(slot, at);
             return true;
         }
         let had = deadline_of(shard.key(slot).deadline());
@@ -117,8 +133,7 @@ impl<'a> Tx<'a> {
         let Some(slot) = shard.live(name, at) else {
             return false;
         };
-        shard.remove_key(slot);
-        at.ears.tell(name.db, key, Change::Del);
+        shard.delete(slot, at);
         true
     }
 
@@ -263,8 +278,7 @@ impl<'a> Tx<'a> {
     }
 
     pub(super) fn tell(&self, db: Db, key: &[u8], change: Change) {
-        let ears = self.at.ears;
-        ears.tell(ears.number_of(db), key, change);
+        self.at.ears.tell(self.number_of(db), key, change);
     }
 
     /// The shard that a key is in, the key with its hash, and what holds there.
@@ -277,7 +291,7 @@ impl<'a> Tx<'a> {
             self.inner.hash_of_name(key)
         };
         let (number, at) = (self.inner.shard_of_hash(hash), self.at);
-        let db = at.ears.number_of(db);
+        let db = self.number_of(db);
         let name = Name {
             db,
             key,

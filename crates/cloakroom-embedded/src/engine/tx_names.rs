@@ -1,8 +1,9 @@
 //! A step in progress: what concerns whole keys and keyspaces.
 
 use super::changes::Change;
-use super::kinds::{DATABASES, Db, KeyError, SPACES};
+use super::kinds::{BESIDE, DATABASES, Db, KeyError};
 use super::tx::{Tx, check_key, checked};
+use crate::journal::Effect;
 use crate::shard::{Head, Spread};
 
 impl Tx<'_> {
@@ -24,9 +25,9 @@ impl Tx<'_> {
         }
         let (shard, name, at) = self.shard_of(from.0, from.1);
         if let Some(slot) = shard.live(name, at) {
-            shard.remove_key(slot);
+            shard.leave_name(slot, at);
         }
-        self.tell(from.0, from.1, Change::RenameFrom);
+        self.note_all(to);
         self.tell(to.0, to.1, Change::RenameTo);
         Ok(true)
     }
@@ -43,9 +44,17 @@ impl Tx<'_> {
         }
         let done = self.duplicate(from, to, false)?;
         if done {
+            self.note_all(to);
             self.tell(to.0, to.1, Change::CopyTo);
         }
         Ok(done)
+    }
+
+    fn note_all(&mut self, key: (Db, &[u8])) {
+        let (shard, name, at) = self.shard_of(key.0, key.1);
+        if let Some(slot) = shard.live(name, at) {
+            shard.note_all(slot);
+        }
     }
 
     /// Writes what is under one key under another as well; or, if it is large and the first is to
@@ -99,7 +108,7 @@ impl Tx<'_> {
         }
         // Making room for the one took the other.
         if let Some(slot) = slot {
-            shard.remove_key(slot);
+            shard.delete(slot, at);
         }
         Ok(false)
     }
@@ -108,8 +117,8 @@ impl Tx<'_> {
     /// Takes no time: what was there is swept later, and counts for the limit until then.
     pub fn flush(&mut self, db: Option<Db>) {
         let db = db.map(|db| db % DATABASES);
-        for each in 0..SPACES {
-            if db.is_none_or(|db| db == each % DATABASES) {
+        for each in 0..DATABASES {
+            if db.is_none_or(|db| db == each) {
                 self.flush_one(each);
             }
         }
@@ -124,12 +133,13 @@ impl Tx<'_> {
         if self.keys_under(old) == 0 {
             return;
         }
-        let mut unused = ears.unused();
+        let mut unused = ears.unused().filter(|number| number & BESIDE == 0);
         let new = unused.find(|number| self.keys_under(*number) == 0);
         let at = self.at();
         for number in 0..shards {
             if let Some(shard) = self.locked_shard(number) {
                 shard.empty(old);
+                shard.empty(old | BESIDE);
                 // All numbers have keys that are still to be swept: then it takes its time.
                 if new.is_none() {
                     shard.purge_all(at);
@@ -138,13 +148,64 @@ impl Tx<'_> {
         }
         if let Some(new) = new {
             ears.renumber(db, new);
+            self.note_numbers(new);
         }
     }
 
+    /// Notes which number each keyspace has, in front of what else this step does: what is under a
+    /// number that is new must not be taken for what was there before.
+    fn note_numbers(&mut self, new: u8) {
+        let numbers = self.at().ears.numbers();
+        for number in 0..self.inner().shards.len() {
+            if let Some(shard) = self.locked_shard(number) {
+                shard.revive(new);
+                shard.revive(new | BESIDE);
+                if number == 0 {
+                    shard.notes.push_first(&Effect::Keyspaces(numbers));
+                }
+            }
+        }
+    }
+
+    /// Gives all keyspaces these numbers, as a journal says. What is under a number that was not
+    /// used is not there: it was removed before, and the journal does not say so.
+    pub(super) fn set_numbers(&mut self, numbers: [u8; DATABASES as usize]) {
+        let at = self.at();
+        for number in numbers {
+            if !at.ears.is_used(number) {
+                for shard in 0..self.inner().shards.len() {
+                    if let Some(shard) = self.locked_shard(shard) {
+                        shard.empty(number);
+                        shard.empty(number | BESIDE);
+                        shard.purge_all(at);
+                    }
+                }
+            }
+        }
+        at.ears.set_numbers(numbers);
+        self.forget_unused();
+    }
+
+    /// Has the sweep remove what is under numbers that no keyspace has.
+    pub(super) fn forget_unused(&mut self) {
+        let ears = self.at().ears;
+        for shard in 0..self.inner().shards.len() {
+            if let Some(shard) = self.locked_shard(shard) {
+                for number in ears.unused() {
+                    shard.empty(number);
+                }
+            }
+        }
+    }
+
+    /// Keys of a keyspace and beside it.
     fn keys_under(&mut self, number: u8) -> usize {
         let shards = 0..self.inner().shards.len();
         shards
-            .filter_map(|at| Some(self.locked_shard(at)?.count_of(number).keys))
+            .filter_map(|at| {
+                let shard = self.locked_shard(at)?;
+                Some(shard.count_of(number).keys + shard.count_of(number | BESIDE).keys)
+            })
             .sum()
     }
 
@@ -153,7 +214,9 @@ impl Tx<'_> {
         let (one, other) = (one % DATABASES, other % DATABASES);
         let ears = self.at().ears;
         ears.swap(one, other);
-        ears.swap(DATABASES + one, DATABASES + other);
+        if let Some(shard) = self.locked_shard(0) {
+            shard.notes.push_first(&Effect::Keyspaces(ears.numbers()));
+        }
         if let Some(watcher) = ears.watcher.get() {
             watcher.swapped(one, other);
         }

@@ -88,16 +88,21 @@ impl Shard {
         member: &Member<'_>,
         at: At<'_>,
     ) -> Result<bool, KeyError> {
-        match slot {
-            Some(slot) if self.key(slot).is_spread() => self.put_in_spread(slot, name, member, at),
-            Some(slot) if self.overwrite_field(slot, member) => Ok(false),
-            slot => self.put_in_run(slot, name, kind, member, at),
-        }
+        let new = match slot {
+            Some(slot) if self.key(slot).is_spread() => {
+                self.put_in_spread(slot, name, member, at)?
+            }
+            Some(slot) if self.overwrite_field(slot, member) => false,
+            slot => self.put_in_run(slot, name, kind, member, at)?,
+        };
+        self.note_member(name, kind, member, slot.is_none());
+        Ok(new)
     }
 
     /// Removes members by name, and the key with the last. Returns how many were there.
     pub(crate) fn remove_member(&mut self, slot: SlotRef, name: Name<'_>, member: &[u8]) -> bool {
         let view = self.key(slot);
+        let kind = view.kind();
         if view.is_spread() {
             let number = number_of(view);
             let hasher = &self.hasher;
@@ -107,6 +112,9 @@ impl Shard {
             if self.names.spread(self.key(slot)).len() == 0 {
                 self.remove_key(slot);
             }
+            if removed {
+                self.note_no_member(name, kind, member);
+            }
             return removed;
         }
         let found = Run::new(view.kind(), view.value()).find_named(member);
@@ -114,6 +122,7 @@ impl Shard {
             return false;
         };
         self.cut_run(slot, name, range);
+        self.note_no_member(name, kind, member);
         true
     }
 
@@ -299,6 +308,7 @@ impl Shard {
             empty = value.is_empty();
         }
         if ended {
+            self.note_expired(at.now);
             at.ears.tell(head.db, &key, Change::HashExpired);
         }
         if empty {
@@ -368,17 +378,6 @@ impl Shard {
         name: Name<'_>,
         ranks: Range<usize>,
     ) -> usize {
-        let view = self.key(slot);
-        if !view.is_spread() {
-            let run = Run::new(view.kind(), view.value()).map(|(_, range)| range);
-            let len = ranks.end.saturating_sub(ranks.start);
-            let chosen: Vec<_> = run.skip(ranks.start).take(len).collect();
-            let (Some(first), Some(last)) = (chosen.first(), chosen.last()) else {
-                return 0;
-            };
-            self.cut_run(slot, name, first.start..last.end);
-            return chosen.len();
-        }
         let mut chosen: Vec<Box<[u8]>> = Vec::new();
         self.each_ranked(slot, ranks, false, &mut |member| {
             chosen.push(member.name.into());

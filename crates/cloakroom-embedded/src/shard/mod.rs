@@ -4,34 +4,42 @@
 mod members;
 pub(crate) mod name;
 mod names;
+mod notes;
+mod notes_names;
 mod order;
 mod read;
 mod record;
+mod replay;
 mod room;
 mod spread;
 mod sweep;
 mod walk;
+mod walk_names;
 mod write;
 
 use cloakroom_core::expiry::{Limit, Verdict, decide};
 use cloakroom_core::record::Subject;
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 use hashbrown::DefaultHashBuilder;
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 pub(crate) use self::name::Head;
 use self::names::Names;
 pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
+use self::notes::Notes;
 pub(crate) use self::read::POSITION_BITS;
 pub(crate) use self::record::Member;
 pub(crate) use self::room::Memory;
 pub(crate) use self::spread::Spread;
 pub(crate) use self::sweep::Swept;
+pub(crate) use self::walk::Walk;
 use crate::engine::Ears;
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
+use crate::journal::Effect;
 use crate::pool::Pool;
 use crate::slab::{FreedPages, Slab, SlotRef};
 use crate::table::Table;
@@ -68,6 +76,7 @@ pub(crate) struct Shard {
     counted: usize,
     reaped: Reaped,
     names: Names,
+    pub(crate) notes: Notes,
 }
 
 /// Sessions that were removed since anybody asked.
@@ -115,7 +124,7 @@ impl Shard {
         pool: Arc<Pool>,
     ) -> Self {
         Self {
-            slab: Slab::new(pool),
+            slab: Slab::new(pool, limit),
             keys: Table::new(),
             subjects: SubjectIndex::new(),
             wheel: Wheel::new(now.as_millis()),
@@ -129,7 +138,14 @@ impl Shard {
             counted: 0,
             reaped: Reaped::default(),
             names: Names::new(),
+            notes: Notes::default(),
         }
+    }
+
+    /// Says that [`Shard::find`] comes next.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &StoredKey) {
+        self.keys.prefetch(hash_of_key(&self.hasher, key));
     }
 
     /// What is under `key`. A session that is over is removed at once, so that no clock brings it
@@ -174,6 +190,7 @@ impl Shard {
                     Limit::Idle => self.reaped.idle += 1,
                     Limit::Absolute => self.reaped.absolute += 1,
                 }
+                self.notes.expired(at.now);
                 self.remove(slot);
                 None
             }
@@ -198,6 +215,13 @@ impl Shard {
             self.subjects.insert(hash, slot, subject_hash);
         }
         self.fresh += 1;
+        if self.notes.on() {
+            self.notes.push(&Effect::SessionPut {
+                key: *key,
+                generation: at.generation,
+                record: Cow::Borrowed(record),
+            });
+        }
     }
 
     /// Removes a session, whatever it is, and remembers nothing of it.
@@ -221,6 +245,11 @@ impl Shard {
     }
 
     fn bury(&mut self, key: &StoredKey, now: UnixMillis, moved: Option<(StoredKey, UnixMillis)>) {
+        self.notes.push(&Effect::SessionEnd {
+            key: *key,
+            ended_at: now,
+            forward: moved,
+        });
         let hasher = &self.hasher;
         self.tombs
             .bury(key, now, moved, |key| hash_of_key(hasher, key));

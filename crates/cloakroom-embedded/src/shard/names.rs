@@ -101,6 +101,12 @@ impl Names {
         a | b | c | d != 0
     }
 
+    /// Takes notice that a keyspace is used again, of which no key is left.
+    pub(super) fn revive(&mut self, db: u8) {
+        debug_assert!(self.count(db).keys == 0);
+        self.dying[usize::from(db) / 64] &= !(1 << (db % 64));
+    }
+
     pub(super) const fn nothing_dies(&mut self) {
         self.dying = [0; 4];
     }
@@ -204,6 +210,7 @@ impl Shard {
         if view.deadline() <= now {
             at.ears.tell(view.db(), view.key(), Change::Expired);
             self.reaped.keys += 1;
+            self.note_expired(at.now);
             self.remove_key(slot);
             return None;
         }
@@ -235,7 +242,9 @@ impl Shard {
             fields: NEVER,
         };
         let old = self.live(name, at);
-        self.put(old, name, head, value, at).map(drop)
+        self.put(old, name, head, value, at)?;
+        self.note_string(name, value, deadline);
+        Ok(())
     }
 
     /// Sets the deadline of a key that is there. This is never refused: at the worst it takes a
@@ -247,6 +256,7 @@ impl Shard {
         deadline: u64,
         at: At<'_>,
     ) {
+        self.note_deadline(name, deadline);
         let head = self.key(slot).head();
         let simple = head.fields == NEVER && head.deadline != NEVER && deadline != NEVER;
         if simple {
@@ -429,6 +439,11 @@ impl Shard {
             self.names.dying[usize::from(db) / 64] |= 1 << (db % 64);
             self.purged_to = Some(0);
         }
+    }
+
+    /// Takes notice that a keyspace is used again. Else the sweep would go on to remove its keys.
+    pub(crate) fn revive(&mut self, db: u8) {
+        self.names.revive(db);
     }
 
     /// A scratch for a new value; give it back.

@@ -10,6 +10,7 @@ use crate::table::SEGMENTS;
 
 impl Shard {
     /// A session as `load` answers it.
+    #[inline]
     pub(crate) fn loaded(&mut self, alive: Alive, forwarded: bool) -> Loaded {
         let entry = self.slab.get_mut(alive.slot);
         entry::set_referenced(entry);

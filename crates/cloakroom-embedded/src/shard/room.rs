@@ -1,6 +1,6 @@
 //! Room for a session: the memory that all shards share, and who leaves when it is full.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cloakroom_core::record::Subject;
 use cloakroom_core::{Error, ErrorKind, StoredKey};
@@ -12,6 +12,7 @@ use crate::config::Eviction;
 use crate::engine::Change;
 use crate::entry::{self, View};
 use crate::evict::Candidates;
+use crate::journal::Effect;
 use crate::slab::{Slab, SlotRef};
 use crate::wheel::Wheel;
 
@@ -30,6 +31,8 @@ pub(crate) struct Memory {
     /// What each shard would have if all had the same.
     part: Option<u64>,
     eviction: Eviction,
+    /// While a journal is read back there is no limit: what it holds was acknowledged.
+    unlimited: AtomicBool,
 }
 
 impl Memory {
@@ -39,7 +42,17 @@ impl Memory {
             limit,
             part,
             eviction,
+            unlimited: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn set_unlimited(&self, unlimited: bool) {
+        self.unlimited.store(unlimited, Ordering::Relaxed);
+    }
+
+    /// Whether more is taken than there may be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.used() > limit)
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -63,7 +76,8 @@ impl Memory {
 
     /// Counts `bytes` if they are within the limit.
     fn reserve(&self, bytes: u64) -> bool {
-        let Some(limit) = self.limit else {
+        let limit = self.limit;
+        let Some(limit) = limit.filter(|_| !self.unlimited.load(Ordering::Relaxed)) else {
             self.used.fetch_add(bytes, Ordering::Relaxed);
             return true;
         };
@@ -134,10 +148,13 @@ impl Shard {
             self.reaped.evicted += 1;
             let entry = self.slab.get(victim);
             if name::is_key(entry) {
-                let view = KeyView(entry);
-                at.ears.tell(view.db(), view.key(), Change::Evicted);
+                self.note_removed(victim, Change::Evicted, at);
                 self.remove_key(victim);
             } else {
+                if self.notes.on() {
+                    let key = View(entry).key();
+                    self.notes.push(&Effect::SessionRemove { key });
+                }
                 self.remove(victim);
             }
             self.count_memory(at.memory);

@@ -1,52 +1,140 @@
-//! Going over the keys of a shard.
+//! A walk over a shard for a snapshot: what is there, as records, in portions under short locks.
+//!
+//! It goes by slots, which is in the order of memory and needs no list. A session that gets another
+//! slot meanwhile may be passed over; so while a shard is walked, whoever moves a session notes all
+//! of it ([`Shard::note_fields`]), and the journal has what the snapshot misses.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::name::KeyView;
-use super::names::hash_of_entry;
-use super::record::Run;
-use super::{At, Shard};
-use crate::engine::Kind;
+use super::{At, Shard, name};
+use crate::entry::View;
+use crate::journal::{Effect, Portion, Step};
 use crate::slab::SlotRef;
+use crate::table::{END, SEGMENTS};
+
+/// How far the walk over a shard is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Walk {
+    /// Nothing is done yet.
+    #[default]
+    Start,
+    /// The ends that are remembered, from this one on.
+    Tombs(u32),
+    /// The sessions, from this slot on.
+    Slots(SlotRef),
+    /// The keys, from this segment of their table and this position in it on.
+    Names(usize, u64),
+}
 
 impl Shard {
-    /// Calls `each` with the keys of a keyspace that live, in one of the table's segments from a
-    /// position on, until it breaks or so many places were looked at; see `Table::walk`. Returns
-    /// the position to go on from.
-    pub(crate) fn walk_names(
-        &self,
-        db: u8,
-        (segment, from): (usize, u64),
-        places: usize,
+    /// Takes up to `budget` sessions or ends into `portion`. Returns where to go on, if there are
+    /// more. What expired is passed over.
+    pub(crate) fn walk(
+        &mut self,
+        walk: Walk,
+        budget: usize,
         at: At<'_>,
-        each: &mut dyn FnMut(&[u8], Kind) -> ControlFlow<()>,
-    ) -> u64 {
-        let (slab, hasher) = (&self.slab, &self.hasher);
-        let hash_of = |slot: &SlotRef| hash_of_entry(hasher, KeyView(slab.get(*slot)));
-        self.names
-            .table
-            .walk(segment, from, places, hash_of, |slot| {
-                let view = KeyView(slab.get(slot));
-                if view.db() == db && self.lives(view, at) {
-                    each(view.key(), view.kind())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })
+        portion: &mut Portion,
+    ) -> Option<Walk> {
+        let next = match walk {
+            Walk::Start => {
+                self.notes.note_whole(true);
+                self.walk_tombs(None, budget, portion)
+            }
+            Walk::Tombs(place) => self.walk_tombs(Some(place), budget, portion),
+            Walk::Slots(slot) => self.walk_slots(slot, budget, at, portion),
+            Walk::Names(segment, from) => self.walk_keys((segment, from), budget, at, portion),
+        };
+        if next.is_none() {
+            self.notes.note_whole(false);
+        }
+        next
     }
 
-    /// Whether a key is there for those who read.
-    fn lives(&self, view: KeyView<'_>, at: At<'_>) -> bool {
-        let now = at.now.as_millis();
-        if view.due() > now {
-            return true;
+    /// Ends a walk that is not finished.
+    pub(crate) const fn stop_walk(&mut self) {
+        self.notes.note_whole(false);
+    }
+
+    fn walk_tombs(&self, place: Option<u32>, budget: usize, portion: &mut Portion) -> Option<Walk> {
+        let mut step = Step::new();
+        let next = self
+            .tombs
+            .walk(place, budget, &mut |key, ended_at, forward| {
+                step.clear();
+                step.push(&Effect::SessionEnd {
+                    key,
+                    ended_at,
+                    forward,
+                });
+                portion.push(&step);
+            });
+        Some(next.map_or(Walk::Slots(0), Walk::Tombs))
+    }
+
+    fn walk_slots(
+        &mut self,
+        mut from: SlotRef,
+        budget: usize,
+        at: At<'_>,
+        portion: &mut Portion,
+    ) -> Option<Walk> {
+        let mut step = Step::new();
+        for _ in 0..budget {
+            let Some(slot) = self.slab.used_from(from) else {
+                return Some(Walk::Names(0, 0));
+            };
+            from = slot + 1;
+            if name::is_key(self.slab.get(slot)) {
+                continue;
+            }
+            let view = View(self.slab.get(slot));
+            if view.generation() == at.generation && view.times(&self.known).deadline() > at.now {
+                step.clear();
+                step.push(&self.session(slot));
+                portion.push(&step);
+            }
         }
-        if view.deadline() <= now {
-            return false;
+        Some(Walk::Slots(from))
+    }
+
+    /// By the positions of their hashes, which keys keep whatever slot they get: so a key is not
+    /// passed over, and need not be noted when it moves.
+    fn walk_keys(
+        &self,
+        (segment, from): (usize, u64),
+        budget: usize,
+        at: At<'_>,
+        portion: &mut Portion,
+    ) -> Option<Walk> {
+        if segment == SEGMENTS {
+            return None;
         }
-        if view.is_spread() {
-            return self.names.spread(view).lives_at(now);
+        let (mut step, mut left) = (Step::new(), budget);
+        let next = self.walk_slots_of_names((segment, from), 8 * budget, at, &mut |slot| {
+            self.write_all(slot, &mut step, &mut |step| portion.push(step));
+            left = left.saturating_sub(1);
+            if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        Some(if next == END {
+            Walk::Names(segment + 1, 0)
+        } else {
+            Walk::Names(segment, next)
+        })
+    }
+
+    /// All of a session, as an effect.
+    pub(super) fn session(&self, slot: SlotRef) -> Effect<'static> {
+        let view = View(self.slab.get(slot));
+        Effect::SessionPut {
+            key: view.key(),
+            generation: view.generation(),
+            record: Cow::Owned(view.record(&self.known, true)),
         }
-        Run::new(view.kind(), view.value()).any(|(member, _)| member.deadline > now)
     }
 }

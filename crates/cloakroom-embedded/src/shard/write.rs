@@ -42,8 +42,10 @@ impl Shard {
     /// Records activity.
     pub(crate) fn touch(&mut self, alive: Alive, at: At<'_>) {
         let bytes = self.slab.get_mut(alive.slot);
+        let before = View(bytes).seen_at();
         entry::set_seen(bytes, at.now);
         entry::set_referenced(bytes);
+        self.note_seen(alive.slot, before, at.now);
     }
 
     /// Changes fields: in place where values keep their size, else as the core does it.
@@ -61,8 +63,10 @@ impl Shard {
         }
         entry::set_referenced(bytes);
         if overwrite(bytes, changes) {
+            let version = entry::count_write(bytes, at.now);
+            self.note_fields(alive.slot, alive.slot, changes, &[], at.now);
             return Ok(Applied::Done {
-                version: entry::count_write(bytes, at.now),
+                version,
                 increments: Vec::new(),
             });
         }
@@ -71,8 +75,10 @@ impl Shard {
         let slot = self.resize(alive.slot, fields.as_bytes(), at)?;
         let bytes = self.slab.get_mut(slot);
         entry::set_fields(bytes, fields.as_bytes());
+        let version = entry::count_write(bytes, at.now);
+        self.note_fields(alive.slot, slot, changes, &increments, at.now);
         Ok(Applied::Done {
-            version: entry::count_write(bytes, at.now),
+            version,
             increments,
         })
     }
@@ -202,7 +208,12 @@ impl Shard {
 
     /// A slot for the session with other fields: the present one if they fit and do not leave much
     /// of it empty, else another, to which the session is moved.
-    fn resize(&mut self, slot: SlotRef, fields: &[u8], at: At<'_>) -> Result<SlotRef, Error> {
+    pub(super) fn resize(
+        &mut self,
+        slot: SlotRef,
+        fields: &[u8],
+        at: At<'_>,
+    ) -> Result<SlotRef, Error> {
         let entry = self.slab.get(slot);
         let head = View(entry).len_without_fields();
         let (len, room) = (head + fields.len(), entry.len());

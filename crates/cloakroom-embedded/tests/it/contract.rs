@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use cloakroom_core::session::BoxFuture;
 use cloakroom_core::testkit::{Fresh, ManualClock, StoreFactory, Time, sim};
+use cloakroom_embedded::journal::{Durability, JournalConfig};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
+
+use crate::journal::disk::FakeDisk;
 
 /// Makes empty embedded stores with so many shards.
 struct Embedded<const SHARDS: usize>;
@@ -39,6 +42,34 @@ mod many_shards {
 
     const EMBEDDED: Embedded<64> = Embedded;
     cloakroom_core::contract_tests!(EMBEDDED);
+}
+
+/// Makes empty stores that keep a journal, and wait for it before they answer.
+struct Journaled;
+
+impl StoreFactory for Journaled {
+    fn fresh(&self) -> BoxFuture<Fresh> {
+        let clock = ManualClock::new();
+        let journal = JournalConfig::new(Arc::new(FakeDisk::default()));
+        let config = EmbeddedConfig::new()
+            .journal(journal.durability(Durability::Always))
+            .shards(4)
+            .clock(Arc::new(clock.clone()))
+            .housekeeping(false);
+        let store = EmbeddedStore::new(config).unwrap();
+        Box::pin(async move {
+            Fresh {
+                store: Arc::new(store),
+                time: Time::Driven(clock),
+            }
+        })
+    }
+}
+
+mod with_a_journal {
+    use super::Journaled;
+
+    cloakroom_core::contract_tests!(Journaled);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod contract;
 mod foreign;
 mod hostile;
+mod journal;
 mod keys;
 mod kit;
 mod model;

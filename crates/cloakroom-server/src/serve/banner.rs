@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::auth::ApiKey;
 use super::resp::Front;
-use crate::open::Choice;
+use crate::open::{Choice, Durability};
 use crate::settings::Settings;
 
 /// Writes the banner.
@@ -27,10 +27,12 @@ pub(crate) fn show(
     writeln!(out)?;
     writeln!(out, "  store    {}", settings.store)?;
     if let Choice::Embedded = settings.store {
-        writeln!(
-            out,
-            "           sessions are in memory in this version: a restart ends them"
-        )?;
+        let when = match settings.durability {
+            Durability::Always => "synced to the disk before they are acknowledged",
+            Durability::Everysec => "synced to the disk within a second",
+            Durability::No => "written to the disk when the system likes",
+        };
+        writeln!(out, "           writes are {when}, logouts at once")?;
     }
     if settings.uses_data() {
         writeln!(out, "  data     {}", settings.data.display())?;

@@ -3,7 +3,7 @@
 
 mod auth;
 mod banner;
-mod data_dir;
+pub(crate) mod data_dir;
 mod ending;
 pub(crate) mod http;
 mod listen;
@@ -20,14 +20,14 @@ use cloakroom_core::{Observer, Store};
 
 use crate::logs::{self, Events};
 use crate::observed::Observed;
-use crate::open;
+use crate::open::{self, Opened};
 use crate::settings::Settings;
 use auth::ApiKey;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
-pub(crate) use resp::{commands_page, events_asked_for};
 use resp::Front;
+pub(crate) use resp::{commands_page, events_asked_for};
 use shutdown::Shutdown;
 use tls::Tls;
 use touches::Touches;
@@ -62,9 +62,13 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
     let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
-    let opened = open::store(settings, Arc::clone(&observer)).await?;
+    let Opened {
+        store,
+        embedded,
+        foreign,
+    } = open::store(settings, Arc::clone(&observer)).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
-        opened.store,
+        store,
         settings.store.to_string(),
         settings.store_deadline,
         Arc::clone(&metrics),
@@ -72,10 +76,12 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ));
     let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
     let shutdown = Shutdown::new();
-    let front = match opened.engine {
-        Some(engine) => {
-            let front = Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics).await?;
-            if let (Some(front), Some(foreign)) = (&front, &opened.foreign) {
+    let front = match &embedded {
+        Some(store) => {
+            let engine = store.engine();
+            let front = Front::bind(settings, engine, tls.as_ref(), shutdown.clone(), &metrics);
+            let front = front.await?;
+            if let (Some(front), Some(foreign)) = (&front, &foreign) {
                 front.keep(foreign.keeper());
             }
             front
@@ -86,18 +92,27 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
-    banner::show(&mut out, settings, listener.address()?, &key, front.as_ref())?;
+    banner::show(
+        &mut out,
+        settings,
+        listener.address()?,
+        &key,
+        front.as_ref(),
+    )?;
     let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
     let app = App::new(
         settings,
-        store,
+        Opened {
+            store,
+            embedded: embedded.clone(),
+            foreign,
+        },
         observer,
         touches,
         metrics,
         key,
         shutdown.clone(),
-    )
-    .foreign(opened.foreign);
+    );
     let http = listener.serve(http::router(app), &shutdown);
     let resp = async {
         match front {
@@ -111,6 +126,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }
     recording.finish().await;
+    if let Some(embedded) = embedded {
+        embedded.close();
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The command line, built from the table of settings.
 
+use std::path::PathBuf;
+
 use clap::{Arg, ArgMatches, Command};
 
 use super::table::{Setting, TABLE};
@@ -9,6 +11,8 @@ use super::{LowSettings, SettingError};
 pub(crate) enum Task {
     /// Serve sessions. Also what the bare binary does.
     Serve(LowSettings),
+    /// Keep what verifies of the journal in this data directory.
+    Repair(PathBuf),
     /// Print a generated page.
     Print(Page),
 }
@@ -46,6 +50,24 @@ pub(crate) fn command() -> Command {
                 .args(TABLE.map(arg)),
         )
         .subcommand(
+            Command::new("repair")
+                .about("Repairs a data directory whose journal is damaged.")
+                .long_about(
+                    "Repairs a data directory whose journal is damaged, so that the server starts \
+                     again. What does not verify is lost, and with it perhaps the end of a \
+                     session: a backup is better, if there is one. The damaged files are kept under \
+                     another name.",
+                )
+                .arg(
+                    Arg::new("keep-what-verifies")
+                        .long("keep-what-verifies")
+                        .value_name("DIR")
+                        .value_parser(clap::value_parser!(PathBuf))
+                        .required(true)
+                        .help("The data directory, which no server uses"),
+                ),
+        )
+        .subcommand(
             Command::new("print")
                 .about("Prints a page that the binary generates.")
                 .arg(
@@ -64,6 +86,12 @@ impl Task {
             let name: &String = matches.get_one("page").expect("clap requires it");
             let page = PAGES.iter().find(|(known, _)| known == name);
             return Ok(Self::Print(page.expect("clap checks it").1));
+        }
+        if let Some(("repair", matches)) = matches.subcommand() {
+            let dir: &PathBuf = matches
+                .get_one("keep-what-verifies")
+                .expect("clap requires it");
+            return Ok(Self::Repair(dir.clone()));
         }
         let serve = matches.subcommand_matches("serve");
         let flag = |setting: &Setting| serve?.get_one::<String>(setting.name).cloned();

@@ -19,7 +19,7 @@ use cloakroom_core::policy::{OnExcess, Policy};
 use cloakroom_core::{Lifetimes, limits};
 use hyper::header::HeaderName;
 
-use crate::open::{Choice, Eviction};
+use crate::open::{Choice, Durability, Eviction};
 pub(crate) use cli::{Page, Task, command};
 pub(crate) use docs::page;
 pub(crate) use layouts::Foreign;
@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) foreign: Foreign,
     pub(crate) store: Choice,
     pub(crate) data: PathBuf,
+    pub(crate) durability: Durability,
     /// The API key, if it is not in the data directory.
     pub(crate) api_key_file: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
@@ -102,6 +103,9 @@ impl Settings {
             unused: Resp::unused(low, &store),
             store,
             data: low.parse(&table::DATA, parse::path)?,
+            durability: low.parse(&table::DURABILITY, |text| {
+                parse::one_of(text, &DURABILITIES)
+            })?,
             api_key_file: low.parse(&table::API_KEY_FILE, parse::optional_path)?,
             tls,
             policy: policy(low)?,
@@ -149,6 +153,7 @@ impl Settings {
         };
         note(&table::MAX_MEMORY, "the store's server has its own limit");
         note(&table::EVICTION, "the store's server has its own policy");
+        note(&table::DURABILITY, "the store's server has its own");
         if self.api_key_file.is_some() {
             note(
                 &table::DATA,
@@ -182,6 +187,12 @@ const EVICTIONS: [(&str, Eviction); 4] = [
     ("volatile-lru", Eviction::VolatileLru),
     ("volatile-ttl", Eviction::VolatileTtl),
     ("allkeys-lru", Eviction::AllkeysLru),
+];
+
+const DURABILITIES: [(&str, Durability); 3] = [
+    ("always", Durability::Always),
+    ("everysec", Durability::Everysec),
+    ("no", Durability::No),
 ];
 
 const LEVELS: [(&str, tracing::Level); 5] = [

@@ -66,7 +66,10 @@ impl Resp {
             (resp.plain, resp.secure, resp.socket) = (None, None, None);
             return Ok(resp);
         }
-        if resp.plain.is_some_and(|address| !address.ip().is_loopback()) {
+        if resp
+            .plain
+            .is_some_and(|address| !address.ip().is_loopback())
+        {
             return Err(low.refuse(
                 &table::RESP,
                 "beyond loopback the Redis protocol needs TLS: give --resp-tls IP:PORT with \
@@ -79,7 +82,9 @@ impl Resp {
                 "it needs a certificate: give --tls-cert FILE and --tls-key FILE",
             ));
         }
-        let open = resp.secure.is_some_and(|address| !address.ip().is_loopback());
+        let open = resp
+            .secure
+            .is_some_and(|address| !address.ip().is_loopback());
         if open && resp.password.is_none() {
             return Err(low.refuse(
                 &table::RESP_TLS,

@@ -44,7 +44,7 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 37] = [
+pub(crate) const TABLE: [&Setting; 38] = [
     &CONFIG,
     &HTTP,
     &RESP,
@@ -60,6 +60,7 @@ pub(crate) const TABLE: [&Setting; 37] = [
     &LAYOUT_UNSTATED,
     &STORE,
     &DATA,
+    &DURABILITY,
     &API_KEY_FILE,
     &TLS_CERT,
     &TLS_KEY,
@@ -188,8 +189,8 @@ pub(crate) const STORE: Setting = Setting {
     name: "store",
     unit: "URL",
     default: "embedded",
-    doc: "Where sessions are kept: embedded, in this process's memory, or the URL of a Redis or \
-          Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://, \
+    doc: "Where sessions are kept: embedded, in this process's memory and its data directory, or \
+          the URL of a Redis or Valkey that several servers can share (redis://, rediss://, unix:, redis+sentinel://, \
           redis+cluster://, redis+shards://). \
           A URL with a password is better in the environment or the file than in a flag.",
 };
@@ -198,8 +199,17 @@ pub(crate) const DATA: Setting = Setting {
     name: "data",
     unit: "DIR",
     default: "./cloakroom-data",
-    doc: "The data directory, made at first start (mode 0700). The API key is in it. Neither made \
-          nor used if store is a URL and api-key-file is given.",
+    doc: "The data directory, made at first start (mode 0700). The API key is in it, and what the \
+          embedded store holds. Neither made nor used if store is a URL and api-key-file is given.",
+};
+
+pub(crate) const DURABILITY: Setting = Setting {
+    name: "durability",
+    unit: "MODE",
+    default: "everysec",
+    doc: "When a write is acknowledged: always, once it is synced to the disk; everysec, at once, \
+          and synced within a second; no, at once, and written when the system likes. The end of \
+          a session (logout, revocation) waits for its sync in every mode. For the embedded store.",
 };
 
 pub(crate) const API_KEY_FILE: Setting = Setting {

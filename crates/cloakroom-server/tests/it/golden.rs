@@ -21,6 +21,7 @@ fn generated_pages_are_the_ones_in_the_repository() {
     check(&["print", "settings"], "docs/operate/settings.md");
     check(&["print", "metrics"], "docs/operate/metrics.md");
     check(&["print", "problems"], "docs/problems.md");
+    check(&["print", "commands"], "docs/commands.md");
 }
 
 on_every_store!(metrics_are_the_ones_in_the_table);
@@ -36,7 +37,7 @@ async fn metrics_are_the_ones_in_the_table(on: On) {
         .filter_map(|line| line.strip_prefix("| `"))
         .filter_map(|line| line.split('`').next())
         .collect();
-    assert_eq!(named.len(), 13);
+    assert_eq!(named.len(), 24);
     for name in &named {
         let shown = text.lines().any(|line| {
             let rest = line.strip_prefix(name);

@@ -4,6 +4,7 @@
 
 mod api;
 mod foreign;
+mod crashes;
 mod gateways;
 mod golden;
 mod limits;

@@ -214,6 +214,14 @@ impl Server {
         self.process.signal(name);
     }
 
+    /// Bytes of memory that it has in use.
+    pub(crate) fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<usize>().unwrap() << 10
+    }
+
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.0.wait().unwrap()
     }

@@ -25,11 +25,7 @@ async fn the_first_start_makes_a_private_key_and_the_next_keeps_it() {
     let dir = std::mem::replace(&mut server.dir, TempDir::new());
     let server = Server::start_in(dir, &[]);
     assert_eq!(server.key, key);
-    assert_eq!(
-        server.read(&id).await.0,
-        404,
-        "as the banner says, sessions are in memory"
-    );
+    assert_eq!(server.read(&id).await.0, 200, "as the banner says");
 }
 
 #[tokio::test]
@@ -42,7 +38,7 @@ async fn the_banner_shows_what_to_open_and_what_to_paste() {
         let response = reqwest::get(url).await.unwrap();
         assert_eq!(response.status(), 200);
     }
-    assert!(banner.contains("in memory"), "{banner}");
+    assert!(banner.contains("within a second"), "{banner}");
     assert!(!banner.contains(&server.key), "the key itself is not shown");
     let paste = banner.split_once("paste").unwrap().1;
     let output = std::process::Command::new("sh")
@@ -201,7 +197,16 @@ fn a_store_that_cannot_be_opened_stops_the_start_with_what_to_do() {
         let dir = TempDir::new();
         let mut command = cloakroom();
         command
-            .args(["serve", "--http", "127.0.0.1:0", "--resp", "none", "--log", "trace", "--data"])
+            .args([
+                "serve",
+                "--http",
+                "127.0.0.1:0",
+                "--resp",
+                "none",
+                "--log",
+                "trace",
+                "--data",
+            ])
             .arg(dir.path())
             .env("CLOAKROOM_STORE", &url);
         let output = process::refused(&mut command);
@@ -260,7 +265,7 @@ async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
         "{}",
         server.banner
     );
-    assert!(!server.banner.contains("in memory"), "{}", server.banner);
+    assert!(!server.banner.contains("synced"), "{}", server.banner);
     assert!(
         server.log().contains("\"data\""),
         "said that it is unused: {}",
@@ -276,7 +281,14 @@ async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
         let file = dir.write(&format!("wrong-{mode:o}"), text);
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
         let mut command = cloakroom();
-        command.args(["serve", "--http", "127.0.0.1:0", "--resp", "none", "--api-key-file"]);
+        command.args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--resp",
+            "none",
+            "--api-key-file",
+        ]);
         let output = process::refused(command.arg(&file).current_dir(dir.path()));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(expected), "{expected:?} is not in {said}");

@@ -11,6 +11,7 @@ use cloakroom_core::record::{Change, Changes, Condition, FieldName, Keep, Value}
 use proptest::prelude::*;
 
 use self::side_by_side::Both;
+use crate::journal::disk::FakeDisk;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -28,6 +29,8 @@ enum Step {
     Clock(u64),
     Sweep,
     ScanAndCount,
+    Restart,
+    Rewrite,
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -106,6 +109,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => millis.prop_map(Step::Clock),
         1 => Just(Step::Sweep),
         2 => Just(Step::ScanAndCount),
+        3 => Just(Step::Restart),
+        3 => Just(Step::Rewrite),
     ]
 }
 
@@ -117,9 +122,24 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
         shards in prop_oneof![Just(1_usize), Just(8_usize)],
     ) {
-        let mut both = Both::new(shards);
+        let mut both = Both::new(shards, None);
         for step in steps {
             both.take(step)?;
         }
+    }
+
+    #[test]
+    fn so_does_the_store_with_a_journal_across_restarts(
+        steps in prop::collection::vec(step(), 1..80),
+        shards in prop_oneof![Just(1_usize), Just(8_usize)],
+    ) {
+        let disk = FakeDisk::default();
+        let mut both = Both::new(shards, Some(&disk));
+        for step in steps {
+            both.take(step)?;
+        }
+        both.take(Step::Restart)?;
+        (0..8).try_for_each(|place| both.take(Step::Load(place)))?;
+        both.take(Step::ScanAndCount)?;
     }
 }

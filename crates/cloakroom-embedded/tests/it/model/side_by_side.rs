@@ -1,5 +1,6 @@
 //! The store and the map, asked the same things one after the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::expiry::{Verdict, decide};
@@ -10,18 +11,22 @@ use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{
     Clock as _, Error, ErrorKind, Handle, SessionInfo, Store, StoredKey, UnixMillis,
 };
+use cloakroom_embedded::journal::JournalConfig;
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 use proptest::prelude::*;
 
 use super::Step;
 use super::map::{Found, Model, apply, create, revoke, rotate};
-use crate::kit::{self, now};
+use crate::journal::block_on;
+use crate::journal::disk::FakeDisk;
+use crate::kit;
 
 type Agreed = Result<(), TestCaseError>;
 
 /// A store, the map that it should be, and the keys that steps name by number.
 pub(super) struct Both {
     clock: ManualClock,
+    config: EmbeddedConfig,
     store: EmbeddedStore,
     model: Model,
     /// Which key each number stands for by now; keys are never used twice.
@@ -30,11 +35,18 @@ pub(super) struct Both {
 }
 
 impl Both {
-    pub(super) fn new(shards: usize) -> Self {
+    /// With a journal on `disk`, or without one.
+    pub(super) fn new(shards: usize, disk: Option<&FakeDisk>) -> Self {
         let clock = ManualClock::new();
-        let store = kit::store(&clock, EmbeddedConfig::new().shards(shards));
+        let mut config = EmbeddedConfig::new().shards(shards);
+        if let Some(disk) = disk {
+            let journal = JournalConfig::new(Arc::new(disk.clone()));
+            config = config.journal(journal.segment_bytes(4_000));
+        }
+        let store = kit::store(&clock, config.clone());
         Self {
             clock,
+            config,
             store,
             model: Model::default(),
             keys: (0..8).map(|number| key(number, None)).collect(),
@@ -62,7 +74,7 @@ impl Both {
             Step::RevokeSubject(owner, except) => self.revoke_subject(owner, except, at),
             Step::RevokeAll => {
                 self.model.alive.clear();
-                same(now(self.store.revoke_all()), Ok(()))
+                same(block_on(self.store.revoke_all()), Ok(()))
             }
             Step::Clock(millis) => {
                 self.clock.advance(Duration::from_millis(millis));
@@ -73,7 +85,32 @@ impl Both {
                 Ok(())
             }
             Step::ScanAndCount => self.scan_and_count(at),
+            Step::Restart => self.restart(at),
+            Step::Rewrite => {
+                let rewritten = self.store.rewrite().unwrap();
+                prop_assert_eq!(rewritten.is_some(), self.store.journal().is_some());
+                Ok(())
+            }
         }
+    }
+
+    /// The store goes and comes back from its journal. Activity that was not worth noting is lost
+    /// with it, so all sessions are written to before.
+    fn restart(&mut self, at: UnixMillis) -> Agreed {
+        if self.store.journal().is_none() {
+            return Ok(());
+        }
+        let (changes, always) = (Changes::new(), Condition::Always);
+        for (key, record) in &mut self.model.alive {
+            let expected = apply(record, &changes, &always, at);
+            same(block_on(self.store.apply(key, &changes, &always)), expected)?;
+        }
+        let empty = kit::store(&self.clock, EmbeddedConfig::new());
+        drop(std::mem::replace(&mut self.store, empty));
+        self.store = kit::store(&self.clock, self.config.clone());
+        let recovered = self.store.recovered().expect("it has a journal");
+        prop_assert_eq!(&recovered.cut, &None);
+        Ok(())
     }
 
     fn create(
@@ -98,7 +135,10 @@ impl Both {
             .changed(changes)
             .map_or_else(|_| new.fields.clone(), |it| it.0);
         let expected = create(&mut self.model, &self.keys[place], &new, at);
-        same(now(self.store.create(&self.keys[place], &new)), expected)?;
+        same(
+            block_on(self.store.create(&self.keys[place], &new)),
+            expected,
+        )?;
         Ok(())
     }
 
@@ -107,7 +147,7 @@ impl Both {
             Found::Not(absence) => Err(absence),
             Found::Here(key, forwarded) => Ok((self.model.alive[&key].clone(), forwarded)),
         };
-        let found = match now(self.store.load(&self.keys[place])).unwrap() {
+        let found = match block_on(self.store.load(&self.keys[place])).unwrap() {
             Lookup::Absent(absence) => Err(absence),
             Lookup::Found(found) => {
                 let verdict = decide(&found.record.times, at);
@@ -135,7 +175,7 @@ impl Both {
                 expected += 1;
             }
         }
-        same(now(self.store.touch(&touched)), Ok(expected))?;
+        same(block_on(self.store.touch(&touched)), Ok(expected))?;
         Ok(())
     }
 
@@ -154,7 +194,7 @@ impl Both {
             }
         };
         same(
-            now(self.store.apply(&self.keys[place], changes, condition)),
+            block_on(self.store.apply(&self.keys[place], changes, condition)),
             expected,
         )?;
         Ok(())
@@ -184,7 +224,7 @@ impl Both {
         let expected = rotate(&mut self.model, &self.keys[place], &new, &rotation, at);
         let expected = expected.map_err(|error| error.kind().clone());
         same(
-            now(self.store.rotate(&self.keys[place], &new, &rotation)),
+            block_on(self.store.rotate(&self.keys[place], &new, &rotation)),
             expected,
         )?;
         self.keys[to] = new;
@@ -216,7 +256,7 @@ impl Both {
         let expected = rotate(&mut self.model, &self.keys[place], &new, &rotation, at);
         let expected = expected.map_err(|error| error.kind().clone());
         same(
-            now(self.store.rotate(&self.keys[place], &new, &rotation)),
+            block_on(self.store.rotate(&self.keys[place], &new, &rotation)),
             expected,
         )?;
         self.keys[to] = new;
@@ -232,7 +272,7 @@ impl Both {
             self.model.end(key, at);
         }
         same(
-            now(self.store.destroy(&self.keys[place])),
+            block_on(self.store.destroy(&self.keys[place])),
             Ok(found.is_some()),
         )?;
         Ok(())
@@ -246,16 +286,17 @@ impl Both {
             .iter()
             .map(|key| self.model.alive[key].info(at))
             .collect();
-        same(now(self.store.of_subject(&owner)), Ok(expected))?;
+        same(block_on(self.store.of_subject(&owner)), Ok(expected))?;
         Ok(())
     }
 
     fn revoke(&mut self, owner: u64, number: u64, at: UnixMillis) -> Agreed {
         let chosen = |handle: Handle| handle == kit::handle(number);
         let revoked = revoke(&mut self.model, owner, chosen, at);
-        let answer = now(self
-            .store
-            .revoke(&kit::subject(owner), &kit::handle(number)));
+        let answer = block_on(
+            self.store
+                .revoke(&kit::subject(owner), &kit::handle(number)),
+        );
         same(answer, Ok(revoked == 1))?;
         Ok(())
     }
@@ -263,9 +304,10 @@ impl Both {
     fn revoke_subject(&mut self, owner: u64, except: Option<u64>, at: UnixMillis) -> Agreed {
         let except = except.map(kit::handle);
         let revoked = revoke(&mut self.model, owner, |handle| Some(handle) != except, at);
-        let answer = now(self
-            .store
-            .revoke_subject(&kit::subject(owner), except.as_ref()));
+        let answer = block_on(
+            self.store
+                .revoke_subject(&kit::subject(owner), except.as_ref()),
+        );
         same(answer, Ok(revoked))?;
         Ok(())
     }
@@ -274,12 +316,12 @@ impl Both {
         self.store.sweep(); // so that none is counted that expired and was not read
         let mut expected: Vec<_> = self.model.alive.values().map(|it| it.info(at)).collect();
         expected.sort_by_key(|info| info.handle);
-        let stats = now(self.store.stats()).unwrap();
+        let stats = block_on(self.store.stats()).unwrap();
         // The wheel sweeps to the second.
         prop_assert!(stats.sessions >= expected.len() as u64);
         let (mut found, mut cursor) = (Vec::new(), Some(Cursor::default()));
         while let Some(from) = cursor {
-            let page = now(self.store.scan(from, 3)).unwrap();
+            let page = block_on(self.store.scan(from, 3)).unwrap();
             prop_assert!(page.sessions.len() <= 3);
             found.extend(page.sessions);
             cursor = page.next;
@@ -287,7 +329,7 @@ impl Both {
         found.sort_by_key(|info| info.handle);
         prop_assert_eq!(found, expected);
         prop_assert_eq!(
-            now(self.store.stats()).unwrap().sessions,
+            block_on(self.store.stats()).unwrap().sessions,
             self.model.alive.len() as u64
         );
         Ok(())

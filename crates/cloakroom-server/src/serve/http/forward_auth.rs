@@ -73,7 +73,10 @@ async fn answer(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
 
 /// Visitors of an application whose framework keeps its sessions here, by that framework's cookie.
 fn answer_foreign(app: &App, headers: &HeaderMap, anonymous: bool) -> Response {
-    let found = app.foreign.as_deref().map(|foreign| foreign_of(foreign, headers));
+    let found = app
+        .foreign
+        .as_deref()
+        .map(|foreign| foreign_of(foreign, headers));
     match found {
         None | Some(Ok(None)) => StatusCode::UNAUTHORIZED.into_response(),
         Some(Err(fault)) => {

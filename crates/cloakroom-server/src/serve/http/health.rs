@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::{Error, ErrorKind, SessionId};
+use cloakroom_embedded::journal::{Journal, JournalState};
 
 use super::App;
 use super::error::{self, Problem, ProblemBody};
@@ -16,15 +17,26 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The store answers, and the server is not on its way to its end.
+/// The store answers and takes writes, and the server is not on its way to its end.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses(
         (status = 200, description = "Send work", body = String),
-        (status = 503, description = "Send none: the store does not answer, or the server drains",
+        (status = 503, description = "Send none: the store does not answer or takes no writes, or the server drains",
          body = String)))]
 pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
     if app.shutdown.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    match app.journal().map(Journal::state) {
+        Some(JournalState::Full) => {
+            let why = "the disk is full: writes are refused until there is room\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, why);
+        }
+        Some(JournalState::Broken) => {
+            let why = "the journal failed: writes are refused until a restart; the log says why\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, why);
+        }
+        Some(JournalState::Open | JournalState::Behind) | None => {}
     }
     match asked(&app).await {
         Ok(()) => (StatusCode::OK, "ready\n"),
@@ -55,6 +67,9 @@ async fn asked(app: &App) -> Result<(), Error> {
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     if let Ok(stats) = app.store.stats().await {
         app.metrics.store_stats(&stats);
+    }
+    if let Some(journal) = app.journal() {
+        app.metrics.journal_stats(&journal.stats());
     }
     let page = app.metrics.encode();
     let page = page.map_err(|_| Problem::new(&error::INTERNAL))?;

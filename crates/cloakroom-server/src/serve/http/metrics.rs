@@ -1,13 +1,13 @@
 //! The numbers that the server shows at `/metrics`, in OpenMetrics text, which Prometheus reads.
-//! One table names them all; the page `docs/operate/metrics.md` derives from it.
+//! Which there are says one table, `metrics_table`.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cloakroom_core::observe::Operation;
 use cloakroom_core::store::Stats;
+use cloakroom_embedded::journal::{JournalState, JournalStats};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use super::metrics_table::TABLE;
 use crate::serve::resp::Counts;
 
 /// Everything that is counted.
@@ -34,6 +35,11 @@ pub(crate) struct Metrics {
     bytes_limit: Gauge,
     expired: Counter,
     evicted: Counter,
+    journal_up: Gauge,
+    journal_records: Counter,
+    journal_unsynced: Gauge,
+    journal_bytes: Counter,
+    journal_syncs: Counter,
     resp: Resp,
 }
 
@@ -48,117 +54,6 @@ struct Resp {
     errors: Counter,
     cut: Counter,
 }
-
-/// One metric: its name as the registry wants it (it appends `_total` and `_info`), its kind, its
-/// labels, what it counts.
-struct Row {
-    name: &'static str,
-    kind: &'static str,
-    labels: &'static str,
-    doc: &'static str,
-}
-
-const TABLE: [Row; 19] = [
-    row(
-        "http_requests",
-        "counter",
-        "`method`, `route`, `status`",
-        "Requests answered",
-    ),
-    row(
-        "http_request_duration_seconds",
-        "histogram",
-        "`route`",
-        "Time from a request's headers to its response",
-    ),
-    row("http_connections", "gauge", "", "Connections open now"),
-    row(
-        "store_operations",
-        "counter",
-        "`operation`, `result`",
-        "Operations of the store; `result` is ok, refused (the caller's mistake), failed or deadline",
-    ),
-    row(
-        "store_operation_duration_seconds",
-        "histogram",
-        "`operation`",
-        "Time an operation of the store took",
-    ),
-    row(
-        "events",
-        "counter",
-        "`event`",
-        "Events of sessions, by the names in the logs",
-    ),
-    row(
-        "store_up",
-        "gauge",
-        "",
-        "1: the store answers; 0: it is lost, and the log says why",
-    ),
-    row(
-        "sessions",
-        "gauge",
-        "",
-        "Sessions kept now; expired ones that are not swept yet may be among them",
-    ),
-    row("store_bytes", "gauge", "", "Bytes that sessions take"),
-    row(
-        "store_bytes_limit",
-        "gauge",
-        "",
-        "The limit of `cloakroom_store_bytes`; 0: none",
-    ),
-    row(
-        "store_expired_sessions",
-        "counter",
-        "",
-        "Sessions that reached a limit and were removed",
-    ),
-    row(
-        "store_evicted_sessions",
-        "counter",
-        "",
-        "Sessions that were removed to make room",
-    ),
-    row(
-        "resp_connections",
-        "gauge",
-        "",
-        "Connections of the Redis protocol open now",
-    ),
-    row(
-        "resp_accepted_connections",
-        "counter",
-        "",
-        "Connections of the Redis protocol that were taken",
-    ),
-    row(
-        "resp_refused_connections",
-        "counter",
-        "",
-        "Connections of the Redis protocol beyond `resp-max-connections`",
-    ),
-    row(
-        "resp_commands",
-        "counter",
-        "",
-        "Commands of the Redis protocol that were run; `INFO commandstats` has each",
-    ),
-    row(
-        "resp_errors",
-        "counter",
-        "",
-        "Commands of the Redis protocol that were answered with an error",
-    ),
-    row(
-        "resp_cut_connections",
-        "counter",
-        "",
-        "Connections of the Redis protocol that were cut off because they did not read",
-    ),
-    row("build", "info", "`version`", "The version that runs"),
-];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Request {
@@ -206,6 +101,11 @@ impl Metrics {
             expired: Counter::default(),
             evicted: Counter::default(),
             resp: Resp::default(),
+            journal_up: Gauge::default(),
+            journal_records: Counter::default(),
+            journal_unsynced: Gauge::default(),
+            journal_bytes: Counter::default(),
+            journal_syncs: Counter::default(),
         };
         metrics.add("http_requests", metrics.requests.clone());
         metrics.add(
@@ -232,6 +132,12 @@ impl Metrics {
         metrics.add("resp_commands", metrics.resp.commands.clone());
         metrics.add("resp_errors", metrics.resp.errors.clone());
         metrics.add("resp_cut_connections", metrics.resp.cut.clone());
+        metrics.journal_up.set(1);
+        metrics.add("journal_up", metrics.journal_up.clone());
+        metrics.add("journal_records", metrics.journal_records.clone());
+        metrics.add("journal_unsynced_records", metrics.journal_unsynced.clone());
+        metrics.add("journal_bytes", metrics.journal_bytes.clone());
+        metrics.add("journal_syncs", metrics.journal_syncs.clone());
         metrics.add("build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         metrics
     }
@@ -320,13 +226,32 @@ impl Metrics {
         let open = i64::try_from(open).unwrap_or(i64::MAX);
         self.resp.connections.set(open);
         for (shown, count) in [
-            (&self.resp.accepted, counts.connections.load(Ordering::Relaxed)),
+            (
+                &self.resp.accepted,
+                counts.connections.load(Ordering::Relaxed),
+            ),
             (&self.resp.refused, counts.refused.load(Ordering::Relaxed)),
             (&self.resp.commands, counts.commands()),
             (&self.resp.errors, counts.errors.load(Ordering::Relaxed)),
             (&self.resp.cut, counts.slow_readers.load(Ordering::Relaxed)),
         ] {
             shown.inner().store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes over what the journal says of itself.
+    pub(crate) fn journal_stats(&self, stats: &JournalStats) {
+        let takes = matches!(stats.state, JournalState::Open | JournalState::Behind);
+        self.journal_up.set(i64::from(takes));
+        let unsynced = stats.appended.saturating_sub(stats.durable);
+        self.journal_unsynced
+            .set(i64::try_from(unsynced).unwrap_or(i64::MAX));
+        for (counter, number) in [
+            (&self.journal_records, stats.appended),
+            (&self.journal_bytes, stats.written),
+            (&self.journal_syncs, stats.syncs),
+        ] {
+            counter.inner().store(number, Ordering::Relaxed);
         }
     }
 
@@ -342,51 +267,6 @@ impl Metrics {
         let row = TABLE.iter().find(|row| row.name == name);
         let row = row.expect("every metric has a row in the table");
         self.registry.register(row.name, row.doc, metric);
-    }
-}
-
-/// `docs/operate/metrics.md`, from the table.
-pub(crate) fn metrics_page() -> String {
-    let mut page = String::from(
-        "# Metrics\n\n\
-         Generated by `cloakroom print metrics`; a test keeps it true.\n\n\
-         `GET /metrics` answers in OpenMetrics text, which Prometheus reads. It names no \
-         session, subject or id. On loopback it needs no API key; a listener beyond loopback asks \
-         for it (`authorization` with `credentials_file` in a scrape configuration). Routes are templates, never paths.\n\n\
-         | Metric | Kind | Labels | What it is |\n| --- | --- | --- | --- |\n",
-    );
-    for Row {
-        name,
-        kind,
-        labels,
-        doc,
-    } in TABLE
-    {
-        let suffix = match kind {
-            "counter" => "_total",
-            "info" => "_info",
-            _ => "",
-        };
-        let labels = if labels.is_empty() { "-" } else { labels };
-        let _ = writeln!(
-            page,
-            "| `cloakroom_{name}{suffix}` | {kind} | {labels} | {doc} |"
-        );
-    }
-    page
-}
-
-const fn row(
-    name: &'static str,
-    kind: &'static str,
-    labels: &'static str,
-    doc: &'static str,
-) -> Row {
-    Row {
-        name,
-        kind,
-        labels,
-        doc,
     }
 }
 

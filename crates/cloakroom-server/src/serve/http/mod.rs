@@ -6,9 +6,12 @@ mod error;
 mod forward_auth;
 mod health;
 mod metrics;
+mod metrics_table;
 mod openapi;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod sick_disk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,18 +21,21 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use cloakroom_embedded::WithForeign;
 use cloakroom_core::{Entropy, Event, Observer, OsEntropy, Policy, Store};
+use cloakroom_embedded::journal::Journal;
+use cloakroom_embedded::{EmbeddedStore, WithForeign};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use error::problems_page;
-pub(crate) use metrics::{Metrics, metrics_page};
+pub(crate) use metrics::Metrics;
+pub(crate) use metrics_table::metrics_page;
 pub(crate) use openapi::openapi_json;
 
 use super::auth::ApiKey;
 use super::shutdown::Shutdown;
 use super::touches::Touches;
+use crate::open::Opened;
 use crate::settings::Settings;
 use error::Problem;
 
@@ -41,6 +47,7 @@ pub(crate) struct App(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     store: Arc<dyn Store>,
+    embedded: Option<EmbeddedStore>,
     observer: Arc<dyn Observer>,
     entropy: Arc<dyn Entropy>,
     touches: Touches,
@@ -63,7 +70,7 @@ impl App {
     /// The server's parts, put together.
     pub(crate) fn new(
         settings: &Settings,
-        store: Arc<dyn Store>,
+        opened: Opened,
         observer: Arc<dyn Observer>,
         touches: Touches,
         metrics: Arc<Metrics>,
@@ -71,7 +78,8 @@ impl App {
         shutdown: Shutdown,
     ) -> Self {
         Self(Arc::new(Shared {
-            store,
+            store: opened.store,
+            embedded: opened.embedded,
             observer,
             entropy: Arc::new(OsEntropy),
             touches,
@@ -85,16 +93,13 @@ impl App {
             request_timeout: settings.request_timeout,
             max_body: settings.max_body,
             beyond_loopback: !settings.http.ip().is_loopback(),
-            foreign: None,
+            foreign: opened.foreign,
         }))
     }
 
-    /// With these sessions of other frameworks. Before the app is shared.
-    pub(crate) fn foreign(mut self, foreign: Option<Arc<WithForeign>>) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            shared.foreign = foreign;
-        }
-        self
+    /// The embedded store's journal, if there is one.
+    fn journal(&self) -> Option<&Journal> {
+        self.embedded.as_ref().and_then(EmbeddedStore::journal)
     }
 
     fn observe(&self, event: &Event) {

@@ -16,10 +16,12 @@ use cloakroom_core::record::{
 };
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
 use cloakroom_core::{Error, OsEntropy, SessionId};
+use cloakroom_embedded::EmbeddedStore;
 use tower::ServiceExt as _;
 
 use super::{App, Metrics, router};
 use crate::observed::Observed;
+use crate::open::Opened;
 use crate::serve::auth::ApiKey;
 use crate::serve::data_dir::DataDir;
 use crate::serve::shutdown::Shutdown;
@@ -161,6 +163,15 @@ fn server() -> (Router, String) {
 }
 
 fn server_at(address: &str) -> (Router, String) {
+    server_of(address, Arc::new(Silent), None)
+}
+
+/// A server on a store, which may be an embedded one, and its key.
+pub(super) fn server_of(
+    address: &str,
+    store: Arc<dyn Store>,
+    embedded: Option<EmbeddedStore>,
+) -> (Router, String) {
     let name = format!(
         "cloakroom-outage-{}-{:?}",
         std::process::id(),
@@ -175,15 +186,20 @@ fn server_at(address: &str) -> (Router, String) {
     settings.http = address.parse().expect("the test's own set-up");
     let (metrics, observer) = (Arc::new(Metrics::new()), Arc::new(Unobserved));
     let store = Arc::new(Observed::new(
-        Arc::new(Silent),
-        "silent".to_owned(),
+        store,
+        "the test's".to_owned(),
         Duration::from_secs(1),
         Arc::clone(&metrics),
         observer.clone(),
     ));
     let (touches, _recording) = Touches::start(store.clone(), observer.clone());
     let shutdown = Shutdown::new();
-    let app = App::new(&settings, store, observer, touches, metrics, key, shutdown);
+    let opened = Opened {
+        store,
+        embedded,
+        foreign: None,
+    };
+    let app = App::new(&settings, opened, observer, touches, metrics, key, shutdown);
     (router(app), text.trim().to_owned())
 }
 

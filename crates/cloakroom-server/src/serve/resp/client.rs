@@ -2,7 +2,9 @@
 //! has them, in its own protocol, and its task takes them out when it writes.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering,
+};
 use std::task::Waker;
 use std::time::Instant;
 

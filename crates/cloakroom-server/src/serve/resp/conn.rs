@@ -1,6 +1,7 @@
 //! A connection: who speaks, what it has begun, and how one command after another is looked up, allowed and
 //! run. It knows no socket: bytes come and go in `pump`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use cloakroom_embedded::{Db, Tx};
 
+use super::admission::unknown;
 use super::args::Args;
 use super::call::Call;
 use super::client::Client;
@@ -16,7 +18,7 @@ use super::gate::Gate;
 use super::hub;
 use super::reply::Out;
 use super::server::Server;
-use super::table::{self, AT_ONCE, Command, FAST, Group, NO_AUTH, NO_MULTI, READ, Run, SUBSCRIBED};
+use super::table::{AT_ONCE, Command, FAST, Group, NO_MULTI, READ, Run, WRITE};
 use super::tracking::Reader;
 use super::transaction::Transaction;
 use super::users::User;
@@ -32,13 +34,17 @@ pub(crate) struct Conn {
     /// Who speaks; nobody before signing in.
     pub(crate) user: Option<Arc<User>>,
     /// Whether `user` may do everything: then nothing is looked up.
-    unlimited: bool,
+    pub(super) unlimited: bool,
     pub(crate) transaction: Option<Box<Transaction>>,
     pub(crate) watching: Vec<(Db, Bytes)>,
     pub(crate) channels: BTreeSet<Bytes>,
     pub(crate) patterns: BTreeSet<Bytes>,
     pub(crate) tracked: Option<Box<Tracked>>,
     pub(crate) answers: Answers,
+    /// Whether something was written since this was asked last.
+    pub(crate) wrote: Cell<bool>,
+    /// Whether the journal takes nothing: then no command may write.
+    pub(crate) read_only: bool,
     /// It ends when what is written was sent.
     pub(crate) closing: bool,
     /// The number of the latest command, and how often it was run and is not counted yet.
@@ -84,6 +90,8 @@ impl Conn {
             patterns: BTreeSet::new(),
             tracked: None,
             answers: Answers::On,
+            wrote: Cell::new(false),
+            read_only: false,
             closing: false,
             counted: (0, 0),
         };
@@ -158,71 +166,6 @@ impl Conn {
         self.perform(command, args, out)
     }
 
-    /// The command that is meant, if it may be run now.
-    fn look_up(&self, args: Args<'_>) -> Result<(usize, &'static Command), Fail> {
-        let name = args.get(0);
-        let Some((mut number, mut command)) = table::find(name) else {
-            return Err(unknown(args));
-        };
-        if let Run::Family = command.run {
-            if args.len() < 2 {
-                return Err(Fail::Arity(command.name.into()));
-            }
-            (number, command) = table::find_in(command, args.get(1)).ok_or_else(|| {
-                let sub = String::from_utf8_lossy(cut(args.get(1)));
-                let family = command.name.to_uppercase();
-                Fail::from(format!(
-                    "ERR unknown subcommand '{sub}'. Try {family} HELP."
-                ))
-            })?;
-        }
-        if !command.takes(args.len()) {
-            return Err(Fail::Arity(command.name.into()));
-        }
-        if !self.unlimited {
-            self.allowed(command, args)?;
-        }
-        let listening = !self.channels.is_empty() || !self.patterns.is_empty();
-        if listening && !command.is(SUBSCRIBED) && !self.me.resp3.load(Ordering::Relaxed) {
-            return Err(Fail::from(format!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
-                 RESET are allowed in this context",
-                command.name
-            )));
-        }
-        Ok((number, command))
-    }
-
-    fn allowed(&self, command: &Command, args: Args<'_>) -> Result<(), Fail> {
-        let Some(user) = &self.user else {
-            return match command.is(NO_AUTH) {
-                true => Ok(()),
-                false => Err(Fail::say("NOAUTH Authentication required.")),
-            };
-        };
-        if command.is(NO_AUTH) {
-            return Ok(());
-        }
-        if !user.may_run(command) {
-            return Err(Fail::from(format!(
-                "NOPERM this user has no permissions to run the '{}' command",
-                command.name
-            )));
-        }
-        if user.may_all_keys() {
-            return Ok(());
-        }
-        for place in command.key_places(args)?.iter() {
-            if !user.may_key(args.get(place)) {
-                return Err(Fail::say(
-                    "NOPERM this user has no permissions to access one of the keys used as \
-                     arguments",
-                ));
-            }
-        }
-        Ok(())
-    }
-
     fn timed(
         &mut self,
         number: usize,
@@ -288,6 +231,9 @@ impl Conn {
         let (Run::Keys(run) | Run::All(run)) = command.run else {
             return Err(unknown(args));
         };
+        if command.is(WRITE) {
+            self.wrote.set(true);
+        }
         let hub = &*self.server.hub;
         let tracks = hub.tracking.anybody();
         if tracks {
@@ -395,27 +341,5 @@ impl Drop for Conn {
     }
 }
 
-fn unknown(args: Args<'_>) -> Fail {
-    let name = String::from_utf8_lossy(cut(args.get(0))).into_owned();
-    let mut shown = String::new();
-    for word in args.from(1) {
-        if shown.len() >= SHOWN_BYTES {
-            break;
-        }
-        let word = &word[..word.len().min(SHOWN_BYTES - shown.len())];
-        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(word)));
-    }
-    Fail::from(format!(
-        "ERR unknown command '{name}', with args beginning with: {shown}"
-    ))
-}
-
 /// Words of a command that takes constant time at most.
 const QUICK_WORDS: usize = 8;
-
-/// Bytes of what was sent that an error repeats. As Redis.
-const SHOWN_BYTES: usize = 128;
-
-fn cut(word: &[u8]) -> &[u8] {
-    &word[..word.len().min(SHOWN_BYTES)]
-}

@@ -288,3 +288,86 @@ impl std::fmt::Display for Broken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Broken, Decoder};
+
+    /// All commands of a stream that comes in pieces of these sizes, and how it breaks.
+    fn decode(
+        stream: &[u8],
+        sizes: impl Iterator<Item = usize>,
+    ) -> (Vec<Vec<Vec<u8>>>, Option<Broken>) {
+        let (mut decoder, mut commands) = (Decoder::default(), Vec::new());
+        let (mut begin, mut end) = (0, 0_usize);
+        for size in sizes.chain([usize::MAX]) {
+            end = stream.len().min(end.saturating_add(size));
+            loop {
+                match decoder.next(&stream[begin..end], false) {
+                    Ok(None) => break,
+                    Ok(Some(frame)) => {
+                        let word = |(from, to): &(u32, u32)| {
+                            frame.bytes[*from as usize..*to as usize].to_vec()
+                        };
+                        commands.push(frame.words.iter().map(word).collect());
+                        begin += frame.taken;
+                    }
+                    Err(broken) => return (commands, Some(broken)),
+                }
+            }
+        }
+        (commands, None)
+    }
+
+    fn random(seed: u64) -> impl FnMut(usize) -> usize {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        move |end| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % end
+        }
+    }
+
+    #[test]
+    fn commands_come_out_as_they_went_in_however_they_are_cut() {
+        for seed in 1..200 {
+            let mut random = random(seed);
+            let (mut stream, mut expected) = (Vec::new(), Vec::new());
+            for _ in 0..random(8) + 1 {
+                let words: Vec<Vec<u8>> = (0..random(5) + 1)
+                    .map(|_| {
+                        (0..random(40))
+                            .map(|_| u8::try_from(random(256)).unwrap())
+                            .collect()
+                    })
+                    .collect();
+                stream.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+                for word in &words {
+                    stream.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                    stream.extend_from_slice(word);
+                    stream.extend_from_slice(b"\r\n");
+                }
+                expected.push(words);
+            }
+            let sizes: Vec<usize> = (0..stream.len()).map(|_| random(20) + 1).collect();
+            let cut = decode(&stream, sizes.into_iter());
+            assert_eq!(cut, (expected.clone(), None), "seed {seed}");
+            assert_eq!(decode(&stream, std::iter::empty()), (expected, None));
+        }
+    }
+
+    #[test]
+    fn garbage_is_the_same_in_pieces_and_never_panics() {
+        let alphabet = b"*$+0123456789-\r\n\r\n aGET\0\xff\"'\\x";
+        for seed in 1..5_000 {
+            let mut random = random(seed);
+            let garbage: Vec<u8> = (0..random(60))
+                .map(|_| alphabet[random(alphabet.len())])
+                .collect();
+            let whole = decode(&garbage, std::iter::empty());
+            let bytes = decode(&garbage, std::iter::repeat_n(1, garbage.len()));
+            assert_eq!(whole, bytes, "{:?}", String::from_utf8_lossy(&garbage));
+        }
+    }
+}

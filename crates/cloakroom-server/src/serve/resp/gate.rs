@@ -92,7 +92,7 @@ impl<'a, 'e> Gate<'a, 'e> {
         fn sorted_scan(cursor: u64, count: usize, each: &mut dyn FnMut(&[u8], f64)) -> Answer<u64>;
     }
 
-    // Writes. What follows the arrow is answered when the key is that of a session that ended, and
+    // Writes. What stands last is answered when the key is that of a session that ended, and
     // nothing is written.
     kept! {
         /// A string with its deadline kept.
@@ -117,7 +117,10 @@ impl<'a, 'e> Gate<'a, 'e> {
     }
 
     /// A key's deadline in milliseconds since 1970, `Some(None)` if it has none.
-    #[expect(clippy::option_option, reason = "a key that is not there is not one without deadline")]
+    #[expect(
+        clippy::option_option,
+        reason = "a key that is not there is not one without deadline"
+    )]
     pub(crate) fn deadline(&mut self, key: &[u8]) -> Option<Option<i64>> {
         let deadline = self.tx.deadline(self.db, key)?;
         Some(deadline.map(millis))
@@ -146,7 +149,11 @@ impl<'a, 'e> Gate<'a, 'e> {
 
     /// A field's deadline, `Some(None)` if it has none.
     #[expect(clippy::option_option, reason = "as for keys")]
-    pub(crate) fn field_deadline(&mut self, key: &[u8], field: &[u8]) -> Answer<Option<Option<i64>>> {
+    pub(crate) fn field_deadline(
+        &mut self,
+        key: &[u8],
+        field: &[u8],
+    ) -> Answer<Option<Option<i64>>> {
         let deadline = self.tx.hash_field_deadline(self.db, key, field)?;
         Ok(deadline.map(|deadline| deadline.map(millis)))
     }
@@ -197,9 +204,7 @@ impl<'a, 'e> Gate<'a, 'e> {
     ) -> Answer<T> {
         let db = self.db;
         match self.hub.foreign.get() {
-            Some(foreign) => {
-                foreign.write(self.tx, db, key, written, dropped, |tx| work(tx, db))
-            }
+            Some(foreign) => foreign.write(self.tx, db, key, written, dropped, |tx| work(tx, db)),
             None => work(self.tx, db),
         }
     }

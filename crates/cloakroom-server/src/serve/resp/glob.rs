@@ -113,7 +113,11 @@ mod tests {
             ("a*b", "aXbX", false),
         ];
         for (pattern, text, expected) in cases {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
         }
         let stars = "a*".repeat(64) + "b";
         assert!(!matches(stars.as_bytes(), "a".repeat(4096).as_bytes()));

@@ -4,8 +4,8 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cloakroom_embedded::{Change, DATABASES, Db, Foreign, Watcher};
 use parking_lot::{Mutex, RwLock};
@@ -51,7 +51,10 @@ impl Hub {
     /// A client subscribes to a channel, or to a pattern. Returns whether it had not.
     pub(crate) fn subscribe(&self, client: &Arc<Client>, name: &[u8], pattern: bool) {
         let mut names = self.names(pattern).write();
-        names.entry(name.into()).or_default().push(Arc::clone(client));
+        names
+            .entry(name.into())
+            .or_default()
+            .push(Arc::clone(client));
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
     }
 

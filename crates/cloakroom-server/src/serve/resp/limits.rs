@@ -55,7 +55,6 @@ pub(crate) const TRACKED_KEYS: usize = 1_000_000;
 /// Entries of the slow log that are kept by default. As Redis.
 pub(crate) const SLOWLOG_ENTRIES: usize = 128;
 
-
 /// Bytes of the text of a known script: longer ones are not looked at.
 pub(crate) const SCRIPT_BYTES: usize = 64 << 10;
 

@@ -119,10 +119,19 @@ impl Front {
         let (host, port) = (address.ip(), address.port());
         for (framework, line) in [
             ("Express", format!("createClient({{ url: \"{url}\" }})")),
-            ("Flask", format!("SESSION_REDIS = Redis.from_url(\"{url}\")")),
-            ("Django", format!("CACHES[\"default\"][\"LOCATION\"] = \"{url}\"")),
+            (
+                "Flask",
+                format!("SESSION_REDIS = Redis.from_url(\"{url}\")"),
+            ),
+            (
+                "Django",
+                format!("CACHES[\"default\"][\"LOCATION\"] = \"{url}\""),
+            ),
             ("Spring", format!("spring.data.redis.url={url}")),
-            ("PHP", format!("session.save_path = \"tcp://{host}:{port}\"")),
+            (
+                "PHP",
+                format!("session.save_path = \"tcp://{host}:{port}\""),
+            ),
             ("Go", format!("redis.Options{{Addr: \"{host}:{port}\"}}")),
         ] {
             writeln!(out, "    {framework:<8} {line}")?;
@@ -268,11 +277,15 @@ async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, String>
 fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     let shown = path.display();
     let refused = |error: std::io::Error| {
-        format!("cannot listen on the socket {shown} ({error}): name another with --resp-socket FILE")
+        format!(
+            "cannot listen on the socket {shown} ({error}): name another with --resp-socket FILE"
+        )
     };
     if let Ok(known) = fs::symlink_metadata(path) {
         if !known.file_type().is_socket() {
-            return Err(format!("{shown} is there and is no socket: --resp-socket names another"));
+            return Err(format!(
+                "{shown} is there and is no socket: --resp-socket names another"
+            ));
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(format!("another server listens on the socket {shown}"));

@@ -6,6 +6,7 @@
 //! answer into the buffer that goes out. Beside it: `hub` (who listens to what), `tracking`,
 //! `transaction`, `scripts`, `users`.
 
+mod admission;
 mod args;
 mod call;
 mod client;
@@ -29,6 +30,7 @@ mod table;
 mod tracking;
 mod transaction;
 mod users;
+mod wide;
 
 pub(crate) use events::parse as events_asked_for;
 pub(crate) use listen::Front;

@@ -3,10 +3,11 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
+use cloakroom_core::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -29,10 +30,23 @@ pub(crate) struct Pump<S> {
     /// What was answered and is not sent yet, from `sent` on.
     unsent: Vec<u8>,
     sent: usize,
+    /// Answers that may be sent once `promise` is kept.
+    held: Vec<u8>,
+    /// What the journal has to do first: take writes at all, or have them on the disk.
+    promise: Option<Promise>,
     /// Whether something was written that is not on its way.
     unflushed: bool,
     /// Since the reader takes nothing: when that was too long.
     stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// Something that the journal will have done, or not.
+struct Promise(Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>);
+
+impl std::fmt::Debug for Promise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Promise")
+    }
 }
 
 /// The buffers of a thread.
@@ -64,6 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             put_off: false,
             unsent: Vec::new(),
             sent: 0,
+            held: Vec::new(),
+            promise: None,
             unflushed: false,
             stalled: None,
         }
@@ -75,7 +91,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             self.send(cx)?;
             let waiting = self.unsent.len() - self.sent;
             if self.conn.closing {
-                if waiting > 0 || self.unflushed {
+                if self.promise.is_some() && !self.is_kept(cx)? {
+                    return self.rests(cx);
+                }
+                if self.sent < self.unsent.len() || self.unflushed {
                     return self.rests(cx);
                 }
                 // What it says changes nothing: the connection is over.
@@ -85,9 +104,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             if waiting > limits::OUTPUT_PAUSE_BYTES {
                 return self.rests(cx);
             }
+            if self.promise.is_some() && !self.is_kept(cx)? {
+                return self.rests(cx);
+            }
             if self.put_off {
+                if !self.admits(cx) {
+                    continue;
+                }
                 self.run_rest(&[], scratch);
                 self.answer(cx, scratch)?;
+                continue;
+            }
+            if !self.admits(cx) {
                 continue;
             }
             let mut buffer = ReadBuf::new(&mut scratch.read);
@@ -122,6 +150,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             }
             scratch.read = read;
             self.answer(cx, scratch)?;
+        }
+    }
+
+    /// Whether the journal takes writes, or for now says no to them. If it is to be waited for, that is
+    /// a promise.
+    fn admits(&mut self, cx: &mut Context<'_>) -> bool {
+        let engine = &self.conn.server.engine;
+        match pin!(engine.admitted()).poll(cx) {
+            Poll::Ready(admitted) => {
+                self.conn.read_only = admitted.is_err();
+                true
+            }
+            Poll::Pending => {
+                let engine = engine.clone();
+                // Whether it does in the end is asked again.
+                let admitted = async move { engine.admitted().await.or(Ok(())) };
+                self.promise = Some(Promise(Box::pin(admitted)));
+                false
+            }
+        }
+    }
+
+    /// Whether the journal has done what is waited for; then the answers may go.
+    fn is_kept(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(promise) = &mut self.promise else {
+            return Ok(true);
+        };
+        match promise.0.as_mut().poll(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(())) => {
+                self.promise = None;
+                self.unsent.append(&mut self.held);
+                self.held = Vec::new();
+                self.send(cx)?;
+                Ok(true)
+            }
+            // Nobody knows what a restart will find, so nobody is told that it was done.
+            Poll::Ready(Err(_)) => Err(End::Cut("the journal failed while it wrote")),
         }
     }
 
@@ -184,7 +250,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     fn answer(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), End> {
         let answered = scratch.out.len();
         let counts = &self.conn.server.counts;
-        counts.bytes_out.fetch_add(answered as u64, Ordering::Relaxed);
+        counts
+            .bytes_out
+            .fetch_add(answered as u64, Ordering::Relaxed);
+        if self.conn.wrote.take() {
+            let engine = &self.conn.server.engine;
+            match pin!(engine.written()).poll(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Err(End::Cut("the journal failed while it wrote")),
+                Poll::Pending => {
+                    let engine = engine.clone();
+                    let written = async move { engine.written().await };
+                    self.promise = Some(Promise(Box::pin(written)));
+                    self.held = std::mem::take(&mut scratch.out);
+                    return Ok(());
+                }
+            }
+        }
         let mut at = 0;
         if self.unsent.is_empty() {
             while at < answered {

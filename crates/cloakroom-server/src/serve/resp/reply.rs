@@ -24,7 +24,13 @@ impl Out {
     /// An error with its code: `ERR ...`. What would break the line is a blank.
     pub(crate) fn error(&mut self, text: &str) {
         self.bytes.push(b'-');
-        let clean = |byte: u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
+        let clean = |byte: u8| {
+            if matches!(byte, b'\r' | b'\n') {
+                b' '
+            } else {
+                byte
+            }
+        };
         self.bytes.extend(text.bytes().map(clean));
         self.bytes.extend_from_slice(b"\r\n");
     }
@@ -39,7 +45,8 @@ impl Out {
 
     /// What RESP2 says as 0 or 1, and so does RESP3 where Redis never changed it.
     pub(crate) fn truth(&mut self, value: bool) {
-        self.bytes.extend_from_slice(if value { b":1\r\n" } else { b":0\r\n" });
+        self.bytes
+            .extend_from_slice(if value { b":1\r\n" } else { b":0\r\n" });
     }
 
     pub(crate) fn bulk(&mut self, value: &[u8]) {

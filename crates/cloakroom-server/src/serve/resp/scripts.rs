@@ -88,7 +88,10 @@ pub(crate) fn of_text(text: &[u8]) -> Option<&'static Known> {
         return None;
     }
     let mut plain = Vec::with_capacity(text.len());
-    for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+    {
         if !plain.is_empty() {
             plain.push(b' ');
         }
@@ -129,7 +132,11 @@ fn expire(call: &mut Call<'_, '_, '_>, key: &[u8], value: i64, clock: Clock) -> 
     let moment = moment.ok_or(Fail::Expire(call.name))?;
     let set = call.keys.set_deadline(key, Some(moment));
     if set {
-        let event = if moment <= call.keys.now { "del" } else { "expire" };
+        let event = if moment <= call.keys.now {
+            "del"
+        } else {
+            "expire"
+        };
         call.keys.event(Class::Generic, event, key);
     }
     Ok(set)
@@ -318,7 +325,9 @@ mod tests {
     #[test]
     fn a_script_is_known_by_its_words() {
         assert_eq!(sha(LINE.as_bytes()), UNLOCK);
-        let lines = LINE.replace(" then ", " then\r\n    ").replace(" else ", "\r\nelse\r\n\t");
+        let lines = LINE
+            .replace(" then ", " then\r\n    ")
+            .replace(" else ", "\r\nelse\r\n\t");
         let known = of_text(lines.as_bytes()).unwrap();
         assert_eq!(known.plain, UNLOCK);
         assert!(of_text(b"return 1").is_none());
@@ -329,6 +338,10 @@ mod tests {
         assert!(scripts.of_sha(sha.to_uppercase().as_bytes()).is_some());
         scripts.flush();
         assert!(scripts.of_sha(sha.as_bytes()).is_none());
-        assert!(KNOWN.iter().all(|known| scripts.of_sha(known.sha.as_bytes()).is_some()));
+        assert!(
+            KNOWN
+                .iter()
+                .all(|known| scripts.of_sha(known.sha.as_bytes()).is_some())
+        );
     }
 }

@@ -83,7 +83,9 @@ impl Tracking {
             let some = readers.keys().next().cloned();
             let given_up = some.and_then(|key| Some((readers.remove(&key)?, key)));
             if let Some((given_up, key)) = given_up {
-                given_up.iter().for_each(|reader| tell(hub, *reader, Some(&key)));
+                given_up
+                    .iter()
+                    .for_each(|reader| tell(hub, *reader, Some(&key)));
             }
         }
         readers.insert(key.into(), vec![reader]);

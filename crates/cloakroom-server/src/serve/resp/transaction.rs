@@ -129,7 +129,9 @@ impl Conn {
             let (now, later) = rest.split_at(step);
             let mut keys = self.keys_of(now);
             keys.extend(watching.iter().map(|(db, key)| (*db, &**key)));
-            let everything = now.iter().any(|(command, _)| matches!(command.run, Run::All(_)));
+            let everything = now
+                .iter()
+                .any(|(command, _)| matches!(command.run, Run::All(_)));
             let mut work = |tx: &mut Tx<'_>| {
                 if first {
                     for (db, key) in &watching {

@@ -65,8 +65,8 @@ impl Users {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let user = parse(line)
-                .map_err(|why| format!("line {} of {shown}: {why}", number + 1))?;
+            let user =
+                parse(line).map_err(|why| format!("line {} of {shown}: {why}", number + 1))?;
             self.0.retain(|known| known.name != user.name);
             self.0.push(Arc::new(user));
         }
@@ -121,9 +121,7 @@ impl User {
         match self.rights {
             Rights::All => true,
             Rights::Safe => !command.is(ADMIN) && !command.is(DANGEROUS),
-            Rights::Reads => {
-                !command.is(WRITE) && !command.is(ADMIN) && !command.is(DANGEROUS)
-            }
+            Rights::Reads => !command.is(WRITE) && !command.is(ADMIN) && !command.is(DANGEROUS),
             Rights::Nothing => false,
         }
     }
@@ -165,7 +163,12 @@ impl Rights {
 /// The line of `ACL LIST`.
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "user {} {}", self.name, if self.on { "on" } else { "off" })?;
+        write!(
+            f,
+            "user {} {}",
+            self.name,
+            if self.on { "on" } else { "off" }
+        )?;
         if self.no_password {
             f.write_str(" nopass")?;
         }
@@ -251,9 +254,18 @@ mod tests {
         assert_eq!(user.rights, Rights::Safe);
         assert!(user.may_key(b"sess:1") && !user.may_key(b"other"));
         let line = user.to_string();
-        assert!(line.starts_with("user app on #") && !line.contains("s3cret"), "{line}");
+        assert!(
+            line.starts_with("user app on #") && !line.contains("s3cret"),
+            "{line}"
+        );
         assert_eq!(parse(&line).unwrap().to_string(), line);
-        for wrong in ["user", "user a on", "user a on >x +get", "user a #12", "app on"] {
+        for wrong in [
+            "user",
+            "user a on",
+            "user a on >x +get",
+            "user a #12",
+            "app on",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

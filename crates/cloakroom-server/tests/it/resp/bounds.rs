@@ -34,7 +34,11 @@ fn what_breaks_the_protocol_is_told_in_redis_words_and_ends_the_connection() {
         assert_eq!(wire.rest(), format!("-ERR Protocol error: {said}\r\n"));
     }
     assert_eq!(Wire::to(&server).ask("PING").text(), "PONG");
-    assert!(server.log().contains("it breaks the protocol"), "{}", server.log());
+    assert!(
+        server.log().contains("it breaks the protocol"),
+        "{}",
+        server.log()
+    );
 }
 
 #[test]
@@ -70,7 +74,10 @@ fn commands_may_come_in_any_pieces() {
     let server = Server::start(&[]);
     let mut wire = Wire::to(&server);
     let value = "x".repeat(300_000);
-    let sent = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n*2\r\n$6\r\nSTRLEN\r\n$1\r\nk\r\n", value.len());
+    let sent = format!(
+        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n*2\r\n$6\r\nSTRLEN\r\n$1\r\nk\r\n",
+        value.len()
+    );
     let (small, large) = sent.as_bytes().split_at(60);
     for byte in small {
         wire.raw(&[*byte]);
@@ -105,7 +112,9 @@ async fn a_subscriber_that_does_not_read_is_cut_off() {
     while heard == 1 {
         heard = wire.ask(&format!("PUBLISH news {message}")).integer();
     }
-    server.logged("it does not read what it subscribed to").await;
+    server
+        .logged("it does not read what it subscribed to")
+        .await;
     assert_eq!(wire.ask("PING").text(), "PONG");
 }
 
@@ -128,7 +137,12 @@ fn a_connection_too_many_is_told_so() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(second.ask("INFO stats").text().contains("rejected_connections:"));
+    assert!(
+        second
+            .ask("INFO stats")
+            .text()
+            .contains("rejected_connections:")
+    );
 }
 
 #[test]
@@ -151,4 +165,24 @@ fn unknown_commands_are_told_in_redis_words() {
         wire.ask("CLIENT SETNAME").text(),
         "ERR wrong number of arguments for 'client|setname' command"
     );
+}
+
+#[test]
+fn connections_that_wait_take_little_memory() {
+    const COUNT: usize = 2_000;
+    let server = Server::start(&["--log", "warn"]);
+    let talk = |wire: &mut Wire| {
+        // Both buffers have been large, and are given back.
+        let value = "x".repeat(20_000);
+        assert_eq!(wire.ask(&format!("SET k {value}")), Reply::ok());
+        assert_eq!(wire.ask("GET k"), Reply::bulk(&value));
+    };
+    let mut first = Wire::to(&server);
+    talk(&mut first);
+    let before = server.resident();
+    let mut idle: Vec<Wire> = (0..COUNT).map(|_| Wire::to(&server)).collect();
+    idle.iter_mut().for_each(talk);
+    let each = server.resident().saturating_sub(before) / COUNT;
+    println!("{each} bytes for a connection that waits");
+    assert!(each <= 12 << 10, "{each} bytes each");
 }

@@ -12,7 +12,9 @@ fn hello(wire: &mut Wire, protocol: i64) {
     };
     assert_eq!(items.len(), 14);
     let names: Vec<String> = items.iter().step_by(2).map(Reply::text).collect();
-    let expected = ["server", "version", "proto", "id", "mode", "role", "modules"];
+    let expected = [
+        "server", "version", "proto", "id", "mode", "role", "modules",
+    ];
     assert_eq!(names, expected);
     assert_eq!(items[1], Reply::bulk("redis"));
     assert_eq!(items[3], Reply::bulk("7.0.15"));
@@ -25,7 +27,10 @@ fn hello(wire: &mut Wire, protocol: i64) {
 
 fn refused(wire: &mut Wire) {
     let reply = wire.reply();
-    assert!(matches!(&reply, Reply::Error(text) if text.starts_with("ERR ")), "{reply:?}");
+    assert!(
+        matches!(&reply, Reply::Error(text) if text.starts_with("ERR ")),
+        "{reply:?}"
+    );
 }
 
 #[test]
@@ -48,7 +53,10 @@ fn node_redis_sends_all_at_once_and_hears_in_order() {
     refused(&mut wire);
     let info = wire.ask("CLIENT INFO").text();
     assert!(info.contains("lib-name=node-redis lib-ver=6.3.1"), "{info}");
-    assert!(info.contains(" db=1 ") && info.contains(" resp=3 "), "{info}");
+    assert!(
+        info.contains(" db=1 ") && info.contains(" resp=3 "),
+        "{info}"
+    );
 }
 
 #[test]
@@ -72,7 +80,13 @@ fn redis_py_waits_for_each_answer() {
     let mut wire = Wire::to(&server);
     wire.raw(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
     hello(&mut wire, 3);
-    wire.send(&[b"CLIENT", b"MAINT_NOTIFICATIONS", b"ON", b"moving-endpoint-type", b"internal-ip"]);
+    wire.send(&[
+        b"CLIENT",
+        b"MAINT_NOTIFICATIONS",
+        b"ON",
+        b"moving-endpoint-type",
+        b"internal-ip",
+    ]);
     refused(&mut wire);
     for line in [
         "CLIENT SETNAME web-1",
@@ -125,7 +139,15 @@ fn go_lettuce_predis_and_php_begin_in_their_ways() {
     lettuce.hears(b"-ERR no such key\r\n");
     lettuce.send(&[b"ZADD", b"expirations", b"1.795304519046E12", b"id"]);
     lettuce.hears(b":1\r\n");
-    lettuce.send(&[b"ZREVRANGEBYSCORE", b"expirations", b"1795304519046", b"0", b"LIMIT", b"0", b"100"]);
+    lettuce.send(&[
+        b"ZREVRANGEBYSCORE",
+        b"expirations",
+        b"1795304519046",
+        b"0",
+        b"LIMIT",
+        b"0",
+        b"100",
+    ]);
     lettuce.hears(b"*1\r\n$2\r\nid\r\n");
 }
 
@@ -134,11 +156,23 @@ fn a_password_is_asked_for_as_redis_asks() {
     let server = Server::start(&["--resp-password", "hush-a-bye"]);
     let mut wire = Wire::to(&server);
     assert_eq!(wire.ask("GET x").text(), "NOAUTH Authentication required.");
-    assert!(wire.ask("HELLO 3").text().starts_with("NOAUTH HELLO must be called"));
+    assert!(
+        wire.ask("HELLO 3")
+            .text()
+            .starts_with("NOAUTH HELLO must be called")
+    );
     let wrong = "WRONGPASS invalid username-password pair or user is disabled.";
     assert_eq!(wire.ask("AUTH wrong").text(), wrong);
     assert_eq!(wire.ask("AUTH nobody hush-a-bye").text(), wrong);
-    wire.send(&[b"HELLO", b"3", b"AUTH", b"default", b"hush-a-bye", b"SETNAME", b"me"]);
+    wire.send(&[
+        b"HELLO",
+        b"3",
+        b"AUTH",
+        b"default",
+        b"hush-a-bye",
+        b"SETNAME",
+        b"me",
+    ]);
     hello(&mut wire, 3);
     assert_eq!(wire.ask("GET x"), Reply::Nil);
     assert_eq!(wire.ask("ACL WHOAMI"), Reply::bulk("default"));
@@ -165,5 +199,8 @@ fn without_a_password_auth_says_so() {
     let server = Server::start(&[]);
     let mut wire = Wire::to(&server);
     let said = wire.ask("AUTH x").text();
-    assert!(said.starts_with("ERR AUTH <password> called without any password"), "{said}");
+    assert!(
+        said.starts_with("ERR AUTH <password> called without any password"),
+        "{said}"
+    );
 }

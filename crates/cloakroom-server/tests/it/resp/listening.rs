@@ -14,8 +14,15 @@ fn the_banner_shows_what_to_paste_where() {
     let server = Server::start(&[]);
     let address = server.resp("redis://");
     for framework in ["Express", "Flask", "Django", "Spring", "PHP", "Go"] {
-        let line = server.banner.lines().find(|line| line.trim().starts_with(framework));
-        assert!(line.is_some_and(|line| line.contains(&address)), "{}", server.banner);
+        let line = server
+            .banner
+            .lines()
+            .find(|line| line.trim().starts_with(framework));
+        assert!(
+            line.is_some_and(|line| line.contains(&address)),
+            "{}",
+            server.banner
+        );
     }
 }
 
@@ -33,14 +40,28 @@ fn open_listeners_are_refused_with_what_to_do() {
     for (flags, fix) in [
         (&["--resp", "0.0.0.0:0"][..], "--resp-tls IP:PORT"),
         (&["--resp-tls", "127.0.0.1:0"], "--tls-cert FILE"),
-        (&["--resp-tls", "0.0.0.0:0", "--tls-cert", "a", "--tls-key", "b"], "CLOAKROOM_RESP_PASSWORD"),
+        (
+            &[
+                "--resp-tls",
+                "0.0.0.0:0",
+                "--tls-cert",
+                "a",
+                "--tls-key",
+                "b",
+            ],
+            "CLOAKROOM_RESP_PASSWORD",
+        ),
         (&["--resp-events", "Q"], "KEA"),
         (&["--resp-max-connections", "0"], "1 to 1000000"),
         (&["--resp", "localhost"], "127.0.0.1:8080"),
     ] {
         let dir = TempDir::new();
         let mut command = cloakroom();
-        command.arg("serve").args(flags).arg("--data").arg(dir.path());
+        command
+            .arg("serve")
+            .args(flags)
+            .arg("--data")
+            .arg(dir.path());
         let output = refused(&mut command);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
@@ -59,7 +80,10 @@ fn a_unix_socket_is_its_owners() {
     stream.read_to_string(&mut said).unwrap();
     assert_eq!(said, "+PONG\r\n+OK\r\n");
     use std::os::unix::fs::PermissionsExt as _;
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o077,
+        0
+    );
     drop(server);
     // What a server that was killed left behind is taken over.
     let server = Server::start(&["--resp-socket", path.to_str().unwrap()]);
@@ -85,7 +109,15 @@ fn tls_is_spoken_to_redis_cli() {
     let address = server.resp("rediss://");
     let (host, port) = address.rsplit_once(':').unwrap();
     let output = Command::new(program("redis-cli", "redis-tools"))
-        .args(["--tls", "--cacert", authority.to_str().unwrap(), "-h", host, "-p", port])
+        .args([
+            "--tls",
+            "--cacert",
+            authority.to_str().unwrap(),
+            "-h",
+            host,
+            "-p",
+            port,
+        ])
         .args(["--no-auth-warning", "-a", "hush-a-bye", "set", "k", "v"])
         .output()
         .unwrap();
@@ -104,7 +136,12 @@ fn users_may_what_their_line_says() {
         hash("shop-word"),
         hash("view-word"),
     ));
-    let flags = ["--resp-password", "root-word", "--resp-users", file.to_str().unwrap()];
+    let flags = [
+        "--resp-password",
+        "root-word",
+        "--resp-users",
+        file.to_str().unwrap(),
+    ];
     let server = Server::start(&flags);
     let mut shop = Wire::to(&server);
     assert_eq!(shop.ask("AUTH shop shop-word"), Reply::ok());
@@ -113,7 +150,10 @@ fn users_may_what_their_line_says() {
     assert!(said.starts_with("NOPERM"), "{said}");
     assert!(shop.ask("MGET sess:1 other").text().starts_with("NOPERM"));
     let said = shop.ask("FLUSHALL").text();
-    assert_eq!(said, "NOPERM this user has no permissions to run the 'flushall' command");
+    assert_eq!(
+        said,
+        "NOPERM this user has no permissions to run the 'flushall' command"
+    );
     let mut view = Wire::to(&server);
     assert_eq!(view.ask("AUTH view view-word"), Reply::ok());
     assert_eq!(view.ask("GET sess:1"), Reply::bulk("v"));

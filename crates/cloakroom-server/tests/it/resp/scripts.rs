@@ -44,21 +44,42 @@ fn locks_of_redis_py_and_laravel_last_longer() {
     let mut wire = Wire::to(&server);
     let extend = "a4e8783852e6b949f9ef3a97212805108459a890";
     wire.ask("SET lock me PX 10000");
-    assert_eq!(evalsha(&mut wire, extend, "1 lock you 5000 0"), Reply::Integer(0));
-    assert_eq!(evalsha(&mut wire, extend, "1 lock me 90000 0"), Reply::Integer(1));
+    assert_eq!(
+        evalsha(&mut wire, extend, "1 lock you 5000 0"),
+        Reply::Integer(0)
+    );
+    assert_eq!(
+        evalsha(&mut wire, extend, "1 lock me 90000 0"),
+        Reply::Integer(1)
+    );
     let left = wire.ask("PTTL lock").integer();
     assert!((95_000..=100_000).contains(&left), "{left}");
-    assert_eq!(evalsha(&mut wire, extend, "1 lock me 50000 1"), Reply::Integer(1));
+    assert_eq!(
+        evalsha(&mut wire, extend, "1 lock me 50000 1"),
+        Reply::Integer(1)
+    );
     assert!(wire.ask("PTTL lock").integer() <= 50_000);
     let renew = "1cac51482acf5858da00f6d685d68f886cd6b6b2";
-    assert_eq!(evalsha(&mut wire, renew, "1 lock me 70000"), Reply::Integer(1));
+    assert_eq!(
+        evalsha(&mut wire, renew, "1 lock me 70000"),
+        Reply::Integer(1)
+    );
     assert!(wire.ask("PTTL lock").integer() > 60_000);
     let seconds = "d5f94f1848f0c54fff99d99dbc4d54184a157c02";
-    assert_eq!(evalsha(&mut wire, seconds, "1 lock me 200"), Reply::Integer(1));
+    assert_eq!(
+        evalsha(&mut wire, seconds, "1 lock me 200"),
+        Reply::Integer(1)
+    );
     assert_eq!(wire.ask("TTL lock"), Reply::Integer(200));
-    assert_eq!(evalsha(&mut wire, seconds, "1 lock me 0"), Reply::Integer(1));
+    assert_eq!(
+        evalsha(&mut wire, seconds, "1 lock me 0"),
+        Reply::Integer(1)
+    );
     assert_eq!(wire.ask("TTL lock"), Reply::Integer(-1));
-    assert_eq!(evalsha(&mut wire, seconds, "1 lock you 5"), Reply::Integer(0));
+    assert_eq!(
+        evalsha(&mut wire, seconds, "1 lock you 5"),
+        Reply::Integer(0)
+    );
     let add = "a08c9c69b7c07ae2485190873b90d128a23e502d";
     assert_eq!(evalsha(&mut wire, add, "1 new v 60"), Reply::ok());
     assert_eq!(evalsha(&mut wire, add, "1 new w 60"), Reply::Nil);
@@ -75,9 +96,15 @@ fn redislock_obtains_refreshes_and_releases() {
         "9470c810040e272ee6c579d8d4331aaf6332a7b1",
         "66e1084c2d842a7e8c271925aae90219fac4e129",
     ];
-    assert_eq!(evalsha(&mut wire, obtain, "2 a b tokenX 5 20000"), Reply::ok());
+    assert_eq!(
+        evalsha(&mut wire, obtain, "2 a b tokenX 5 20000"),
+        Reply::ok()
+    );
     assert_eq!(evalsha(&mut wire, obtain, "1 a other 5 20000"), Reply::Nil);
-    assert_eq!(evalsha(&mut wire, obtain, "1 a tokenY 5 20000"), Reply::ok());
+    assert_eq!(
+        evalsha(&mut wire, obtain, "1 a tokenY 5 20000"),
+        Reply::ok()
+    );
     assert_eq!(evalsha(&mut wire, refresh, "1 a tokenX 90000"), Reply::Nil);
     assert_eq!(evalsha(&mut wire, refresh, "1 a tokenY 90000"), Reply::ok());
     let left = evalsha(&mut wire, lasts, "1 a tokenY").integer();
@@ -106,11 +133,18 @@ fn other_scripts_are_refused_and_named_so() {
     let said = evalsha(&mut wire, &"0".repeat(40), "0").text();
     assert_eq!(said, "NOSCRIPT No matching script. Please use EVAL.");
     wire.send(&[b"EVAL", b"return 1", b"0"]);
-    assert!(wire.reply().text().starts_with("ERR this script is none of those"));
+    assert!(
+        wire.reply()
+            .text()
+            .starts_with("ERR this script is none of those")
+    );
     wire.send(&[b"SCRIPT", b"EXISTS", UNLOCK.as_bytes(), b"x"]);
     let known = wire.reply();
     assert_eq!(known.items(), [Reply::Integer(1), Reply::Integer(0)]);
     wire.send(&[b"EVAL", TEXT, b"2", b"lock"]);
     let said = wire.reply().text();
-    assert_eq!(said, "ERR Number of keys can't be greater than number of args");
+    assert_eq!(
+        said,
+        "ERR Number of keys can't be greater than number of args"
+    );
 }

@@ -57,15 +57,22 @@ fn a_refused_command_ends_the_transaction_and_a_failing_one_does_not() {
     wire.ask("MULTI");
     wire.ask("NONSENSE");
     let said = wire.ask("EXEC").text();
-    assert_eq!(said, "EXECABORT Transaction discarded because of previous errors.");
+    assert_eq!(
+        said,
+        "EXECABORT Transaction discarded because of previous errors."
+    );
     // scs' commit: one write, one after another.
-    wire.raw(b"MULTI\r\nSET k v\r\nPEXPIREAT k 4000000000000\r\nHGET k f\r\nDBSIZE\r\nGET k\r\nEXEC\r\n");
+    wire.raw(
+        b"MULTI\r\nSET k v\r\nPEXPIREAT k 4000000000000\r\nHGET k f\r\nDBSIZE\r\nGET k\r\nEXEC\r\n",
+    );
     wire.hears(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
     let answers = wire.reply();
     let expected = [
         Reply::ok(),
         Reply::Integer(1),
-        Reply::Error("WRONGTYPE Operation against a key holding the wrong kind of value".to_owned()),
+        Reply::Error(
+            "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned(),
+        ),
         Reply::Integer(1),
         Reply::bulk("v"),
     ];
@@ -73,8 +80,14 @@ fn a_refused_command_ends_the_transaction_and_a_failing_one_does_not() {
     assert_eq!(wire.ask("EXEC").text(), "ERR EXEC without MULTI");
     assert_eq!(wire.ask("DISCARD").text(), "ERR DISCARD without MULTI");
     wire.ask("MULTI");
-    assert_eq!(wire.ask("MULTI").text(), "ERR MULTI calls can not be nested");
-    assert_eq!(wire.ask("WATCH k").text(), "ERR WATCH inside MULTI is not allowed");
+    assert_eq!(
+        wire.ask("MULTI").text(),
+        "ERR MULTI calls can not be nested"
+    );
+    assert_eq!(
+        wire.ask("WATCH k").text(),
+        "ERR WATCH inside MULTI is not allowed"
+    );
     assert_eq!(wire.ask("RESET"), Reply::Simple("RESET".to_owned()));
     assert_eq!(wire.ask("GET k"), Reply::bulk("v"));
 }
@@ -118,7 +131,10 @@ fn messages_reach_who_listens_in_either_protocol() {
     two.hears(b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
     three.hears(b">4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
     let said = two.ask("GET k").text();
-    assert!(said.starts_with("ERR Can't execute 'get': only (P|S)SUBSCRIBE"), "{said}");
+    assert!(
+        said.starts_with("ERR Can't execute 'get': only (P|S)SUBSCRIBE"),
+        "{said}"
+    );
     two.send(&[b"PING"]);
     two.hears(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n");
     assert_eq!(three.ask("GET k"), Reply::Nil);
@@ -140,7 +156,10 @@ fn spring_hears_of_what_ends() {
     let (mut spring, mut other) = two(&server);
     spring.send(&[b"CONFIG", b"GET", b"notify-keyspace-events"]);
     spring.hears(b"*2\r\n$22\r\nnotify-keyspace-events\r\n$0\r\n\r\n");
-    assert_eq!(spring.ask("CONFIG SET notify-keyspace-events Egx"), Reply::ok());
+    assert_eq!(
+        spring.ask("CONFIG SET notify-keyspace-events Egx"),
+        Reply::ok()
+    );
     spring.ask("SUBSCRIBE __keyevent@0__:del __keyevent@0__:expired");
     spring.reply();
     let mut hears = |event: &str, key: &str| {
@@ -202,7 +221,10 @@ fn what_was_read_is_told_when_it_changes() {
     assert_eq!(reader.ask("PING").text(), "PONG");
     reader.ask("CLIENT TRACKING OFF");
 
-    assert_eq!(reader.ask("CLIENT TRACKING ON BCAST PREFIX sess:"), Reply::ok());
+    assert_eq!(
+        reader.ask("CLIENT TRACKING ON BCAST PREFIX sess:"),
+        Reply::ok()
+    );
     writer.ask("SET other v");
     writer.ask("SET sess:1 v EX 100");
     reader.hears(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nsess:1\r\n");
@@ -216,10 +238,16 @@ fn connections_are_named_listed_and_ended() {
     let id = other.ask("CLIENT ID").integer();
     let list = ours.ask("CLIENT LIST").text();
     assert_eq!(list.lines().count(), 2, "{list}");
-    assert!(list.contains("name=ours") && list.contains(&format!("id={id} ")), "{list}");
+    assert!(
+        list.contains("name=ours") && list.contains(&format!("id={id} ")),
+        "{list}"
+    );
     assert_eq!(ours.ask(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
     assert_eq!(other.rest(), "");
-    assert_eq!(ours.ask("CLIENT KILL 1.2.3.4:5").text(), "ERR No such client");
+    assert_eq!(
+        ours.ask("CLIENT KILL 1.2.3.4:5").text(),
+        "ERR No such client"
+    );
     ours.raw(b"CLIENT REPLY SKIP\r\nSET a 1\r\nGET a\r\nCLIENT REPLY OFF\r\nGET a\r\nCLIENT REPLY ON\r\n");
     ours.hears(b"$1\r\n1\r\n+OK\r\n");
     ours.raw(b"QUIT\r\nPING\r\n");
@@ -231,11 +259,15 @@ fn fields_end_one_by_one() {
     let server = Server::start(&[]);
     let mut wire = Wire::to(&server);
     wire.ask("HSET h a 1 b 2 c 3");
-    let integers = |reply: &Reply| -> Vec<i64> { reply.items().iter().map(Reply::integer).collect() };
+    let integers =
+        |reply: &Reply| -> Vec<i64> { reply.items().iter().map(Reply::integer).collect() };
     let set = wire.ask("HEXPIRE h 100 FIELDS 3 a b missing");
     assert_eq!(integers(&set), [1, 1, -2]);
     assert_eq!(integers(&wire.ask("HEXPIRE h 50 GT FIELDS 1 a")), [0]);
-    assert_eq!(integers(&wire.ask("HTTL h FIELDS 3 a c missing")), [100, -1, -2]);
+    assert_eq!(
+        integers(&wire.ask("HTTL h FIELDS 3 a c missing")),
+        [100, -1, -2]
+    );
     assert_eq!(integers(&wire.ask("HPERSIST h FIELDS 2 b c")), [1, -1]);
     assert_eq!(integers(&wire.ask("HPEXPIRE h 0 FIELDS 1 c")), [2]);
     assert_eq!(wire.ask("HLEN h"), Reply::Integer(2));
@@ -244,5 +276,8 @@ fn fields_end_one_by_one() {
     assert_eq!(wire.ask("HGET h a"), Reply::Nil);
     assert_eq!(wire.ask("HKEYS h").items(), [Reply::bulk("b")]);
     let said = wire.ask("HEXPIRE h 10 FIELDS 2 b").text();
-    assert_eq!(said, "ERR The `numfields` parameter must match the number of arguments");
+    assert_eq!(
+        said,
+        "ERR The `numfields` parameter must match the number of arguments"
+    );
 }

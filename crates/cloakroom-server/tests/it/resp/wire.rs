@@ -163,7 +163,9 @@ impl Wire {
         let mut line = Vec::new();
         self.0.read_until(b'\n', &mut line).unwrap();
         let line = String::from_utf8_lossy(&line).into_owned();
-        line.strip_suffix("\r\n").unwrap_or_else(|| panic!("no line: {line:?}")).to_owned()
+        line.strip_suffix("\r\n")
+            .unwrap_or_else(|| panic!("no line: {line:?}"))
+            .to_owned()
     }
 }
 

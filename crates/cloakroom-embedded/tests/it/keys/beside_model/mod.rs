@@ -4,15 +4,19 @@
 mod same;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Clock as _, UnixMillis};
+use cloakroom_embedded::journal::{Durability, JournalConfig};
 use cloakroom_embedded::{Db, EmbeddedConfig, Engine, KeyError, Tx};
 use proptest::prelude::*;
 
 use self::same::{same_hash, same_order, same_set};
 use super::simple::{self, Entry, Simple, Value};
+use crate::journal::block_on;
+use crate::journal::disk::FakeDisk;
 use crate::kit;
 
 /// A step, on a key, a member and a size that are few, so that steps meet.
@@ -60,16 +64,35 @@ struct Pair {
     engine: Engine,
     model: Simple,
     clock: ManualClock,
+    disk: Option<FakeDisk>,
+}
+
+fn open(clock: &ManualClock, disk: Option<&FakeDisk>) -> Engine {
+    let mut config = EmbeddedConfig::new().shards(4);
+    if let Some(disk) = disk {
+        let journal = JournalConfig::new(Arc::new(disk.clone()));
+        config = config.journal(journal.durability(Durability::No));
+    }
+    kit::store(clock, config).engine()
 }
 
 impl Pair {
-    fn new() -> Self {
+    fn new(disk: Option<FakeDisk>) -> Self {
         let clock = ManualClock::new();
-        let engine = kit::store(&clock, EmbeddedConfig::new().shards(4)).engine();
         Self {
-            engine,
+            engine: open(&clock, disk.as_ref()),
             model: Simple::default(),
             clock,
+            disk,
+        }
+    }
+
+    /// Comes back from the journal, if there is one.
+    fn restart(&mut self) {
+        if self.disk.is_some() {
+            block_on(self.engine.synced()).unwrap();
+            self.engine = open(&self.clock, None);
+            self.engine = open(&self.clock, self.disk.as_ref());
         }
     }
 
@@ -96,6 +119,8 @@ impl Pair {
             12..=14 => self.sets(step)?,
             15..=18 => self.sorted(step)?,
             19..=21 => self.names(step)?,
+            22 if step.member < 60 => self.restart(),
+            22 if step.member < 120 => drop(self.engine.store().rewrite().unwrap()),
             22 => self.check()?,
             _ => {
                 if step.member < 60 {
@@ -398,11 +423,15 @@ fn within<T>(engine: &Engine, step: &Step, work: impl FnOnce(&mut Tx<'_>, Db, &[
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
-    fn answers_are_those_of_the_model(steps in prop::collection::vec(step(), 1..120)) {
-        let mut pair = Pair::new();
+    fn answers_are_those_of_the_model(
+        steps in prop::collection::vec(step(), 1..120), journaled in any::<bool>(),
+    ) {
+        let mut pair = Pair::new(journaled.then(FakeDisk::default));
         for step in &steps {
             pair.run(step)?;
         }
+        pair.check()?;
+        pair.restart();
         pair.check()?;
         // When all is over, nothing is left, and nothing is counted for it.
         pair.engine.flush(None);

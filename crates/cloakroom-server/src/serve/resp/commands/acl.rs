@@ -8,7 +8,7 @@ use crate::serve::resp::conn::Conn;
 use crate::serve::resp::fail::Fail;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
-    ADMIN, Category, Command, DANGEROUS, Done, Group::Server, LOADING, NONE, NO_SCRIPT, Run, STALE,
+    ADMIN, Category, Command, DANGEROUS, Done, Group::Server, LOADING, NO_SCRIPT, NONE, Run, STALE,
 };
 
 const FLAGS: u16 = NO_SCRIPT | LOADING | STALE;
@@ -35,7 +35,9 @@ fn whoami(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 fn list(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
     let users = conn.server.users.all();
     out.array(users.len());
-    users.iter().for_each(|user| out.bulk(user.to_string().as_bytes()));
+    users
+        .iter()
+        .for_each(|user| out.bulk(user.to_string().as_bytes()));
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `CLIENT`: who is connected, what a connection is called, and what it wants to be told.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::fmt::Write as _;
 
 use crate::serve::resp::args::Args;
 use crate::serve::resp::client::Client;
@@ -11,7 +11,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::limits;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
-    self, ADMIN, Command, DANGEROUS, Done, Group::Connection, LOADING, NONE, NO_SCRIPT, Run, STALE,
+    self, ADMIN, Command, DANGEROUS, Done, Group::Connection, LOADING, NO_SCRIPT, NONE, Run, STALE,
 };
 
 const OWN: u16 = NO_SCRIPT | LOADING | STALE;
@@ -97,7 +97,9 @@ fn setinfo(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 fn describe(client: &Client) -> String {
     let told = client.told.lock().clone();
     let last = usize::from(client.last.load(Ordering::Relaxed));
-    let command = table::all().nth(last).map_or("NULL", |command| command.name);
+    let command = table::all()
+        .nth(last)
+        .map_or("NULL", |command| command.name);
     let age = client.since.elapsed().as_secs();
     let idle = age.saturating_sub(client.active.load(Ordering::Relaxed));
     let number = |value: &std::sync::atomic::AtomicU32| value.load(Ordering::Relaxed);
@@ -123,7 +125,11 @@ fn describe(client: &Client) -> String {
         client.db.load(Ordering::Relaxed),
         client.queued.load(Ordering::Relaxed),
         told.user,
-        if client.resp3.load(Ordering::Relaxed) { 3 } else { 2 },
+        if client.resp3.load(Ordering::Relaxed) {
+            3
+        } else {
+            2
+        },
         told.library,
         told.version,
     )
@@ -153,7 +159,10 @@ fn list(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         clients.retain(|client| Some(listens(client)) == subscribers);
     } else if args.is(2, "id") && args.len() > 3 {
         let ids: Result<Vec<i64>, Fail> = (3..args.len())
-            .map(|at| args.integer(at).map_err(|_| Fail::say("ERR Invalid client ID")))
+            .map(|at| {
+                args.integer(at)
+                    .map_err(|_| Fail::say("ERR Invalid client ID"))
+            })
             .collect();
         let ids = ids?;
         clients.retain(|client| ids.iter().any(|id| u64::try_from(*id) == Ok(client.id)));
@@ -190,7 +199,10 @@ fn kill(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         let value = args.get(at + 1);
         match () {
             () if args.is(at, "id") => {
-                let id = args.integer(at + 1).ok().and_then(|id| u64::try_from(id).ok());
+                let id = args
+                    .integer(at + 1)
+                    .ok()
+                    .and_then(|id| u64::try_from(id).ok());
                 let id = id.ok_or(Fail::say("ERR client-id should be greater than 0"))?;
                 chosen.retain(|client| client.id == id);
             }
@@ -265,7 +277,9 @@ fn unblock(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 }
 
 fn pause(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
-    Err(Fail::say("ERR CLIENT PAUSE is not supported: there are no replicas to hand over to"))
+    Err(Fail::say(
+        "ERR CLIENT PAUSE is not supported: there are no replicas to hand over to",
+    ))
 }
 
 fn unpause(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
@@ -274,7 +288,9 @@ fn unpause(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 }
 
 fn maintenance(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
-    Err(Fail::say("ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP."))
+    Err(Fail::say(
+        "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.",
+    ))
 }
 
 fn help(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {

@@ -65,10 +65,14 @@ pub(super) fn tracking(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 
 fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
     if !tracked.broadcast && !tracked.prefixes.is_empty() {
-        return Err(Fail::say("ERR PREFIX option requires BCAST mode to be enabled"));
+        return Err(Fail::say(
+            "ERR PREFIX option requires BCAST mode to be enabled",
+        ));
     }
     if tracked.broadcast && (tracked.opt_in || tracked.opt_out) {
-        return Err(Fail::say("ERR OPTIN and OPTOUT are not compatible with BCAST"));
+        return Err(Fail::say(
+            "ERR OPTIN and OPTOUT are not compatible with BCAST",
+        ));
     }
     if tracked.opt_in && tracked.opt_out {
         return Err(Fail::say("ERR You can't use both OPTIN and OPTOUT"));
@@ -153,7 +157,10 @@ pub(super) fn trackinginfo(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done 
     out.integer(redirect(conn));
     out.bulk(b"prefixes");
     let prefixes = tracked.map_or(&[][..], |tracked| &tracked.prefixes);
-    let prefixes: Vec<_> = prefixes.iter().filter(|prefix| !prefix.is_empty()).collect();
+    let prefixes: Vec<_> = prefixes
+        .iter()
+        .filter(|prefix| !prefix.is_empty())
+        .collect();
     out.array(prefixes.len());
     prefixes.iter().for_each(|prefix| out.bulk(prefix));
     Ok(())

@@ -7,7 +7,7 @@ use crate::serve::resp::conn::{Answers, Conn};
 use crate::serve::resp::fail::Fail;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
-    AT_ONCE, Command, Done, FAST, Group::Connection, LOADING, NONE, NO_AUTH, NO_SCRIPT, Run, STALE,
+    AT_ONCE, Command, Done, FAST, Group::Connection, LOADING, NO_AUTH, NO_SCRIPT, NONE, Run, STALE,
     SUBSCRIBED,
 };
 

@@ -84,7 +84,11 @@ fn expire(call: &mut Call<'_, '_, '_>, clock: Clock) -> Done {
     };
     if allowed {
         call.keys.set_deadline(key, Some(moment));
-        let event = if moment <= call.keys.now { "del" } else { "expire" };
+        let event = if moment <= call.keys.now {
+            "del"
+        } else {
+            "expire"
+        };
         call.keys.event(Class::Generic, event, key);
     }
     call.out.truth(allowed);

@@ -68,7 +68,11 @@ fn expire(call: &mut Call<'_, '_, '_>, clock: Clock) -> Done {
             Some(old) if !condition.allows(old, moment) => REFUSED,
             Some(_) => {
                 call.keys.set_field_deadline(key, field, Some(moment))?;
-                if moment <= call.keys.now { REMOVED } else { SET }
+                if moment <= call.keys.now {
+                    REMOVED
+                } else {
+                    SET
+                }
             }
         };
         set |= said == SET;

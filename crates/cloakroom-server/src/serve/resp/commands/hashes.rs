@@ -4,10 +4,9 @@ use crate::serve::resp::args::Args;
 use crate::serve::resp::call::Call;
 use crate::serve::resp::events::Class;
 use crate::serve::resp::fail::Fail;
-use crate::serve::resp::number::{self, NoSum};
-use crate::serve::resp::table::{
-    Command, Done, FAST, GROWS, Group::Hash, ONE, READ, Run, WRITE,
-};
+use crate::serve::resp::number;
+use crate::serve::resp::table::{Command, Done, FAST, GROWS, Group::Hash, ONE, READ, Run, WRITE};
+use crate::serve::resp::wide::{self, NoSum};
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 15] = [
@@ -172,7 +171,7 @@ fn hincrbyfloat(call: &mut Call<'_, '_, '_>) -> Done {
         return Err(Fail::say("ERR value is NaN or Infinity"));
     }
     let value = call.keys.hash_get(key, field)?.unwrap_or(b"0");
-    let sum = number::sum(value, by).map_err(|why| match why {
+    let sum = wide::sum(value, by).map_err(|why| match why {
         NoSum::NoNumber => Fail::say("ERR hash value is not a float"),
         NoSum::Infinite => Fail::say("ERR increment would produce NaN or Infinity"),
     })?;
@@ -184,8 +183,8 @@ fn hincrbyfloat(call: &mut Call<'_, '_, '_>) -> Done {
 
 fn hrandfield(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
-    let count = call.keys.hash_len(key)?;
     if call.args.len() == 2 {
+        let count = call.keys.hash_len(key)?;
         let Some(at) = super::sets::any(count) else {
             call.out.nil();
             return Ok(());
@@ -194,8 +193,10 @@ fn hrandfield(call: &mut Call<'_, '_, '_>) -> Done {
         call.out.maybe(found.map(|(field, _)| field));
         return Ok(());
     }
-    let chosen = super::sets::choose(call.args, 2, count)?;
+    call.args.integer(2)?;
     let values = with_values(call.args)?;
+    let count = call.keys.hash_len(key)?;
+    let chosen = super::sets::choose(call.args, 2, count)?;
     if values && call.out.resp3 {
         call.out.array(chosen.len());
     } else {

@@ -10,7 +10,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::number;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
-    ALL, Command, Done, FAST, GROWS, Group::Generic, Keys, NONE, NO_SCRIPT, ONE, READ, Run, WRITE,
+    ALL, Command, Done, FAST, GROWS, Group::Generic, Keys, NO_SCRIPT, NONE, ONE, READ, Run, WRITE,
 };
 
 const SECOND: Keys = Keys::Range(2, 2, 1);
@@ -54,7 +54,10 @@ fn del(call: &mut Call<'_, '_, '_>) -> Done {
 }
 
 fn exists(call: &mut Call<'_, '_, '_>) -> Done {
-    let there = call.args.from(1).filter(|key| call.keys.kind(key).is_some());
+    let there = call
+        .args
+        .from(1)
+        .filter(|key| call.keys.kind(key).is_some());
     let there = there.count();
     call.out.count(there);
     Ok(())
@@ -120,7 +123,10 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Done {
         if call.args.is(at, "replace") {
             replace = true;
         } else if call.args.is(at, "db") && at + 1 < call.args.len() {
-            db = database(call.args.get(at + 1), "ERR value is not an integer or out of range")?;
+            db = database(
+                call.args.get(at + 1),
+                "ERR value is not an integer or out of range",
+            )?;
             at += 1;
         } else {
             return Err(Fail::Syntax);
@@ -142,7 +148,10 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Done {
 
 fn carry(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
-    let db = database(call.args.get(2), "ERR value is not an integer or out of range")?;
+    let db = database(
+        call.args.get(2),
+        "ERR value is not an integer or out of range",
+    )?;
     if db == call.keys.db {
         return Err(Fail::say("ERR source and destination objects are the same"));
     }
@@ -171,8 +180,9 @@ fn encoding(call: &mut Call<'_, '_, '_>) -> Done {
         },
         (Kind::Set, _) => {
             let mut whole = true;
-            call.keys
-                .set_each(key, &mut |member| whole &= number::integer(member).is_some())?;
+            call.keys.set_each(key, &mut |member| {
+                whole &= number::integer(member).is_some()
+            })?;
             let whole = whole && call.keys.set_len(key)? <= 512;
             if whole { "intset" } else { "hashtable" }
         }
@@ -214,7 +224,11 @@ fn frequency(call: &mut Call<'_, '_, '_>) -> Done {
 
 fn wait(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     args.integer(1)?;
-    if args.integer(2).map_err(|_| Fail::say("ERR timeout is not an integer or out of range"))? < 0 {
+    if args
+        .integer(2)
+        .map_err(|_| Fail::say("ERR timeout is not an integer or out of range"))?
+        < 0
+    {
         return Err(Fail::say("ERR timeout is negative"));
     }
     out.integer(0);

@@ -7,6 +7,7 @@ mod connection;
 mod expiry;
 mod hash_expiry;
 mod hashes;
+mod info;
 mod introspection;
 mod keys;
 mod pubsub;

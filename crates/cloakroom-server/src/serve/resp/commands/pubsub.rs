@@ -8,7 +8,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::limits;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
-    Command, Done, FAST, Group::PubSub, LOADING, NONE, NO_SCRIPT, PUBSUB, Run, STALE, SUBSCRIBED,
+    Command, Done, FAST, Group::PubSub, LOADING, NO_SCRIPT, NONE, PUBSUB, Run, STALE, SUBSCRIBED,
 };
 
 const LISTEN: u16 = PUBSUB | NO_SCRIPT | LOADING | STALE | SUBSCRIBED;
@@ -32,7 +32,11 @@ fn subscribe(conn: &mut Conn, args: Args<'_>, out: &mut Out, pattern: bool) -> D
         return Err(Fail::say("ERR too many subscriptions"));
     }
     for name in args.from(1) {
-        let names = if pattern { &mut conn.patterns } else { &mut conn.channels };
+        let names = if pattern {
+            &mut conn.patterns
+        } else {
+            &mut conn.channels
+        };
         if names.insert(name.into()) {
             conn.server.hub.subscribe(&conn.me, name, pattern);
         }
@@ -43,8 +47,16 @@ fn subscribe(conn: &mut Conn, args: Args<'_>, out: &mut Out, pattern: bool) -> D
 }
 
 fn unsubscribe(conn: &mut Conn, args: Args<'_>, out: &mut Out, pattern: bool) -> Done {
-    let word = if pattern { "punsubscribe" } else { "unsubscribe" };
-    let names = if pattern { &conn.patterns } else { &conn.channels };
+    let word = if pattern {
+        "punsubscribe"
+    } else {
+        "unsubscribe"
+    };
+    let names = if pattern {
+        &conn.patterns
+    } else {
+        &conn.channels
+    };
     let chosen: Vec<Box<[u8]>> = match args.len() {
         1 => names.iter().cloned().collect(),
         _ => args.from(1).map(Into::into).collect(),
@@ -53,7 +65,11 @@ fn unsubscribe(conn: &mut Conn, args: Args<'_>, out: &mut Out, pattern: bool) ->
         confirm(conn, out, word, None);
     }
     for name in chosen {
-        let names = if pattern { &mut conn.patterns } else { &mut conn.channels };
+        let names = if pattern {
+            &mut conn.patterns
+        } else {
+            &mut conn.channels
+        };
         if names.remove(&name) {
             conn.server.hub.unsubscribe(&conn.me, &name, pattern);
         }

@@ -10,9 +10,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::glob;
 use crate::serve::resp::number::write_double;
 use crate::serve::resp::reply::Out;
-use crate::serve::resp::table::{
-    Command, DANGEROUS, Done, FAST, Group, NONE, ONE, READ, Run,
-};
+use crate::serve::resp::table::{Command, DANGEROUS, Done, FAST, Group, NONE, ONE, READ, Run};
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 7] = [
@@ -40,10 +38,8 @@ const USUAL_COUNT: usize = 10;
 
 impl<'a> Portion<'a> {
     fn parse(args: Args<'a>, at: usize, kinds: bool) -> Result<Self, Fail> {
-        let cursor = std::str::from_utf8(args.get(at)).ok();
-        let cursor = cursor.and_then(|cursor| cursor.parse().ok());
         let mut portion = Self {
-            cursor: cursor.ok_or(Fail::say("ERR invalid cursor"))?,
+            cursor: cursor(args, at)?,
             count: USUAL_COUNT,
             pattern: None,
             kind: None,
@@ -76,6 +72,13 @@ impl<'a> Portion<'a> {
         self.pattern
             .is_none_or(|pattern| glob::matches(pattern, name))
     }
+}
+
+/// Where to go on.
+fn cursor(args: Args<'_>, at: usize) -> Result<u64, Fail> {
+    let cursor = std::str::from_utf8(args.get(at)).ok();
+    let cursor = cursor.and_then(|cursor| cursor.parse().ok());
+    cursor.ok_or(Fail::say("ERR invalid cursor"))
 }
 
 /// Answers with the next cursor and what was found, which `found` counts and holds as bulk strings.
@@ -141,8 +144,18 @@ fn dbsize(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 }
 
 fn inside(call: &mut Call<'_, '_, '_>, kind: Kind) -> Done {
-    let portion = Portion::parse(call.args, 2, false)?;
     let key = call.key();
+    // As Redis: what is not there is told before any option is looked at.
+    cursor(call.args, 2)?;
+    match call.keys.kind(key) {
+        None => {
+            answer(call.out, 0, 0, &Out::default());
+            return Ok(());
+        }
+        Some(known) if known != kind => return Err(Fail::WrongType),
+        Some(_) => {}
+    }
+    let portion = Portion::parse(call.args, 2, false)?;
     let (mut found, mut count) = (Out::default(), 0);
     let (cursor, most) = (portion.cursor, portion.count);
     let next = match kind {
@@ -159,15 +172,17 @@ fn inside(call: &mut Call<'_, '_, '_>, kind: Kind) -> Done {
                 count += 1;
             }
         }),
-        Kind::SortedSet => call.keys.sorted_scan(key, cursor, most, &mut |member, score| {
-            if portion.takes(member) {
-                found.bulk(member);
-                let mut text = Vec::new();
-                write_double(score, &mut text);
-                found.bulk(&text);
-                count += 2;
-            }
-        }),
+        Kind::SortedSet => call
+            .keys
+            .sorted_scan(key, cursor, most, &mut |member, score| {
+                if portion.takes(member) {
+                    found.bulk(member);
+                    let mut text = Vec::new();
+                    write_double(score, &mut text);
+                    found.bulk(&text);
+                    count += 2;
+                }
+            }),
         Kind::String => Ok(0),
     }?;
     answer(call.out, next, count, &found);

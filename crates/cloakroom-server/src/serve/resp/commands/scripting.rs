@@ -8,7 +8,7 @@ use crate::serve::resp::number;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::scripts::{self, Known, Words};
 use crate::serve::resp::table::{
-    Command, Done, Group::Scripting, Keys, NONE, NO_SCRIPT, Run, STALE, WRITE,
+    Command, Done, Group::Scripting, Keys, NO_SCRIPT, NONE, Run, STALE, WRITE,
 };
 
 const FLAGS: u16 = NO_SCRIPT | STALE | WRITE;
@@ -33,6 +33,9 @@ const UNKNOWN: Fail = Fail::say(
      docs/commands.md",
 );
 
+/// Hexadecimal digits of a script's hash.
+const SHA_DIGITS: usize = 40;
+
 fn eval(call: &mut Call<'_, '_, '_>) -> Done {
     let text = call.args.get(1);
     let words = words(call.args)?;
@@ -42,16 +45,20 @@ fn eval(call: &mut Call<'_, '_, '_>) -> Done {
 }
 
 fn evalsha(call: &mut Call<'_, '_, '_>) -> Done {
-    let words = words(call.args)?;
-    let known = call.server.scripts.of_sha(call.args.get(1));
+    let sha = call.args.get(1);
     let none = Fail::say("NOSCRIPT No matching script. Please use EVAL.");
+    if sha.len() != SHA_DIGITS {
+        return Err(none);
+    }
+    let words = words(call.args)?;
+    let known = call.server.scripts.of_sha(sha);
     run(call, known.ok_or(none)?, words)
 }
 
 fn words(args: Args<'_>) -> Result<Words, Fail> {
     let count = number::integer(args.get(2)).ok_or(Fail::NotInteger)?;
-    let count = usize::try_from(count)
-        .map_err(|_| Fail::say("ERR Number of keys can't be negative"))?;
+    let count =
+        usize::try_from(count).map_err(|_| Fail::say("ERR Number of keys can't be negative"))?;
     if count > args.len() - 3 {
         return Err(Fail::say(
             "ERR Number of keys can't be greater than number of args",
@@ -65,7 +72,9 @@ fn words(args: Args<'_>) -> Result<Words, Fail> {
 
 fn run(call: &mut Call<'_, '_, '_>, known: &Known, words: Words) -> Done {
     if words.keys == words.rest {
-        return Err(Fail::say("ERR this script works on keys, and none is given"));
+        return Err(Fail::say(
+            "ERR this script works on keys, and none is given",
+        ));
     }
     (known.run)(call, words)
 }

@@ -9,7 +9,7 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::server::micros_now;
 use crate::serve::resp::table::{
-    ADMIN, Command, DANGEROUS, Done, FAST, Group::Server, LOADING, NONE, NO_SCRIPT, READ, Run,
+    ADMIN, Command, DANGEROUS, Done, FAST, Group::Server, LOADING, NO_SCRIPT, NONE, READ, Run,
     STALE, WRITE,
 };
 
@@ -22,14 +22,13 @@ pub(super) static ROWS: [Command; 31] = [
         .differs("sessions that came in by HTTP are no keys, and stay"),
     Command::new("swapdb", 3, WRITE | FAST | DANGEROUS, NONE, Server, "4.0.0", "Has two keyspaces change places.", Run::All(swapdb)),
     Command::new("time", 1, LOADING | STALE | FAST, NONE, Server, "2.6.0", "Returns the time.", Run::Conn(time)),
-    Command::new("info", -1, LOADING | STALE | DANGEROUS, NONE, Server, "1.0.0", "Describes the server.", Run::Whole(super::introspection::info)),
+    Command::new("info", -1, LOADING | STALE | DANGEROUS, NONE, Server, "1.0.0", "Describes the server.", Run::Whole(super::info::info)),
     Command::new("lastsave", 1, LOADING | STALE | FAST | DANGEROUS, NONE, Server, "1.0.0", "Says when all was saved last.", Run::Conn(lastsave)),
     Command::new("save", 1, MANAGE, NONE, Server, "1.0.0", "Saves all keys.", Run::Conn(save))
-        .differs("refused: nothing is written to disk in this version"),
+        .differs("as BGSAVE"),
     Command::new("bgsave", -1, MANAGE, NONE, Server, "1.0.0", "Saves all keys meanwhile.", Run::Conn(save))
-        .differs("as SAVE"),
-    Command::new("bgrewriteaof", 1, MANAGE, NONE, Server, "1.0.0", "Writes the journal anew.", Run::Conn(save))
-        .differs("as SAVE"),
+        .differs("has the journal rewritten: there is no other file"),
+    Command::new("bgrewriteaof", 1, MANAGE, NONE, Server, "1.0.0", "Writes the journal anew.", Run::Conn(rewrite)),
     Command::new("shutdown", -1, MANAGE, NONE, Server, "1.0.0", "Ends the server.", Run::Conn(shutdown))
         .differs("ends well, as SIGTERM does; whether to save is no choice"),
     Command::new("role", 1, NO_SCRIPT | LOADING | STALE | FAST | ADMIN | DANGEROUS, NONE, Server, "2.8.12", "Says what the server is among others.", Run::Conn(role)),
@@ -112,14 +111,41 @@ fn lastsave(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
     Ok(())
 }
 
-fn save(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
-    Err(Fail::say("ERR keys are in memory in this version: there is nothing to save to"))
+fn save(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
+    begin_rewrite(conn)?;
+    match args.get(0).eq_ignore_ascii_case(b"save") {
+        true => out.ok(),
+        false => out.simple("Background saving started"),
+    }
+    Ok(())
+}
+
+fn rewrite(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
+    begin_rewrite(conn)?;
+    out.simple("Background append only file rewriting started");
+    Ok(())
+}
+
+/// Has the journal rewritten, unless that is under way.
+fn begin_rewrite(conn: &Conn) -> Done {
+    let store = conn.server.engine.store();
+    if store.journal().is_none() {
+        return Err(Fail::say(
+            "ERR there is no journal: keys are in memory alone",
+        ));
+    }
+    store.rewrite_in_background();
+    Ok(())
 }
 
 fn shutdown(conn: &mut Conn, args: Args<'_>, _: &mut Out) -> Done {
     let known = ["nosave", "save", "now", "force"];
     let mut words = args.from(1);
-    let means = |word: &[u8]| known.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+    let means = |word: &[u8]| {
+        known
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    };
     if !words.all(means) {
         return Err(Fail::Syntax);
     }
@@ -139,7 +165,9 @@ fn role(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 
 fn refused(_: &mut Conn, args: Args<'_>, _: &mut Out) -> Done {
     let name = String::from_utf8_lossy(args.get(0)).to_uppercase();
-    Err(Fail::from(format!("ERR {name} is not supported: see docs/commands.md")))
+    Err(Fail::from(format!(
+        "ERR {name} is not supported: see docs/commands.md"
+    )))
 }
 
 fn slowlog_get(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
@@ -147,9 +175,8 @@ fn slowlog_get(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         2 => 10,
         3 => match args.integer(2)? {
             -1 => usize::MAX,
-            count => usize::try_from(count).map_err(|_| {
-                Fail::say("ERR count should be greater than or equal to -1")
-            })?,
+            count => usize::try_from(count)
+                .map_err(|_| Fail::say("ERR count should be greater than or equal to -1"))?,
         },
         _ => return Err(Fail::Arity("slowlog|get".into())),
     };

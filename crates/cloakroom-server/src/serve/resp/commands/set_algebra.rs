@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use crate::serve::resp::call::Call;
 use crate::serve::resp::events::Class;
 use crate::serve::resp::fail::Fail;
-use crate::serve::resp::table::{
-    ALL, Command, Done, GROWS, Group::Set, Keys, READ, Run, WRITE,
-};
+use crate::serve::resp::table::{ALL, Command, Done, GROWS, Group::Set, Keys, READ, Run, WRITE};
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 7] = [
@@ -122,6 +120,7 @@ fn sintercard(call: &mut Call<'_, '_, '_>) -> Done {
     let limit = card_limit(call, end)?;
     let keys = call.args.from(2).take(end - 2);
     let count = combine(call, keys, Algebra::Inter)?.len();
-    call.out.count(if limit > 0 { count.min(limit) } else { count });
+    call.out
+        .count(if limit > 0 { count.min(limit) } else { count });
     Ok(())
 }

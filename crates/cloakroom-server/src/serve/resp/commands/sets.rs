@@ -174,7 +174,10 @@ fn srandmember(call: &mut Call<'_, '_, '_>) -> Done {
 
 /// A number that is not below zero.
 pub(super) fn positive(args: Args<'_>, at: usize) -> Result<usize, Fail> {
-    let value = args.integer(at).ok().and_then(|value| usize::try_from(value).ok());
+    let value = args
+        .integer(at)
+        .ok()
+        .and_then(|value| usize::try_from(value).ok());
     value.ok_or(Fail::say("ERR value is out of range, must be positive"))
 }
 

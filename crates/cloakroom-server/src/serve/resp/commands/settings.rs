@@ -8,10 +8,10 @@ use crate::serve::resp::events;
 use crate::serve::resp::fail::Fail;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::server::Server;
-use crate::serve::resp::{glob, limits};
 use crate::serve::resp::table::{
-    ADMIN, Command, DANGEROUS, Done, Group, LOADING, NONE, NO_SCRIPT, Run, STALE,
+    ADMIN, Command, DANGEROUS, Done, Group, LOADING, NO_SCRIPT, NONE, Run, STALE,
 };
+use crate::serve::resp::{glob, limits};
 
 const MANAGE: u16 = ADMIN | NO_SCRIPT | LOADING | STALE | DANGEROUS;
 
@@ -47,7 +47,8 @@ const ROWS_OF_SETTINGS: [Row; 19] = [
         name: "notify-keyspace-events",
         get: |server| events::letters(server.hub.events.load(Ordering::Relaxed)),
         set: Some(|server, text| {
-            let flags = events::parse(text).ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+            let flags = events::parse(text)
+                .ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
             server.hub.events.store(flags, Ordering::Relaxed);
             Ok(())
         }),
@@ -56,7 +57,9 @@ const ROWS_OF_SETTINGS: [Row; 19] = [
         name: "slowlog-log-slower-than",
         get: |server| server.slower_than.load(Ordering::Relaxed).to_string(),
         set: Some(|server, text| {
-            let micros = text.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
+            let micros = text
+                .parse()
+                .map_err(|_| "argument couldn't be parsed into an integer")?;
             server.slower_than.store(micros, Ordering::Relaxed);
             Ok(())
         }),
@@ -65,7 +68,9 @@ const ROWS_OF_SETTINGS: [Row; 19] = [
         name: "slowlog-max-len",
         get: |server| server.slowlog.most.load(Ordering::Relaxed).to_string(),
         set: Some(|server, text| {
-            let most: usize = text.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
+            let most: usize = text
+                .parse()
+                .map_err(|_| "argument couldn't be parsed into an integer")?;
             if most > MOST_SLOW {
                 return Err("argument must be between 0 and 65536 inclusive");
             }
@@ -73,17 +78,26 @@ const ROWS_OF_SETTINGS: [Row; 19] = [
             Ok(())
         }),
     },
-    fixed("maxmemory", |server| server.max_memory.unwrap_or(0).to_string()),
+    fixed("maxmemory", |server| {
+        server.max_memory.unwrap_or(0).to_string()
+    }),
     fixed("maxmemory-policy", |server| server.eviction.to_owned()),
     fixed("maxclients", |server| server.max_clients.to_string()),
     fixed("databases", |_| cloakroom_embedded::DATABASES.to_string()),
     fixed("port", |server| server.port.to_string()),
     fixed("proto-max-bulk-len", |_| limits::BULK_BYTES.to_string()),
-    fixed("client-query-buffer-limit", |_| limits::COMMAND_BYTES.to_string()),
-    fixed("tracking-table-max-keys", |_| limits::TRACKED_KEYS.to_string()),
+    fixed("client-query-buffer-limit", |_| {
+        limits::COMMAND_BYTES.to_string()
+    }),
+    fixed("tracking-table-max-keys", |_| {
+        limits::TRACKED_KEYS.to_string()
+    }),
     fixed("timeout", |_| "0".to_owned()),
     fixed("save", |_| String::new()),
-    fixed("appendonly", |_| "no".to_owned()),
+    fixed("appendonly", |server| {
+        let journal = server.engine.store().journal().is_some();
+        if journal { "yes" } else { "no" }.to_owned()
+    }),
     fixed("requirepass", |_| String::new()),
     fixed("replica-read-only", |_| "yes".to_owned()),
     fixed("cluster-enabled", |_| "no".to_owned()),
@@ -126,7 +140,9 @@ fn set(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
                 "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
             ))
         };
-        let set = row.set.ok_or_else(|| failed("can't set immutable config"))?;
+        let set = row
+            .set
+            .ok_or_else(|| failed("can't set immutable config"))?;
         let text = String::from_utf8_lossy(args.get(at + 1));
         set(&conn.server, &text).map_err(failed)?;
     }

@@ -74,7 +74,9 @@ fn zadd(call: &mut Call<'_, '_, '_>) -> Done {
         ));
     }
     if rules.increment && words > 2 {
-        return Err(Fail::say("ERR INCR option supports a single increment-element pair"));
+        return Err(Fail::say(
+            "ERR INCR option supports a single increment-element pair",
+        ));
     }
     let mut scores = Vec::with_capacity(words / 2);
     for at in (first..call.args.len()).step_by(2) {
@@ -213,21 +215,30 @@ fn zpop(call: &mut Call<'_, '_, '_>, highest: bool) -> Done {
         return Err(Fail::Syntax);
     }
     let counted = call.args.len() == 3;
-    let wanted = if counted { super::sets::positive(call.args, 2)? } else { 1 };
+    let wanted = if counted {
+        super::sets::positive(call.args, 2)?
+    } else {
+        1
+    };
     let count = call.keys.sorted_len(key)?;
     let taken = wanted.min(count);
-    let ranks = if highest { count - taken..count } else { 0..taken };
+    let ranks = if highest {
+        count - taken..count
+    } else {
+        0..taken
+    };
     // RESP3 pairs them, but not what was asked for alone.
     let pairs = call.out.resp3 && counted;
     call.out.array(if pairs { taken } else { 2 * taken });
     let out = &mut *call.out;
-    call.keys.sorted_range(key, ranks.clone(), highest, &mut |member, score| {
-        if pairs {
-            out.array(2);
-        }
-        out.bulk(member);
-        out.double(score);
-    })?;
+    call.keys
+        .sorted_range(key, ranks.clone(), highest, &mut |member, score| {
+            if pairs {
+                out.array(2);
+            }
+            out.bulk(member);
+            out.double(score);
+        })?;
     if taken > 0 {
         call.keys.sorted_remove_range(key, ranks)?;
         let event = if highest { "zpopmax" } else { "zpopmin" };
@@ -239,8 +250,8 @@ fn zpop(call: &mut Call<'_, '_, '_>, highest: bool) -> Done {
 
 fn zrandmember(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
-    let count = call.keys.sorted_len(key)?;
     if call.args.len() == 2 {
+        let count = call.keys.sorted_len(key)?;
         let Some(at) = super::sets::any(count) else {
             call.out.nil();
             return Ok(());
@@ -250,11 +261,13 @@ fn zrandmember(call: &mut Call<'_, '_, '_>) -> Done {
             .sorted_range(key, at..at + 1, false, &mut |member, _| out.bulk(member))?;
         return Ok(());
     }
+    call.args.integer(2)?;
     let scores = match call.args.len() {
         3 => false,
         4 if call.args.is(3, "withscores") => true,
         _ => return Err(Fail::Syntax),
     };
+    let count = call.keys.sorted_len(key)?;
     let chosen = super::sets::choose(call.args, 2, count)?;
     let pairs = scores && call.out.resp3;
     let lines = if scores && !pairs { 2 } else { 1 };

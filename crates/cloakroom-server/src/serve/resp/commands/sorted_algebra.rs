@@ -40,8 +40,10 @@ impl Aggregate {
                 let sum = left + right;
                 if sum.is_nan() { 0.0 } else { sum }
             }
-            Self::Min => left.min(right),
-            Self::Max => left.max(right),
+            // Of two that are equal, be it as 0 and -0, the first stays.
+            Self::Min if right < left => right,
+            Self::Max if right > left => right,
+            Self::Min | Self::Max => left,
         }
     }
 }
@@ -54,7 +56,7 @@ struct Plan {
     scores: bool,
 }
 
-fn plan(call: &Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fail> {
+fn plan(call: &mut Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fail> {
     let count = number::integer(call.args.get(at)).ok_or(Fail::NotInteger)?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0);
     let count = count.ok_or_else(|| {
@@ -73,13 +75,11 @@ fn plan(call: &Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fa
         aggregate: Aggregate::Sum,
         scores: false,
     };
+    are_sets(call, plan.first, end)?;
     let mut at = end;
     let stores = call.name.ends_with("store");
     while at < call.args.len() {
-        if algebra != Algebra::Diff
-            && call.args.is(at, "weights")
-            && call.args.len() - at > count
-        {
+        if algebra != Algebra::Diff && call.args.is(at, "weights") && call.args.len() - at > count {
             for (number, weight) in plan.weights.iter_mut().enumerate() {
                 let word = call.args.get(at + 1 + number);
                 let wrong = Fail::say("ERR weight value is not a float");
@@ -107,6 +107,17 @@ fn plan(call: &Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fa
     Ok(plan)
 }
 
+/// Fails if one of the keys from word `first` on is neither a sorted set nor a set.
+fn are_sets(call: &mut Call<'_, '_, '_>, first: usize, end: usize) -> Done {
+    for at in first..end {
+        match call.keys.kind(call.args.get(at)) {
+            None | Some(Kind::Set | Kind::SortedSet) => {}
+            Some(_) => return Err(Fail::WrongType),
+        }
+    }
+    Ok(())
+}
+
 type Scores = BTreeMap<Vec<u8>, f64>;
 
 fn combine(
@@ -114,7 +125,7 @@ fn combine(
     plan: &Plan,
     algebra: Algebra,
 ) -> Result<Vec<(Vec<u8>, f64)>, Fail> {
-    let mut result: Option<Scores> = None;
+    let mut sets = Vec::new();
     for (key, weight) in call.args.from(plan.first).zip(&plan.weights) {
         let mut scores = Scores::new();
         let mut put = |member: &[u8], score: f64| {
@@ -125,8 +136,17 @@ fn combine(
         if call.keys.kind(key) == Some(Kind::Set) {
             call.keys.set_each(key, &mut |member| put(member, 1.0))?;
         } else {
-            call.keys.sorted_range(key, 0..usize::MAX, false, &mut put)?;
+            call.keys
+                .sorted_range(key, 0..usize::MAX, false, &mut put)?;
         }
+        sets.push(scores);
+    }
+    if algebra != Algebra::Diff {
+        // The order in which Redis adds scores up, which shows in their last digit.
+        sets.sort_by_key(Scores::len);
+    }
+    let mut result: Option<Scores> = None;
+    for scores in sets {
         let of = |left, right| plan.aggregate.of(left, right);
         result = Some(match (result, algebra) {
             (None, _) => scores,
@@ -191,6 +211,7 @@ fn zintercard(call: &mut Call<'_, '_, '_>) -> Done {
         return Err(Fail::say("ERR numkeys should be greater than 0"));
     }
     let end = super::set_algebra::counted(call, 1)?;
+    are_sets(call, 2, end)?;
     let limit = card_limit(call, end)?;
     let plan = Plan {
         first: 2,
@@ -199,6 +220,7 @@ fn zintercard(call: &mut Call<'_, '_, '_>) -> Done {
         scores: false,
     };
     let count = combine(call, &plan, Algebra::Inter)?.len();
-    call.out.count(if limit > 0 { count.min(limit) } else { count });
+    call.out
+        .count(if limit > 0 { count.min(limit) } else { count });
     Ok(())
 }

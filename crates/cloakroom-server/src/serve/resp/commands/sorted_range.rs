@@ -86,9 +86,14 @@ fn ends<'a>(call: &Call<'a, '_, '_>, asked: Asked) -> Result<Ends<'a>, Fail> {
 }
 
 fn score(text: &[u8]) -> Option<Bound<f64>> {
+    // As `strtod`: nothing is zero.
+    let number = |text: &[u8]| match text {
+        b"" => Some(0.0),
+        text => number::double(text),
+    };
     match text.strip_prefix(b"(") {
-        Some(text) => number::double(text).map(Bound::Excluded),
-        None => number::double(text).map(Bound::Included),
+        Some(text) => number(text).map(Bound::Excluded),
+        None => number(text).map(Bound::Included),
     }
 }
 
@@ -117,13 +122,23 @@ fn ranks(
     let length = i64::try_from(count).unwrap_or(i64::MAX);
     let range = match ends {
         Ends::Ranks(first, last) => {
-            let from_end = |at: i64| if at < 0 { at.saturating_add(length) } else { at };
+            let from_end = |at: i64| {
+                if at < 0 {
+                    at.saturating_add(length)
+                } else {
+                    at
+                }
+            };
             let first = from_end(*first).max(0);
             let last = from_end(*last).min(length - 1);
             if first > last {
                 return Ok(0..0);
             }
-            if asked.reverse { length - 1 - last..length - first } else { first..last + 1 }
+            if asked.reverse {
+                length - 1 - last..length - first
+            } else {
+                first..last + 1
+            }
         }
         Ends::Scores(range) => signed(&call.keys.sorted_ranks_by_score(key, *range)?),
         Ends::Lex(range) => signed(&call.keys.sorted_ranks_by_lex(key, *range)?),
@@ -135,7 +150,11 @@ fn ranks(
         }
         let size = range.end - range.start;
         let skipped = skipped.min(size.max(0));
-        let taken = if taken < 0 { size - skipped } else { taken.min(size - skipped) };
+        let taken = if taken < 0 {
+            size - skipped
+        } else {
+            taken.min(size - skipped)
+        };
         range = if asked.reverse {
             range.end - skipped - taken..range.end - skipped
         } else {

@@ -195,7 +195,11 @@ fn getex(call: &mut Call<'_, '_, '_>) -> Done {
     call.out.bulk(value);
     if let Some(deadline) = options.deadline(call)? {
         call.keys.set_deadline(key, Some(deadline));
-        let event = if deadline <= call.keys.now { "del" } else { "expire" };
+        let event = if deadline <= call.keys.now {
+            "del"
+        } else {
+            "expire"
+        };
         call.keys.event(Class::Generic, event, key);
     } else if options.persist && call.keys.deadline(key).flatten().is_some() {
         call.keys.set_deadline(key, None);
@@ -261,7 +265,13 @@ pub(super) fn getrange(call: &mut Call<'_, '_, '_>) -> Done {
         call.out.bulk(b"");
         return Ok(());
     }
-    let from_end = |at: i64| if at < 0 { (length.saturating_add(at)).max(0) } else { at };
+    let from_end = |at: i64| {
+        if at < 0 {
+            (length.saturating_add(at)).max(0)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_end(start), from_end(end).min(length - 1));
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
     let part = range.and_then(|(start, end)| value.get(start..=end));

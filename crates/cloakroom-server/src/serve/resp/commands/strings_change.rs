@@ -3,10 +3,9 @@
 use crate::serve::resp::call::Call;
 use crate::serve::resp::events::Class;
 use crate::serve::resp::fail::Fail;
-use crate::serve::resp::number::{self, NoSum};
-use crate::serve::resp::table::{
-    Command, Done, FAST, GROWS, Group::String, ONE, READ, Run, WRITE,
-};
+use crate::serve::resp::number;
+use crate::serve::resp::table::{Command, Done, FAST, GROWS, Group::String, ONE, READ, Run, WRITE};
+use crate::serve::resp::wide::{self, NoSum};
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 8] = [
@@ -17,7 +16,7 @@ pub(super) static ROWS: [Command; 8] = [
     Command::new("incrby", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Adds to a whole number.", Run::Keys(incrby)),
     Command::new("decrby", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Takes from a whole number.", Run::Keys(decrby)),
     Command::new("incrbyfloat", 3, WRITE | GROWS | FAST, ONE, String, "2.6.0", "Adds to a number.", Run::Keys(incrbyfloat))
-        .differs("sums of short decimals are exact, others are 64 bits wide; Redis reckons in 80 bits"),
+        .differs("as Redis reckons, up to 38 digits; beyond them with fewer bits"),
     Command::new("substr", 4, READ, ONE, String, "1.0.0", "The old name of GETRANGE.", Run::Keys(super::strings::getrange)),
 ];
 
@@ -90,7 +89,7 @@ fn add(call: &mut Call<'_, '_, '_>, by: i64) -> Done {
 
 fn incrbyfloat(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
-    let sum = number::sum(call.keys.string(key)?.unwrap_or(b"0"), call.args.get(2));
+    let sum = wide::sum(call.keys.string(key)?.unwrap_or(b"0"), call.args.get(2));
     let sum = sum.map_err(|why| match why {
         NoSum::NoNumber => Fail::NotFloat,
         NoSum::Infinite => Fail::say("ERR increment would produce NaN or Infinity"),

@@ -2,7 +2,7 @@
 
 use crate::serve::resp::conn::Conn;
 use crate::serve::resp::table::{
-    ALL, AT_ONCE, Command, FAST, Group::Transactions, LOADING, NONE, NO_SCRIPT, Run, STALE,
+    ALL, AT_ONCE, Command, FAST, Group::Transactions, LOADING, NO_SCRIPT, NONE, Run, STALE,
 };
 
 const FLAGS: u16 = NO_SCRIPT | LOADING | STALE | FAST;

@@ -10,7 +10,9 @@ pub(crate) fn page() -> String {
     let mut page = String::from(INTRODUCTION);
     for group in Group::ALL {
         let _ = writeln!(page, "\n## {}\n", group.name());
-        page.push_str("| Command | What it does | Rights | Differs from Redis |\n| --- | --- | --- | --- |\n");
+        page.push_str(
+            "| Command | What it does | Rights | Differs from Redis |\n| --- | --- | --- | --- |\n",
+        );
         for command in all().filter(|command| command.group == group) {
             let name = command.name.replace('|', " ").to_uppercase();
             let rights: Vec<&str> = Category::ALL
@@ -48,7 +50,10 @@ const INTRODUCTION: &str = "# Commands\n\n\
     - One argument has at most 64 MiB, a command at most 1048576 words and 128 MiB, a key at most \
     65535 bytes. A reader that leaves 256 MiB unread, or takes nothing for 30 s, is cut off.\n\
     - A deadline in the past removes a key at once; Redis keeps what `SET` with `PXAT` in the past \
-    writes until somebody looks.\n";
+    writes until somebody looks.\n\
+    - Deadlines end in the year 10889; later ones are that.\n\
+    - Ranges by member over members of different scores are as unspecified as in Redis, and not the \
+    same.\n";
 
 const SCRIPTS: &str = "\n## Scripts\n\n\
     There is no interpreter. These scripts are known by their text, however it is indented, and run as \

@@ -144,6 +144,8 @@ pub(crate) const DANGEROUS: u16 = 1 << 12;
 /// Allowed in RESP2 while subscribed.
 pub(crate) const SUBSCRIBED: u16 = 1 << 13;
 pub(crate) const BLOCKING: u16 = 1 << 14;
+/// Is a command by itself, and has subcommands as well.
+pub(crate) const SUBCOMMANDS: u16 = 1 << 15;
 
 /// The flags as `COMMAND` names them.
 pub(crate) const FLAG_NAMES: [(u16, &str); 12] = [
@@ -163,7 +165,10 @@ pub(crate) const FLAG_NAMES: [(u16, &str); 12] = [
 
 impl Command {
     /// A command that is as in Redis.
-    #[expect(clippy::too_many_arguments, reason = "a row of a table has as many columns as it has")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a row of a table has as many columns as it has"
+    )]
     pub(crate) const fn new(
         name: &'static str,
         arity: i8,

@@ -1,0 +1,462 @@
+//! What those who append and the thread that writes share: the records that wait to be written, the
+//! callers that wait for a sync, and whether the journal takes more.
+//!
+//! Appending is a copy under a short lock. The clock is read once per batch, and under `everysec`
+//! once per record, to hold up writers when the disk is more than a second behind: so a crash never
+//! takes more than a second of acknowledged writes along, however slow the disk is.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::format::{self, FRAME, RECORD};
+use super::{Durability, JournalError, JournalState};
+
+/// Bytes that wait to be written before writers are held up: what a disk of 100 MB/s takes in a
+/// third of a second.
+const PENDING: usize = 32 << 20;
+/// Bytes from which on the thread is woken before its tick.
+const WRITE_AT: usize = 128 << 10;
+/// The longest that a record waits to be written, where nobody waits for its sync.
+const TICK: Duration = Duration::from_millis(100);
+/// The oldest that an unsynced record gets before a sync begins, under `everysec`; a usual sync
+/// takes a few milliseconds, and a second is promised.
+const SYNC_AFTER: Duration = Duration::from_millis(800);
+/// The oldest that an unsynced record gets before writers are held up, under `everysec`.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long the journal rests before it notes that all is synced.
+const IDLE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) durability: Durability,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    done: Condvar,
+    /// Records before this one are on the disk.
+    durable: AtomicU64,
+    /// The number of the last record; noted under the lock of whoever appended it.
+    appended: AtomicU64,
+    state: AtomicU8,
+    fault: Mutex<Option<JournalError>>,
+    waiting: Mutex<Waiting>,
+    pub(crate) written: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Queue {
+    /// Room for a frame's head, then unsealed records.
+    bytes: Vec<u8>,
+    next_seq: u64,
+    /// When the first of them came, and the first that is not synced.
+    oldest: Option<Instant>,
+    unsynced: Option<Instant>,
+    /// Somebody waits for the sync of the records before this one.
+    wanted: u64,
+    asleep: bool,
+    closing: bool,
+    /// How many new segments were asked for, and made.
+    turns_wanted: u64,
+    turns_made: u64,
+    /// The segment that the last of them began, and its first record.
+    last_turn: (u64, u64),
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    by_seq: BTreeMap<(u64, u64), Waker>,
+}
+
+/// What the thread does next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(crate) sync: bool,
+    pub(crate) turn: bool,
+    pub(crate) claim: bool,
+    pub(crate) close: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(durability: Durability, first_seq: u64) -> Self {
+        Self {
+            durability,
+            queue: Mutex::new(Queue {
+                bytes: vec![0; FRAME],
+                next_seq: first_seq,
+                oldest: None,
+                unsynced: None,
+                wanted: 0,
+                asleep: false,
+                closing: false,
+                turns_wanted: 0,
+                turns_made: 0,
+                last_turn: (0, 0),
+            }),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            durable: AtomicU64::new(first_seq),
+            appended: AtomicU64::new(first_seq),
+            state: AtomicU8::new(JournalState::Open as u8),
+            fault: Mutex::new(None),
+            waiting: Mutex::default(),
+            written: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+        }
+    }
+
+    /// Appends a record. Returns the number that a sync has to pass for it to be durable.
+    pub(crate) fn append(&self, payload: &[u8]) -> u64 {
+        let mut queue = self.queue.lock();
+        queue.next_seq += 1;
+        let seq = queue.next_seq;
+        self.appended.store(seq, Ordering::Release);
+        let len = queue.bytes.len() + RECORD + payload.len();
+        if queue.closing || self.state() == JournalState::Broken {
+            // Whoever waits for this record's sync is told so.
+            return seq;
+        }
+        if len > 2 * PENDING.max(payload.len()) {
+            drop(queue);
+            self.break_down(JournalError::Behind);
+            return seq;
+        }
+        format::push_unsealed(&mut queue.bytes, payload);
+        let mut behind = len > PENDING;
+        if self.durability != Durability::Always && (queue.oldest.is_none() || self.is_timed()) {
+            let now = Instant::now();
+            queue.oldest.get_or_insert(now);
+            let unsynced = *queue.unsynced.get_or_insert(now);
+            behind |= self.is_timed() && now.duration_since(unsynced) > SECOND;
+        }
+        if behind {
+            self.shift(JournalState::Open, JournalState::Behind);
+        }
+        let wake = queue.asleep && (self.durability == Durability::Always || len > WRITE_AT);
+        queue.asleep &= !wake;
+        let first = queue.asleep && queue.bytes.len() == FRAME + RECORD + payload.len();
+        drop(queue);
+        if wake || first {
+            self.work.notify_one();
+        }
+        seq
+    }
+
+    fn is_timed(&self) -> bool {
+        self.durability == Durability::Everysec
+    }
+
+    pub(crate) fn state(&self) -> JournalState {
+        JournalState::from_number(self.state.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Whether writes are taken now.
+    pub(crate) fn admits(&self) -> Poll<Result<(), JournalError>> {
+        match self.state() {
+            JournalState::Open => Poll::Ready(Ok(())),
+            JournalState::Behind => Poll::Pending,
+            JournalState::Full | JournalState::Broken => Poll::Ready(Err(self.fault())),
+        }
+    }
+
+    /// Moves on if the state still is `from`.
+    fn shift(&self, from: JournalState, to: JournalState) {
+        let (from, to) = (from as u8, to as u8);
+        let _ = self
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn fault(&self) -> JournalError {
+        let fault = self.fault.lock();
+        fault.clone().unwrap_or(JournalError::Closed)
+    }
+
+    /// Nothing is taken any more, and nobody waits any longer.
+    pub(crate) fn break_down(&self, fault: JournalError) {
+        {
+            let mut known = self.fault.lock();
+            if self.state() != JournalState::Broken {
+                *known = Some(fault);
+                self.state
+                    .store(JournalState::Broken as u8, Ordering::Release);
+            }
+        }
+        // Under the lock, so that nobody begins to wait between a look and a sleep.
+        drop(self.queue.lock());
+        self.done.notify_all();
+        self.wake(u64::MAX);
+    }
+
+    /// The disk has no room: what waits is told so, and what was appended is kept for later.
+    pub(crate) fn fill_up(&self, fault: JournalError) {
+        {
+            let mut known = self.fault.lock();
+            if self.state() != JournalState::Broken {
+                *known = Some(fault);
+                self.state
+                    .store(JournalState::Full as u8, Ordering::Release);
+            }
+        }
+        drop(self.queue.lock());
+        self.done.notify_all();
+        self.wake(u64::MAX);
+    }
+
+    /// What waited is written; writes are taken again.
+    pub(crate) fn open_again(&self) {
+        self.shift(JournalState::Full, JournalState::Open);
+        self.wake(0);
+    }
+
+    /// Waits for something to do and takes what is to be written into `batch`, which is empty.
+    pub(crate) fn next(&self, batch: &mut Vec<u8>, rests: bool) -> Task {
+        let mut queue = self.queue.lock();
+        let mut rested = None;
+        loop {
+            let now = Instant::now();
+            let (mut task, mut until) = self.judge(&queue, now);
+            if task.is_none() && !rests {
+                let at = *rested.get_or_insert(now + IDLE);
+                let claim = Task {
+                    claim: true,
+                    ..Task::default()
+                };
+                task = (at <= now).then_some(claim);
+                until = until.map(|until| until.min(at)).or(Some(at));
+            }
+            if let Some(task) = task {
+                if queue.bytes.len() > FRAME {
+                    std::mem::swap(&mut queue.bytes, batch);
+                    queue.bytes.resize(FRAME, 0);
+                    queue.oldest = None;
+                }
+                return task;
+            }
+            queue.asleep = true;
+            match until {
+                Some(until) => {
+                    self.work.wait_until(&mut queue, until);
+                }
+                None => self.work.wait(&mut queue),
+            }
+            queue.asleep = false;
+        }
+    }
+
+    /// What is to be done now, or when to look again.
+    fn judge(&self, queue: &Queue, now: Instant) -> (Option<Task>, Option<Instant>) {
+        let pending = queue.bytes.len() > FRAME;
+        let sync_at = match self.durability {
+            Durability::Everysec => queue.unsynced.map(|since| since + SYNC_AFTER),
+            Durability::Always | Durability::No => None,
+        };
+        let task = Task {
+            sync: queue.wanted > self.durable()
+                || (pending && self.durability == Durability::Always)
+                || sync_at.is_some_and(|at| at <= now)
+                || self.state() == JournalState::Behind
+                || queue.closing,
+            turn: queue.turns_wanted > queue.turns_made,
+            claim: queue.closing,
+            close: queue.closing,
+        };
+        let write_at = queue.oldest.map(|since| since + TICK);
+        let write = queue.bytes.len() > WRITE_AT || write_at.is_some_and(|at| at <= now);
+        if task != Task::default() || (pending && write) {
+            return (Some(task), None);
+        }
+        (None, [sync_at, write_at].into_iter().flatten().min())
+    }
+
+    /// Tells that all records before `seq` are on the disk.
+    pub(crate) fn synced(&self, seq: u64) {
+        {
+            let mut queue = self.queue.lock();
+            queue.unsynced = queue.oldest;
+            self.durable.store(seq, Ordering::Release);
+        }
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.done.notify_all();
+        self.shift(JournalState::Behind, JournalState::Open);
+        self.wake(seq);
+    }
+
+    /// Tells that a new segment began.
+    pub(crate) fn turned(&self, number: u64, first_seq: u64) {
+        {
+            let mut queue = self.queue.lock();
+            queue.turns_made += 1;
+            queue.last_turn = (number, first_seq);
+        }
+        self.done.notify_all();
+    }
+
+    /// Has a new segment begun, and waits for it. Returns its number and that of its first record.
+    pub(crate) fn turn(&self) -> Result<(u64, u64), JournalError> {
+        let mut queue = self.queue.lock();
+        queue.turns_wanted += 1;
+        let turn = queue.turns_wanted;
+        self.work.notify_one();
+        while queue.turns_made < turn {
+            if self.state() == JournalState::Broken {
+                drop(queue);
+                return Err(self.fault());
+            }
+            self.done.wait(&mut queue);
+        }
+        Ok(queue.last_turn)
+    }
+
+    /// Waits for the sync of a record, on the calling thread.
+    pub(crate) fn wait_here(&self, seq: u64) -> Result<(), JournalError> {
+        self.want(seq);
+        let mut queue = self.queue.lock();
+        while self.durable() < seq {
+            if matches!(self.state(), JournalState::Full | JournalState::Broken) {
+                drop(queue);
+                return Err(self.fault());
+            }
+            self.done.wait(&mut queue);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.lock().closing = true;
+        self.work.notify_one();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.queue.lock().closing
+    }
+
+    /// Sleeps while the disk is full, unless the journal is closed.
+    pub(crate) fn rest(&self, pause: Duration) {
+        let mut queue = self.queue.lock();
+        if !queue.closing {
+            self.work.wait_for(&mut queue, pause);
+        }
+    }
+
+    fn want(&self, seq: u64) {
+        let mut queue = self.queue.lock();
+        if queue.wanted < seq {
+            queue.wanted = seq;
+            if queue.asleep {
+                queue.asleep = false;
+                self.work.notify_one();
+            }
+        }
+    }
+
+    /// Wakes those who wait for `seq` or less. Those who wait for admission wait for 0.
+    fn wake(&self, seq: u64) {
+        let ready = {
+            let mut waiting = self.waiting.lock();
+            let rest = waiting.by_seq.split_off(&(seq.saturating_add(1), 0));
+            std::mem::replace(&mut waiting.by_seq, rest)
+        };
+        for waker in ready.into_values() {
+            waker.wake();
+        }
+    }
+}
+
+/// Resolves when a record is on the disk, or when it is clear that nobody can say so.
+#[derive(Debug)]
+#[must_use = "nothing is waited for until this is awaited"]
+pub struct Wait {
+    shared: Arc<Shared>,
+    seq: Option<u64>,
+    ticket: Option<u64>,
+}
+
+impl Wait {
+    /// For the sync of a record.
+    pub(crate) const fn sync(shared: Arc<Shared>, seq: u64) -> Self {
+        Self {
+            shared,
+            seq: Some(seq),
+            ticket: None,
+        }
+    }
+
+    /// For writes to be taken.
+    pub(crate) const fn admission(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            seq: None,
+            ticket: None,
+        }
+    }
+
+    fn look(&self) -> Poll<Result<(), JournalError>> {
+        let shared = &self.shared;
+        match self.seq {
+            None => shared.admits(),
+            Some(seq) if shared.durable() >= seq => Poll::Ready(Ok(())),
+            Some(_) => match shared.state() {
+                JournalState::Open | JournalState::Behind => Poll::Pending,
+                JournalState::Full | JournalState::Broken => Poll::Ready(Err(shared.fault())),
+            },
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let mut waiting = self.shared.waiting.lock();
+            waiting.by_seq.remove(&(self.seq.unwrap_or(0), ticket));
+        }
+    }
+}
+
+impl Future for Wait {
+    type Output = Result<(), JournalError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.look().is_pending() {
+            let seq = self.seq.unwrap_or(0);
+            let mut waiting = self.shared.waiting.lock();
+            let ticket = self.ticket.unwrap_or_else(|| {
+                waiting.next += 1;
+                waiting.next
+            });
+            waiting
+                .by_seq
+                .insert((seq, ticket), context.waker().clone());
+            drop(waiting);
+            self.ticket = Some(ticket);
+            if seq > 0 {
+                self.shared.want(seq);
+            }
+        }
+        // Again, because it may have happened before the waker was there to be woken.
+        let result = self.look();
+        if result.is_ready() {
+            self.forget();
+        }
+        result
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}

@@ -1,0 +1,179 @@
+//! What writes segments, step by step and without a thread or a clock: a batch, a sync, a new
+//! segment. An order of steps is all that durability rests on, so it is here alone:
+//!
+//! 1. A segment's header is written and synced, then the directory; only then come records.
+//! 2. A segment is synced before the next one is made, so all but the last are whole on the disk.
+//! 3. Each frame says how much of its file was synced before it was written. So a reader can tell
+//!    a tail that a crash tore (nothing behind it says that it was synced) from damage (something
+//!    does).
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile};
+use super::format::{self, FRAME, Frame, HEADER, Header, Kind};
+
+/// Why a step failed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// There is no room; the same step may succeed later.
+    Full(io::Error),
+    /// What is on the disk cannot be known any more.
+    Broken(io::Error),
+}
+
+impl Trouble {
+    pub(crate) fn of_write(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full(error)
+            }
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+/// Where a segment begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) number: u64,
+    pub(crate) first_seq: u64,
+    pub(crate) previous_len: u64,
+}
+
+/// The segment that is written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
+    number: u64,
+    salt: u32,
+    len: u64,
+    synced: u64,
+    /// The last `synced` that a frame says.
+    claimed: u64,
+    next_seq: u64,
+    /// Bytes of all segments before this one, since this process began.
+    before: u64,
+}
+
+impl Writer {
+    /// A new journal segment, ready for records.
+    pub(crate) fn create(disk: Arc<dyn Disk>, start: Start, now: u64) -> Result<Self, Trouble> {
+        let header = Header {
+            kind: Kind::Journal,
+            number: start.number,
+            first_seq: start.first_seq,
+            previous_len: start.previous_len,
+            created_at: now,
+        };
+        let file = create(&*disk, &header, &format::name(header.kind, header.number))?;
+        disk.sync_dir().map_err(Trouble::Broken)?;
+        Ok(Self {
+            disk,
+            file,
+            number: header.number,
+            salt: header.salt(),
+            len: HEADER as u64,
+            synced: HEADER as u64,
+            claimed: 0,
+            next_seq: header.first_seq,
+            before: 0,
+        })
+    }
+
+    /// Writes a batch: [`FRAME`] bytes of room, then unsealed records. After an error the same batch
+    /// has to be written before any other.
+    pub(crate) fn write(&mut self, batch: &mut [u8]) -> Result<(), Trouble> {
+        let body = self.len + FRAME as u64;
+        let records = format::seal(&mut batch[FRAME..], body, self.salt);
+        let frame = Frame {
+            body: u32::try_from(batch.len() - FRAME).expect("a batch is below 4 GiB"),
+            at: self.len,
+            first_seq: self.next_seq,
+            synced: self.synced,
+            records,
+            last: false,
+        };
+        batch[..FRAME].copy_from_slice(&frame.bytes(self.salt));
+        let written = self.file.write_all_at(self.len, batch);
+        written.map_err(Trouble::of_write)?;
+        self.claimed = self.synced;
+        self.len += batch.len() as u64;
+        self.next_seq += u64::from(records);
+        Ok(())
+    }
+
+    /// Makes all that was written durable.
+    pub(crate) fn sync(&mut self) -> Result<(), Trouble> {
+        if self.synced != self.len {
+            self.file.sync().map_err(Trouble::Broken)?;
+            self.synced = self.len;
+        }
+        Ok(())
+    }
+
+    /// Says in the file how much of it is synced, if the last frame does not. Nobody waits for it:
+    /// it only lets a reader tell damage from a torn tail.
+    pub(crate) fn claim(&mut self) -> Result<(), Trouble> {
+        if self.claims_all() {
+            return Ok(());
+        }
+        self.write(&mut [0; FRAME])
+    }
+
+    /// Whether a reader can see that all up to the last sync is on the disk.
+    pub(crate) const fn claims_all(&self) -> bool {
+        self.claimed >= self.synced.saturating_sub(FRAME as u64)
+    }
+
+    /// Syncs this segment and begins the next.
+    pub(crate) fn rotate(&mut self, now: u64) -> Result<(), Trouble> {
+        self.sync()?;
+        let start = Start {
+            number: self.number + 1,
+            first_seq: self.next_seq,
+            previous_len: self.len,
+        };
+        let next = Self::create(Arc::clone(&self.disk), start, now)?;
+        let before = self.before + self.len;
+        *self = Self { before, ..next };
+        Ok(())
+    }
+
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Bytes of this segment.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Bytes written since this process began.
+    pub(crate) const fn written(&self) -> u64 {
+        self.before + self.len
+    }
+
+    /// The number of the next record.
+    pub(crate) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+}
+
+/// A file with a header that is synced; its name is not yet. What a try before left is replaced.
+pub(crate) fn create(
+    disk: &dyn Disk,
+    header: &Header,
+    name: &str,
+) -> Result<Box<dyn DiskFile>, Trouble> {
+    match disk.remove(name) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Trouble::Broken(error)),
+        _ => {}
+    }
+    let file = disk.create(name).map_err(Trouble::of_write)?;
+    file.write_all_at(0, &header.bytes())
+        .map_err(Trouble::of_write)?;
+    file.sync().map_err(Trouble::Broken)?;
+    Ok(file)
+}

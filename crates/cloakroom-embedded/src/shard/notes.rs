@@ -1,0 +1,75 @@
+//! What a step did to a shard, noted under its lock for the journal. Without a journal nothing is
+//! noted.
+
+use cloakroom_core::UnixMillis;
+
+use crate::journal::{Effect, Step};
+
+/// The effects of the present step.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    on: bool,
+    step: Step,
+    timed: bool,
+    whole: bool,
+}
+
+impl Notes {
+    /// From now on effects are noted.
+    pub(crate) const fn start(&mut self) {
+        self.on = true;
+    }
+
+    /// Whether they are.
+    #[inline]
+    pub(crate) const fn on(&self) -> bool {
+        self.on
+    }
+
+    /// Whether whoever moves a session notes all of it.
+    pub(crate) const fn whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Says so.
+    pub(crate) const fn note_whole(&mut self, whole: bool) {
+        self.whole = whole;
+    }
+
+    /// Notes an effect.
+    #[inline]
+    pub(crate) fn push(&mut self, effect: &Effect<'_>) {
+        if self.on {
+            self.step.push(effect);
+        }
+    }
+
+    /// Notes an effect in front of what was noted before.
+    pub(crate) fn push_first(&mut self, effect: &Effect<'_>) {
+        if self.on {
+            let rest = std::mem::take(&mut self.step);
+            self.step.push(effect);
+            self.step.join(&rest);
+        }
+    }
+
+    /// Notes that something expired, once for the step: so that it stays so if the clock is put
+    /// back while the store is down.
+    pub(crate) fn expired(&mut self, now: UnixMillis) {
+        if self.on && !self.timed {
+            self.timed = true;
+            self.step.push(&Effect::Time(now));
+        }
+    }
+
+    /// What was noted since this was last cleared.
+    #[inline]
+    pub(crate) const fn step(&self) -> &Step {
+        &self.step
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.step.clear();
+        self.timed = false;
+    }
+}

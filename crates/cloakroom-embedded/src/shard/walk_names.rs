@@ -1,0 +1,68 @@
+//! Going over the keys of a shard.
+
+use std::ops::ControlFlow;
+
+use super::name::KeyView;
+use super::names::hash_of_entry;
+use super::record::Run;
+use super::{At, Shard};
+use crate::engine::Kind;
+use crate::slab::SlotRef;
+
+impl Shard {
+    /// Calls `each` with the keys of a keyspace that live, in one of the table's segments from a
+    /// position on, until it breaks or so many places were looked at; see `Table::walk`. Returns
+    /// the position to go on from.
+    pub(crate) fn walk_names(
+        &self,
+        db: u8,
+        (segment, from): (usize, u64),
+        places: usize,
+        at: At<'_>,
+        each: &mut dyn FnMut(&[u8], Kind) -> ControlFlow<()>,
+    ) -> u64 {
+        self.walk_slots_of_names((segment, from), places, at, &mut |slot| {
+            let view = KeyView(self.slab.get(slot));
+            if view.db() == db {
+                each(view.key(), view.kind())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+
+    /// As [`Shard::walk_names`], over the slots of all keyspaces.
+    pub(super) fn walk_slots_of_names(
+        &self,
+        (segment, from): (usize, u64),
+        places: usize,
+        at: At<'_>,
+        each: &mut dyn FnMut(SlotRef) -> ControlFlow<()>,
+    ) -> u64 {
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let hash_of = |slot: &SlotRef| hash_of_entry(hasher, KeyView(slab.get(*slot)));
+        let table = &self.names.table;
+        table.walk(segment, from, places, hash_of, |slot| {
+            if self.lives(KeyView(slab.get(slot)), at) {
+                each(slot)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+
+    /// Whether a key is there for those who read.
+    fn lives(&self, view: KeyView<'_>, at: At<'_>) -> bool {
+        let now = at.now.as_millis();
+        if view.due() > now {
+            return true;
+        }
+        if view.deadline() <= now {
+            return false;
+        }
+        if view.is_spread() {
+            return self.names.spread(view).lives_at(now);
+        }
+        Run::new(view.kind(), view.value()).any(|(member, _)| member.deadline > now)
+    }
+}
