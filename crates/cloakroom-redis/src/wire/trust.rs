@@ -17,7 +17,7 @@ use crate::failure::{Class, Failure};
 use crate::settings::Address;
 
 /// How long a word holds. All processes must think the same of it, so it is no setting.
-pub(super) const LEASE: Duration = Duration::from_secs(2);
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// What one sentinel says.
 #[derive(Clone, Debug)]
@@ -153,6 +153,11 @@ impl Trust {
     /// Replicas that could be promoted, and must have what may not be lost.
     pub(super) fn replicas(&self) -> u64 {
         self.replicas.load(Ordering::Acquire)
+    }
+
+    /// Says how many replicas could be promoted, where that is not the sentinels' to say.
+    pub(super) fn set_replicas(&self, count: u64) {
+        self.replicas.store(count, Ordering::Release);
     }
 
     /// Whether what primary `number` has said may be believed. If nobody has vouched for it lately, it

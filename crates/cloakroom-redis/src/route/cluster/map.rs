@@ -1,5 +1,6 @@
 //! Which node has which tag: what nodes say (`CLUSTER SLOTS`), and what is made of their answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cloakroom_core::id::SlotTag;
@@ -74,19 +75,39 @@ impl Map {
 }
 
 /// Who has which tags, as one node says.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct View {
     /// Every node that was named, replicas too.
-    nodes: Vec<Address>,
+    pub(super) nodes: Vec<Address>,
     /// The owner of every tag, by its place among the nodes.
-    owners: Vec<Option<usize>>,
+    pub(super) owners: Vec<Option<usize>>,
+    /// The replicas of owners.
+    pub(super) replicas: Vec<Replica>,
+}
+
+/// A replica, as one node says.
+#[derive(Clone, Debug)]
+pub(super) struct Replica {
+    /// The place of its primary among the nodes.
+    pub(super) of: usize,
+    /// The name that the cluster has for it.
+    pub(super) id: String,
+    /// Whether it could be promoted, as far as that node can see.
+    pub(super) able: bool,
 }
 
 impl View {
-    /// Reads the reply to `CLUSTER SLOTS` of the node `asked`.
-    pub(super) fn read(reply: Reply, asked: &Address) -> Result<Self, Failure> {
+    /// Reads the replies to `CLUSTER SLOTS` and `CLUSTER NODES` of the node `asked`. Without the latter,
+    /// which not everybody may ask for, all replicas that are named could be promoted.
+    pub(super) fn read(
+        reply: Reply,
+        states: Option<Reply>,
+        asked: &Address,
+    ) -> Result<Self, Failure> {
         let mut by_slot: Vec<Option<usize>> = vec![None; usize::from(SLOTS)];
         let mut nodes: Vec<Address> = Vec::new();
+        let mut ids: Vec<(usize, String)> = Vec::new();
+        let mut named: BTreeSet<(usize, String)> = BTreeSet::new();
         for range in wire::array(reply)? {
             let mut items = wire::array(range)?.into_iter();
             let mut bound = || {
@@ -97,18 +118,77 @@ impl View {
             let (first, last) = (bound()?, bound()?);
             let mut owner = None;
             for node in items {
-                let place = place(&mut nodes, address(node, asked)?);
-                owner = owner.or(Some(place));
+                let (address, id) = address(node, asked)?;
+                let place = place(&mut nodes, address);
+                match owner {
+                    None => {
+                        owner = Some(place);
+                        if !ids.iter().any(|(known, _)| *known == place) {
+                            ids.push((place, id));
+                        }
+                    }
+                    Some(owner) => drop(named.insert((owner, id))),
+                }
             }
             for slot in first..=last {
                 by_slot[usize::from(slot)] = owner;
             }
         }
         let owners = keys::tags().map(|tag| by_slot[usize::from(slot(tag))]);
+        let replicas = match states {
+            None => named.into_iter().map(Replica::able).collect(),
+            Some(states) => {
+                let text = wire::bytes(states)?.unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                let lines = text.lines();
+                let replicas = lines.filter_map(|line| Replica::read(line, &ids, &named));
+                replicas.collect()
+            }
+        };
         Ok(Self {
             owners: owners.collect(),
             nodes,
+            replicas,
         })
+    }
+}
+
+impl View {
+    /// The owners.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Address> {
+        let places: BTreeSet<usize> = self.owners.iter().flatten().copied().collect();
+        places.into_iter().map(|place| &self.nodes[place])
+    }
+
+    /// The place of a node among those that were named.
+    pub(super) fn place(&self, node: &Address) -> Option<usize> {
+        self.nodes.iter().position(|known| known == node)
+    }
+}
+
+impl Replica {
+    fn able((of, id): (usize, String)) -> Self {
+        Self { of, id, able: true }
+    }
+
+    /// Reads a line of `CLUSTER NODES`, if it is about a replica of one of these owners. Which of them
+    /// `CLUSTER SLOTS` names as well have data, and have not failed by the word of a majority; one that
+    /// just went away has a link that is broken.
+    fn read(
+        line: &str,
+        owners: &[(usize, String)],
+        named: &BTreeSet<(usize, String)>,
+    ) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let &[id, _, flags, primary, _, _, _, link, ..] = words.as_slice() else {
+            return None;
+        };
+        let (of, _) = owners.iter().find(|(_, owner)| owner == primary)?;
+        let (of, id) = (*of, id.to_owned());
+        let out = ["fail", "fail?", "handshake", "noaddr"];
+        let is_out = flags.split(',').any(|flag| out.contains(&flag));
+        let able = !is_out && link == "connected" && named.contains(&(of, id.clone()));
+        Some(Self { of, id, able })
     }
 }
 
@@ -165,14 +245,16 @@ fn place(nodes: &mut Vec<Address>, node: Address) -> usize {
     nodes.len() - 1
 }
 
-/// A node of a reply: host (none or `?` is the host of who answers), port, and more.
-fn address(node: Reply, asked: &Address) -> Result<Address, Failure> {
+/// A node of a reply and its name: host (none or `?` is the host of who answers), port, name, and more.
+fn address(node: Reply, asked: &Address) -> Result<(Address, String), Failure> {
     let mut items = wire::array(node)?.into_iter();
     let host = wire::bytes(items.next().unwrap_or_default())?.unwrap_or_default();
     let host = String::from_utf8_lossy(&host).into_owned();
     let port = wire::integer(&items.next().unwrap_or_default())?;
     let port = u16::try_from(port).map_err(|_| Failure::protocol("a port is no port"))?;
-    Ok(asked.beside(&host, port))
+    let id = wire::bytes(items.next().unwrap_or_default())?.unwrap_or_default();
+    let id = String::from_utf8_lossy(&id).into_owned();
+    Ok((asked.beside(&host, port), id))
 }
 
 const fn slots() -> [u16; SlotTag::COUNT] {
@@ -226,6 +308,7 @@ mod tests {
         let view = |port| View {
             owners: vec![Some(0); SlotTag::COUNT],
             nodes: vec![node(port)],
+            replicas: Vec::new(),
         };
         let tag = SlotTag::new(7).expect("a tag");
         let winner = |views: &[View]| {

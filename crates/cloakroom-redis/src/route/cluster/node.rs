@@ -24,4 +24,9 @@ impl Node {
             holds,
         }
     }
+
+    /// Whether both are one server.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || self.address == other.address
+    }
 }
