@@ -84,6 +84,12 @@ impl RedisWire {
         self.opener.trust().set_replicas(count);
     }
 
+    /// How many that are, and may be more.
+    #[cfg(test)]
+    pub(crate) fn replicas(&self) -> u64 {
+        self.opener.trust().replicas()
+    }
+
     /// Asks the server about itself, behind nothing that somebody else sent. A connection on which it
     /// does not answer in time is let go: it may never again.
     pub(crate) async fn question(

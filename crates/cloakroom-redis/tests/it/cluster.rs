@@ -47,12 +47,6 @@ impl Cluster {
         )
     }
 
-    /// Starts one whose nodes have these settings besides, as their ports need them.
-    pub(crate) fn start_with(settings: &[&str]) -> Self {
-        let nodes = (0..6).map(|_| node(Brand::Redis, settings));
-        Self::join(nodes.collect(), &[], &[0, 1, 2])
-    }
-
     /// As [`Cluster::with_a_spare`], on a network that can be cut: these nodes on the left, the others on
     /// the right. With the ports of the doors to them.
     pub(crate) fn across(mesh: &Mesh, left: &[usize]) -> (Self, Vec<u16>) {
@@ -66,6 +60,8 @@ impl Cluster {
             let (port, bus_port) = (door.port.to_string(), bus.port.to_string());
             let source = side.address().to_string();
             let mut settings = vec!["--bind-source-addr", &source];
+            // Somebody is promoted before words for who was cut off are over.
+            settings.extend(["--cluster-node-timeout", "700"]);
             settings.extend(["--cluster-announce-ip", "127.0.0.1"]);
             settings.extend(["--cluster-announce-port", &port]);
             settings.extend(["--cluster-announce-bus-port", &bus_port]);

@@ -5,7 +5,7 @@
 use crate::cluster::{self, Cluster, Ear, is_primary};
 use crate::histories::{CUT, FAST, HANG, Run, SAFE, fast, safe, side_by_side, timeout};
 use crate::history::Report;
-use crate::mesh::{Mesh, Side};
+use crate::mesh::{Cut, Mesh, Side};
 
 /// The replicas of the first primary.
 const SPARES: [usize; 2] = [3, 4];
@@ -37,16 +37,25 @@ fn a_hung_primary() {
 }
 
 /// A primary and half of the clients are cut off. They still reach each other, so the old primary goes on
-/// until it notices; the others get a new one. Then the network heals. And the same with a replica on the
-/// wrong side: what that one confirms is lost, so it may not be enough.
+/// until it notices; the others get a new one, sooner than that. Then the network heals. And the same with
+/// a replica on the wrong side, and connections that are closed, so that the primary knows of no other:
+/// what that replica confirms is lost, so it may not be enough.
 #[test]
 fn a_cut_off_primary() {
     side_by_side(&[
-        || safe("cut in two for 10 s", || run_cut(&[0], SAFE[3])),
-        || fast("cut in two for 10 s", || run_cut(&[0], FAST[3])),
+        || {
+            safe("cut in two for 10 s", || {
+                run_cut(&[0], Cut::IsHeldBack, SAFE[3])
+            })
+        },
+        || {
+            fast("cut in two for 10 s", || {
+                run_cut(&[0], Cut::IsHeldBack, FAST[3])
+            })
+        },
         || {
             safe("cut in two, a replica with it", || {
-                run_cut(&[0, 3], SAFE[0])
+                run_cut(&[0, 3], Cut::IsClosed, SAFE[0])
             });
         },
     ]);
@@ -97,7 +106,7 @@ fn run(parameters: &str, trouble: impl FnOnce(&mut Cluster)) -> Report {
 }
 
 /// `left`: the nodes that are cut off, the first among them.
-fn run_cut(left: &[usize], parameters: &str) -> Report {
+fn run_cut(left: &[usize], how: Cut, parameters: &str) -> Report {
     let mesh = Mesh::new();
     let (cluster, doors) = Cluster::across(&mesh, left);
     let url = |side: Side| {
@@ -114,7 +123,7 @@ fn run_cut(left: &[usize], parameters: &str) -> Report {
     let sides = [Side::Left, Side::Right].map(url);
     let run = start(&cluster, &[&sides[0], &sides[1], &sides[0], &sides[1]]);
     run.history.cut_off(&[0, 2]);
-    mesh.cut();
+    mesh.cut(how);
     std::thread::sleep(CUT);
     mesh.heal();
     run.history.healed();

@@ -4,7 +4,7 @@
 use crate::constellation::{Constellation, Ear};
 use crate::histories::{CUT, FAST, HANG, Run, SAFE, fast, safe, timeout};
 use crate::history::Report;
-use crate::mesh::{Mesh, Side};
+use crate::mesh::{Cut, Mesh, Side};
 
 #[test]
 fn a_killed_primary() {
@@ -98,7 +98,7 @@ fn run_cut_with(left: &[usize], parameters: &str) -> Report {
         &[&sides[0], &sides[1], &sides[0], &sides[1]],
     );
     run.history.cut_off(&[0, 2]);
-    mesh.cut();
+    mesh.cut(Cut::IsHeldBack);
     std::thread::sleep(CUT);
     mesh.heal();
     run.history.healed();

@@ -1,10 +1,12 @@
 //! The map, with its owners numbered, so that what a node says is compared with it quickly.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::map::{Map, View};
+use cloakroom_core::id::SlotTag;
+
+use super::map::Map;
 use super::node::Node;
+use super::view::Slots;
 use crate::keys;
 use crate::settings::Address;
 
@@ -35,21 +37,56 @@ impl Chart {
     }
 
     /// The owner of the tag with this number.
-    pub(super) fn owner(&self, number: u16) -> Option<&Arc<Node>> {
-        self.places[usize::from(number)].map(|place| &self.owners[place])
+    pub(super) fn owner(&self, number: usize) -> Option<&Arc<Node>> {
+        self.places[number].map(|place| &self.owners[place])
     }
 
-    /// The numbers of the tags that have another owner as a node says.
-    pub(super) fn differences(&self, view: &View) -> BTreeSet<u16> {
+    /// The tags that have another owner as a node says.
+    pub(super) fn differences(&self, slots: &Slots) -> Tags {
         let owner = |node: &Address| self.owners.iter().position(|owner| owner.address == *node);
         // One that has nothing here is nobody of this map, and not the same as no owner.
-        let places: Vec<usize> = view
+        let places = slots
             .nodes
             .iter()
-            .map(|node| owner(node).unwrap_or(usize::MAX))
-            .collect();
-        let pairs = self.places.iter().zip(&view.owners).zip(0..);
-        let differ = pairs.filter(|((ours, theirs), _)| **ours != theirs.map(|at| places[at]));
-        differ.map(|(_, number)| number).collect()
+            .map(|node| owner(node).unwrap_or(usize::MAX));
+        let places: Vec<usize> = places.collect();
+        let mut differ = Tags::default();
+        for (number, (ours, theirs)) in self.places.iter().zip(&slots.owners).enumerate() {
+            if *ours != theirs.map(|at| places[at]) {
+                differ.0[number / 64] |= 1 << (number % 64);
+            }
+        }
+        differ
+    }
+}
+
+/// Some of the tags, by their numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Tags(pub(super) [u64; SlotTag::COUNT / 64]);
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self([0; SlotTag::COUNT / 64])
+    }
+}
+
+impl Tags {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    pub(super) fn has(&self, number: usize) -> bool {
+        self.0[number / 64] >> (number % 64) & 1 == 1
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        let pairs = self.0.iter_mut().zip(&other.0);
+        pairs.for_each(|(word, more)| *word |= more);
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = usize> {
+        let words = self.0.iter().enumerate().filter(|(_, word)| **word != 0);
+        let bits = words.flat_map(|(at, _)| at * 64..(at + 1) * 64);
+        bits.filter(|number| self.has(*number))
     }
 }

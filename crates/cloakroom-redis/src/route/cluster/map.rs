@@ -1,18 +1,16 @@
-//! Which node has which tag: what nodes say (`CLUSTER SLOTS`), and what is made of their answers.
+//! Which node has which tag, and what is made of the answers of several nodes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cloakroom_core::id::SlotTag;
 
 use super::node::Node;
-use crate::failure::Failure;
+use super::view::{Slots, place};
 use crate::keys;
 use crate::settings::Address;
-use crate::wire::{self, Reply};
 
 /// Slots of a cluster.
-const SLOTS: u16 = 16_384;
+pub(super) const SLOTS: u16 = 16_384;
 /// The slot of every tag, which is what Redis makes of the three digits in braces.
 static SLOT_OF: [u16; SlotTag::COUNT] = slots();
 
@@ -74,124 +72,6 @@ impl Map {
     }
 }
 
-/// Who has which tags, as one node says.
-#[derive(Clone, Debug, Default)]
-pub(super) struct View {
-    /// Every node that was named, replicas too.
-    pub(super) nodes: Vec<Address>,
-    /// The owner of every tag, by its place among the nodes.
-    pub(super) owners: Vec<Option<usize>>,
-    /// The replicas of owners.
-    pub(super) replicas: Vec<Replica>,
-}
-
-/// A replica, as one node says.
-#[derive(Clone, Debug)]
-pub(super) struct Replica {
-    /// The place of its primary among the nodes.
-    pub(super) of: usize,
-    /// The name that the cluster has for it.
-    pub(super) id: String,
-    /// Whether it could be promoted, as far as that node can see.
-    pub(super) able: bool,
-}
-
-impl View {
-    /// Reads the replies to `CLUSTER SLOTS` and `CLUSTER NODES` of the node `asked`. Without the latter,
-    /// which not everybody may ask for, all replicas that are named could be promoted.
-    pub(super) fn read(
-        reply: Reply,
-        states: Option<Reply>,
-        asked: &Address,
-    ) -> Result<Self, Failure> {
-        let mut by_slot: Vec<Option<usize>> = vec![None; usize::from(SLOTS)];
-        let mut nodes: Vec<Address> = Vec::new();
-        let mut ids: Vec<(usize, String)> = Vec::new();
-        let mut named: BTreeSet<(usize, String)> = BTreeSet::new();
-        for range in wire::array(reply)? {
-            let mut items = wire::array(range)?.into_iter();
-            let mut bound = || {
-                let bound = wire::integer(&items.next().unwrap_or_default())?;
-                let bound = u16::try_from(bound).ok().filter(|bound| *bound < SLOTS);
-                bound.ok_or_else(|| Failure::protocol("a slot is no slot"))
-            };
-            let (first, last) = (bound()?, bound()?);
-            let mut owner = None;
-            for node in items {
-                let (address, id) = address(node, asked)?;
-                let place = place(&mut nodes, address);
-                match owner {
-                    None => {
-                        owner = Some(place);
-                        if !ids.iter().any(|(known, _)| *known == place) {
-                            ids.push((place, id));
-                        }
-                    }
-                    Some(owner) => drop(named.insert((owner, id))),
-                }
-            }
-            for slot in first..=last {
-                by_slot[usize::from(slot)] = owner;
-            }
-        }
-        let owners = keys::tags().map(|tag| by_slot[usize::from(slot(tag))]);
-        let replicas = match states {
-            None => named.into_iter().map(Replica::able).collect(),
-            Some(states) => {
-                let text = wire::bytes(states)?.unwrap_or_default();
-                let text = String::from_utf8_lossy(&text);
-                let lines = text.lines();
-                let replicas = lines.filter_map(|line| Replica::read(line, &ids, &named));
-                replicas.collect()
-            }
-        };
-        Ok(Self {
-            owners: owners.collect(),
-            nodes,
-            replicas,
-        })
-    }
-}
-
-impl View {
-    /// The owners.
-    pub(super) fn named(&self) -> impl Iterator<Item = &Address> {
-        let places: BTreeSet<usize> = self.owners.iter().flatten().copied().collect();
-        places.into_iter().map(|place| &self.nodes[place])
-    }
-
-    /// The place of a node among those that were named.
-    pub(super) fn place(&self, node: &Address) -> Option<usize> {
-        self.nodes.iter().position(|known| known == node)
-    }
-}
-
-impl Replica {
-    fn able((of, id): (usize, String)) -> Self {
-        Self { of, id, able: true }
-    }
-
-    /// Reads a line of `CLUSTER NODES`, if it is about a replica of one of these owners. Which of them
-    /// `CLUSTER SLOTS` names as well have data, and have not failed by the word of a majority; one that
-    /// just went away has a link that is broken.
-    fn read(
-        line: &str,
-        owners: &[(usize, String)],
-        named: &BTreeSet<(usize, String)>,
-    ) -> Option<Self> {
-        let words: Vec<&str> = line.split(' ').collect();
-        let &[id, _, flags, primary, _, _, _, link, ..] = words.as_slice() else {
-            return None;
-        };
-        let (of, _) = owners.iter().find(|(_, owner)| owner == primary)?;
-        let (of, id) = (*of, id.to_owned());
-        let out = ["fail", "fail?", "handshake", "noaddr"];
-        let is_out = flags.split(',').any(|flag| out.contains(&flag));
-        let able = !is_out && link == "connected" && named.contains(&(of, id.clone()));
-        Some(Self { of, id, able })
-    }
-}
-
 /// What most of some views say.
 #[derive(Debug)]
 pub(super) struct Election {
@@ -204,7 +84,7 @@ pub(super) struct Election {
 impl Election {
     /// Who has each tag by most of the views. Of two that are named as often it is the one that is
     /// news.
-    pub(super) fn of(views: &[View], present: &Map) -> Self {
+    pub(super) fn of(views: &[Arc<Slots>], present: &Map) -> Self {
         let mut nodes = Vec::new();
         let places: Vec<Vec<usize>> = views
             .iter()
@@ -234,27 +114,6 @@ impl Election {
     pub(super) fn owner(&self, tag: SlotTag) -> Option<usize> {
         self.owners[usize::from(tag.number())]
     }
-}
-
-/// The place of a node among others, where it is put if it is not there.
-fn place(nodes: &mut Vec<Address>, node: Address) -> usize {
-    if let Some(at) = nodes.iter().position(|known| *known == node) {
-        return at;
-    }
-    nodes.push(node);
-    nodes.len() - 1
-}
-
-/// A node of a reply and its name: host (none or `?` is the host of who answers), port, name, and more.
-fn address(node: Reply, asked: &Address) -> Result<(Address, String), Failure> {
-    let mut items = wire::array(node)?.into_iter();
-    let host = wire::bytes(items.next().unwrap_or_default())?.unwrap_or_default();
-    let host = String::from_utf8_lossy(&host).into_owned();
-    let port = wire::integer(&items.next().unwrap_or_default())?;
-    let port = u16::try_from(port).map_err(|_| Failure::protocol("a port is no port"))?;
-    let id = wire::bytes(items.next().unwrap_or_default())?.unwrap_or_default();
-    let id = String::from_utf8_lossy(&id).into_owned();
-    Ok((asked.beside(&host, port), id))
 }
 
 const fn slots() -> [u16; SlotTag::COUNT] {
@@ -305,13 +164,15 @@ mod tests {
             port,
             tls: false,
         };
-        let view = |port| View {
-            owners: vec![Some(0); SlotTag::COUNT],
-            nodes: vec![node(port)],
-            replicas: Vec::new(),
+        let view = |port| {
+            Arc::new(Slots {
+                owners: vec![Some(0); SlotTag::COUNT],
+                nodes: vec![node(port)],
+                ..Slots::default()
+            })
         };
         let tag = SlotTag::new(7).expect("a tag");
-        let winner = |views: &[View]| {
+        let winner = |views: &[Arc<Slots>]| {
             let election = Election::of(views, &Map::empty());
             let owner = election.owner(tag).expect("somebody is named");
             election.nodes[owner].clone()

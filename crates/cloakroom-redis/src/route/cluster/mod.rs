@@ -11,6 +11,7 @@ mod node;
 mod run;
 mod scout;
 mod trust;
+mod view;
 mod vouched;
 
 use std::sync::Arc;

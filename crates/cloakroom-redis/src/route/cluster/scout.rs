@@ -11,14 +11,15 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::map::{Election, Map, View};
+use super::map::{Election, Map};
 use super::node::Node;
 use super::run::budget;
 use super::trust::{Belief, Trust};
+use super::view::Slots;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::settings::{Address, Settings};
-use crate::wire::{self, Answers, Holds, LEASE, Shared};
+use crate::wire::{self, Holds, LEASE, Shared};
 
 /// The longest that one node is waited for, so that a dead one does not hold up the others' news.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -27,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const CALM: Duration = Duration::from_millis(500);
 const OFTEN: Duration = Duration::from_millis(50);
 const WARY: Duration = Duration::from_secs(5);
+
+/// Who has what as a node says, and whether that is what the map says.
+type Answer = Result<(Arc<Slots>, bool), Failure>;
 
 /// What is known of a cluster.
 #[derive(Debug)]
@@ -129,17 +133,18 @@ impl Scout {
     }
 
     /// Asks these nodes who has what. Their words are heard also if nobody waits for the answers.
-    fn ask(&self, nodes: Vec<Arc<Node>>) -> mpsc::UnboundedReceiver<Result<View, Failure>> {
+    fn ask(&self, nodes: Vec<Arc<Node>>) -> mpsc::UnboundedReceiver<Answer> {
         let (tell, answers) = mpsc::unbounded_channel();
         let patience = PATIENCE.min(self.settings.timeout / 2);
         for node in nodes {
             let (trust, tell) = (Arc::clone(&self.trust), tell.clone());
             tokio::spawn(async move {
                 let asked = Instant::now();
-                let answer = ask(&node, patience).await;
-                if let Ok(view) = &answer {
-                    trust.hear(&node.address, asked, view.clone());
-                }
+                let answer = node.ask(patience).await.map(|view| {
+                    let slots = Arc::clone(&view.slots);
+                    let agrees = trust.hear(&node.address, asked, view);
+                    (slots, agrees)
+                });
                 let answer = answer.map_err(|failure| failure.at(&node.address.to_string()));
                 // Nobody may wait for it any more.
                 drop(tell.send(answer));
@@ -199,6 +204,10 @@ impl Scout {
     /// Asks everybody, and makes a map of what most of them say.
     pub(super) async fn refresh(&self) -> Result<(), Failure> {
         let views = self.views().await?;
+        if views.iter().all(|(_, agrees)| *agrees) {
+            return Ok(());
+        }
+        let views: Vec<_> = views.into_iter().map(|(slots, _)| slots).collect();
         let election = Election::of(&views, &self.map());
         let named = election.nodes.iter().map(|address| self.node(address));
         let nodes: Vec<_> = named.collect();
@@ -209,7 +218,7 @@ impl Scout {
     }
 
     /// What a majority of the nodes say, or as many as answer in time.
-    async fn views(&self) -> Result<Vec<View>, Failure> {
+    async fn views(&self) -> Result<Vec<(Arc<Slots>, bool)>, Failure> {
         let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
         let enough = nodes.len() / 2 + 1;
         let mut answers = self.ask(nodes);
@@ -307,15 +316,6 @@ impl Scout {
 pub(super) fn unvouched() -> Failure {
     let words = "no majority of the cluster's primaries vouches for the server that answered";
     Failure::new(Class::Unreachable, words)
-}
-
-async fn ask(node: &Node, patience: Duration) -> Result<View, Failure> {
-    let questions = ["SLOTS", "NODES"].map(|what| wire::command("CLUSTER", [what]));
-    let answers = node.wire.question(patience, questions.into()).await?;
-    let mut answers = answers.into_iter();
-    let mut next = || Answers::take(&mut answers, &Ok(()));
-    let slots = next()?;
-    View::read(slots, next().ok(), &node.address)
 }
 
 /// Whether INFO tells of a primary that was one since it was started, and that this is longer ago than

@@ -15,9 +15,10 @@ use cloakroom_core::id::SlotTag;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use super::chart::Chart;
-use super::map::{Map, View};
+use super::chart::{Chart, Tags};
+use super::map::Map;
 use super::node::Node;
+use super::view::View;
 use crate::settings::Address;
 use crate::wire::LEASE;
 
@@ -44,8 +45,8 @@ struct Word {
     view: View,
     /// Whom it names as an owner, and since when at least it does.
     names: BTreeMap<Address, Instant>,
-    /// Tags, by their number, of which it says otherwise than the map.
-    differs: BTreeSet<u16>,
+    /// Tags of which it says otherwise than the map.
+    differs: Arc<Tags>,
 }
 
 /// What the words come to.
@@ -54,8 +55,9 @@ struct Verdict {
     chart: Arc<Chart>,
     /// For tags of which all say the same.
     until: Option<Instant>,
-    /// For the others, by their number.
-    disputed: BTreeMap<u16, Option<Instant>>,
+    /// For the others, by what they have in common, and which of these is whose, by the tag's number.
+    disputed: Vec<Option<Instant>>,
+    kinds: BTreeMap<usize, usize>,
     nodes: BTreeMap<Address, Standing>,
 }
 
@@ -99,34 +101,44 @@ impl Trust {
         let mut words = self.words.lock();
         words.first.retain(|node| chart.has(node));
         for word in words.by.values_mut() {
-            word.differs = chart.differences(&word.view);
+            word.differs = Arc::new(chart.differences(&word.view.slots));
         }
         self.decide(&words, &chart);
     }
 
-    /// Takes the word of a node.
-    pub(super) fn hear(&self, node: &Address, asked: Instant, view: View) {
+    /// Takes the word of a node; whether it says the same as the map.
+    pub(super) fn hear(&self, node: &Address, asked: Instant, view: View) -> bool {
         let mut words = self.words.lock();
         let before = words.by.get(node);
-        if before.is_some_and(|before| before.asked > asked) {
-            return;
+        if let Some(before) = before.filter(|before| before.asked > asked) {
+            return before.differs.is_empty();
         }
         let now = Instant::now();
         let since = |owner: &Address| {
             let known = before.and_then(|before| before.names.get(owner));
             known.copied().unwrap_or(now)
         };
-        let names = view.named().map(|owner| (owner.clone(), since(owner)));
+        let names = view
+            .slots
+            .named()
+            .map(|owner| (owner.clone(), since(owner)));
         let names = names.collect();
         let chart = self.chart();
+        let same = before.filter(|before| Arc::ptr_eq(&before.view.slots, &view.slots));
+        let differs = match same {
+            Some(before) => Arc::clone(&before.differs),
+            None => Arc::new(chart.differences(&view.slots)),
+        };
+        let agrees = differs.is_empty();
         let word = Word {
             asked,
             names,
-            differs: chart.differences(&view),
+            differs,
             view,
         };
         words.by.insert(node.clone(), word);
         self.decide(&words, &chart);
+        agrees
     }
 
     /// These owners came after nobody, so nobody believes an older one.
@@ -199,7 +211,9 @@ impl Trust {
                     settled: Some(settled),
                     ..
                 }) => {
-                    tokio::time::sleep_until(settled.into()).await;
+                    if Instant::now() < settled {
+                        tokio::time::sleep_until(settled.into()).await;
+                    }
                     return true;
                 }
             }
@@ -221,7 +235,7 @@ impl Trust {
     pub(super) fn is_contested(&self) -> bool {
         let verdict = self.verdict.read();
         let now = Instant::now();
-        let mut untils = verdict.disputed.values();
+        let mut untils = verdict.disputed.iter();
         untils.any(|until| until.is_none_or(|until| until < now))
     }
 }
@@ -252,36 +266,42 @@ impl Verdict {
             asked.get(majority - 1).map(|asked| *asked + LEASE)
         };
         let until = lend(voters.iter().map(|word| word.asked).collect());
-        let mut nodes = BTreeMap::new();
+        let mut nodes: BTreeMap<Address, Standing> = BTreeMap::new();
         for owner in owners {
             owner.wire.set_replicas(replicas(owner, &voters, majority));
             let settled = words.settled(&owner.address, &chart.owners, all - majority + 1);
             nodes.insert(owner.address.clone(), Standing { until, settled });
         }
-        let mut disputed = BTreeMap::new();
-        for number in voters.iter().flat_map(|word| &word.differs) {
-            if disputed.contains_key(number) {
-                continue;
-            }
-            let agreed = voters.iter().filter(|word| !word.differs.contains(number));
-            let until = lend(agreed.map(|word| word.asked).collect());
-            disputed.insert(*number, until);
-            let owner = chart.owner(*number).map(|owner| &owner.address);
+        let mut differing = Tags::default();
+        voters.iter().for_each(|word| differing.add(&word.differs));
+        let (mut disputed, mut kinds) = (Vec::new(), BTreeMap::new());
+        let mut known: BTreeMap<Vec<bool>, usize> = BTreeMap::new();
+        for number in differing.numbers() {
+            let agreed = voters.iter().map(|word| !word.differs.has(number));
+            let agreed: Vec<bool> = agreed.collect();
+            let kind = *known.entry(agreed).or_insert_with_key(|agreed| {
+                let said = voters.iter().zip(agreed).filter(|(_, agreed)| **agreed);
+                disputed.push(lend(said.map(|(word, _)| word.asked).collect()));
+                disputed.len() - 1
+            });
+            kinds.insert(number, kind);
+            let owner = chart.owner(number).map(|owner| &owner.address);
             if let Some(owner) = owner.and_then(|owner| nodes.get_mut(owner)) {
-                owner.until = owner.until.min(until);
+                owner.until = owner.until.min(disputed[kind]);
             }
         }
         Self {
             chart: Arc::clone(chart),
             until,
             disputed,
+            kinds,
             nodes,
         }
     }
 
     fn until(&self, tag: SlotTag) -> Option<Instant> {
-        match self.disputed.get(&tag.number()) {
-            Some(until) => *until,
+        match self.kinds.get(&usize::from(tag.number())) {
+            Some(kind) => self.disputed[*kind],
             None => self.until,
         }
     }
@@ -312,7 +332,7 @@ fn replicas(owner: &Node, voters: &[&Word], majority: usize) -> u64 {
     let mut able: BTreeMap<&str, usize> = BTreeMap::new();
     let mut agreed = 0;
     for word in voters {
-        let Some(place) = word.view.place(&owner.address) else {
+        let Some(place) = word.view.slots.place(&owner.address) else {
             continue;
         };
         if !word.names.contains_key(&owner.address) {
@@ -326,3 +346,7 @@ fn replicas(owner: &Node, voters: &[&Word], majority: usize) -> u64 {
     let excused = |votes: &usize| agreed - *votes >= majority;
     able.values().filter(|votes| !excused(votes)).count() as u64
 }
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;
