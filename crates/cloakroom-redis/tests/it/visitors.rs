@@ -20,8 +20,11 @@ const VISITORS: usize = 3;
 /// Between two visits of one visitor, so that tests leave each other some of the machine.
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// Sessions of a visitor who leaves later: some are begun before a fault and left in the middle of it.
-const LATER: usize = 30;
+/// How long the sessions of a visitor last who leaves later, and by how much longer those of the next one:
+/// some are begun before a fault, and left as soon as somebody else is primary or a little later.
+const LATER: Duration = Duration::from_millis(1_500);
+/// How many of these a visitor has at most.
+const MANY: usize = 60;
 
 /// Visitors at all clients, until told to stop.
 pub(crate) struct Load {
@@ -44,6 +47,7 @@ impl Load {
                     history: Arc::clone(history),
                     ids: Ids::new(),
                     name: format!("{client}-{number}"),
+                    later: LATER * (number as u32 + 1) / 2,
                 };
                 visitors.push(tokio::spawn(visitor.visit(Arc::clone(&stop))));
             }
@@ -134,6 +138,8 @@ struct Visitor {
     history: Arc<History>,
     ids: Ids,
     name: String,
+    /// How long it has sessions that it leaves later.
+    later: Duration,
 }
 
 impl Visitor {
@@ -200,11 +206,12 @@ impl Visitor {
         self.write(key, 2).await
     }
 
-    async fn leave(&self, round: usize, later: &mut VecDeque<StoredKey>) -> Option<()> {
-        later.push_back(self.create(None).await?);
-        let key = match round % 4 {
-            0 => later.pop_back()?,
-            _ if later.len() > LATER => later.pop_front()?,
+    async fn leave(&self, round: usize, later: &mut VecDeque<(Instant, StoredKey)>) -> Option<()> {
+        later.push_back((Instant::now(), self.create(None).await?));
+        let is_over = |began: &Instant| began.elapsed() > self.later || later.len() > MANY;
+        let (_, key) = match later.front() {
+            Some((began, _)) if is_over(began) => later.pop_front()?,
+            _ if round.is_multiple_of(4) => later.pop_back()?,
             _ => return Some(()),
         };
         self.history.ending(key);
