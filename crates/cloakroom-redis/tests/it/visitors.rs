@@ -20,6 +20,10 @@ const VISITORS: usize = 3;
 /// Between two visits of one visitor, so that tests leave each other some of the machine.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// Who only looks, at each client, at what was ended after a while; and the pause between two looks.
+const ONLOOKERS: usize = 4;
+const LOOKS: Duration = Duration::from_millis(20);
+
 /// How long the sessions of a visitor last who leaves later, and by how much longer those of the next one:
 /// some are begun before a fault, and left as soon as somebody else is primary or a little later.
 const LATER: Duration = Duration::from_millis(1_500);
@@ -40,16 +44,20 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut visitors = Vec::new();
         for (client, store) in stores.iter().enumerate() {
+            let visitor = |number: usize| Visitor {
+                client,
+                store: Arc::clone(store),
+                history: Arc::clone(history),
+                ids: Ids::new(),
+                name: format!("{client}-{number}"),
+                later: LATER * (number as u32 + 1) / 2,
+            };
             for number in 0..VISITORS {
-                let visitor = Visitor {
-                    client,
-                    store: Arc::clone(store),
-                    history: Arc::clone(history),
-                    ids: Ids::new(),
-                    name: format!("{client}-{number}"),
-                    later: LATER * (number as u32 + 1) / 2,
-                };
-                visitors.push(tokio::spawn(visitor.visit(Arc::clone(&stop))));
+                visitors.push(tokio::spawn(visitor(number).visit(Arc::clone(&stop))));
+            }
+            for number in 0..ONLOOKERS {
+                let onlooker = visitor(VISITORS + number);
+                visitors.push(tokio::spawn(onlooker.look_on(Arc::clone(&stop))));
             }
         }
         let (watching, stopped) = (Arc::clone(history), Arc::clone(&stop));
@@ -165,6 +173,22 @@ impl Visitor {
             // Who was refused comes again a little later.
             let pause = if way.is_some() { PAUSE } else { 3 * PAUSE };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn look_on(self, stop: Arc<AtomicBool>) {
+        for round in self.client.. {
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let random = round.wrapping_mul(0x9e37_79b9) >> 5;
+            if let Some(key) = self.history.some_old(random) {
+                let began = Instant::now();
+                if let Ok(lookup) = self.store.load(&key).await {
+                    self.history.read(key, began, number(lookup));
+                }
+            }
+            tokio::time::sleep(LOOKS).await;
         }
     }
 
