@@ -12,8 +12,10 @@ use crate::history::History;
 use crate::mesh::{Mesh, Side};
 use crate::server::{Brand, Server, free_port};
 
+/// The last slot that the first primary begins with.
+pub(crate) const FIRST_HAS: u16 = 5460;
 /// Ranges of slots that the primaries begin with.
-const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
+const SLOTS: [(u16, u16); 3] = [(0, FIRST_HAS), (5461, 10922), (10923, 16383)];
 
 /// Its nodes; they are stopped when it is dropped.
 pub(crate) struct Cluster {
@@ -238,6 +240,13 @@ impl Drop for Ear {
             asking.join().expect("an ear does not panic");
         }
     }
+}
+
+/// The URL by which a client on `side` reaches nodes through these doors.
+pub(crate) fn url_from(side: Side, doors: &[u16], parameters: &str) -> String {
+    let hosts = doors.iter().map(|port| format!("127.0.0.1:{port}"));
+    let (name, hosts) = (side.name(), hosts.collect::<Vec<_>>().join(","));
+    format!("redis+cluster://{name}:{name}@{hosts}?{parameters}")
 }
 
 pub(crate) fn is_primary(node: &Server) -> bool {

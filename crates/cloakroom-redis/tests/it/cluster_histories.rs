@@ -109,17 +109,7 @@ fn run(parameters: &str, trouble: impl FnOnce(&mut Cluster)) -> Report {
 fn run_cut(left: &[usize], how: Cut, parameters: &str) -> Report {
     let mesh = Mesh::new();
     let (cluster, doors) = Cluster::across(&mesh, left);
-    let url = |side: Side| {
-        let hosts: Vec<_> = doors
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
-        let (name, hosts) = (side.name(), hosts.join(","));
-        format!(
-            "redis+cluster://{name}:{name}@{hosts}?{}",
-            timeout(parameters)
-        )
-    };
+    let url = |side| cluster::url_from(side, &doors, &timeout(parameters));
     let sides = [Side::Left, Side::Right].map(url);
     let run = start(&cluster, &[&sides[0], &sides[1], &sides[0], &sides[1]]);
     run.history.cut_off(&[0, 2]);

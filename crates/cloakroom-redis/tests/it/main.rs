@@ -10,6 +10,7 @@ mod adopted;
 mod cluster;
 mod cluster_failover;
 mod cluster_histories;
+mod cluster_partition;
 mod compared;
 mod concerns;
 mod constellation;
