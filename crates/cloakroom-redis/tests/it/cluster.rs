@@ -3,10 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use cloakroom_core::store::Lookup;
+use cloakroom_core::{Store, StoredKey};
+use cloakroom_redis::RedisStore;
 
 use crate::history::History;
 use crate::mesh::{Mesh, Side};
@@ -46,6 +51,32 @@ impl Cluster {
             (0..7).map(|_| node(Brand::Redis, &[])).collect(),
             &[],
             &SPARE,
+        )
+    }
+
+    /// Starts one whose nodes have these settings besides.
+    pub(crate) fn start_with(settings: &[String]) -> Self {
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let nodes = (0..6).map(|_| node(Brand::Redis, &settings));
+        Self::join(nodes.collect(), &[], &[0, 1, 2])
+    }
+
+    /// Starts one that speaks TLS, to clients as well as among its nodes, with the certificate of the first.
+    pub(crate) fn start_tls() -> Self {
+        let first = tls_node(None);
+        let directory = first.directory.clone();
+        let mut nodes = vec![first];
+        nodes.extend((1..6).map(|_| tls_node(Some(&directory))));
+        Self::join(nodes, &[], &[0, 1, 2])
+    }
+
+    /// As [`Cluster::url`], over TLS.
+    pub(crate) fn tls_url(&self, parameters: &str) -> String {
+        let port = self.nodes[1].tls_port.expect("it speaks TLS");
+        let ca = self.nodes[0].directory.join("ca.pem");
+        format!(
+            "rediss+cluster://127.0.0.1:{port}?ca={}&{parameters}",
+            ca.display()
         )
     }
 
@@ -193,13 +224,27 @@ impl Cluster {
 
 /// Starts a node that belongs to no cluster yet, with these settings besides the usual ones.
 pub(crate) fn node(brand: Brand, more: &[&str]) -> Server {
+    let mut all = usual();
+    all.extend(more.iter().map(|setting| (*setting).to_owned()));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    Server::start_brand(brand, &all)
+}
+
+/// The same, speaking TLS with the certificate in a directory, or one of its own.
+fn tls_node(certificate: Option<&Path>) -> Server {
+    let mut all = usual();
+    all.extend(["--tls-cluster", "yes", "--tls-replication", "yes"].map(str::to_owned));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    Server::start_tls_with(certificate, &all)
+}
+
+fn usual() -> Vec<String> {
     let bus = free_port().to_string();
     let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
     all.extend(["--databases", "1", "--cluster-node-timeout", "1500"]);
     all.extend(["--repl-diskless-sync-delay", "0"]);
     all.extend(["--cluster-replica-validity-factor", "0"]);
-    all.extend(more);
-    Server::start_brand(brand, &all)
+    all.into_iter().map(str::to_owned).collect()
 }
 
 /// Asks one node what it is, again and again: a cluster announces nothing to clients.
@@ -262,6 +307,22 @@ pub(crate) fn slot_of(node: &Server, tag: u16) -> u16 {
 pub(crate) fn ok(node: &Server, words: &[&str]) {
     let answer = node.cli(words);
     assert_eq!(answer, "OK", "{words:?}");
+}
+
+/// How many of these sessions live, once the cluster answers for all of them.
+pub(crate) async fn alive(store: &RedisStore, keys: impl IntoIterator<Item = &StoredKey>) -> usize {
+    let mut alive = 0;
+    for key in keys {
+        let mut tries = 0;
+        alive += loop {
+            match store.load(key).await {
+                Ok(found) => break usize::from(matches!(found, Lookup::Found(_))),
+                Err(error) if tries < 100 && error.is_retryable() => tries += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+    }
+    alive
 }
 
 /// The port of the node in this line of CLUSTER NODES, if it is a primary that lives and has the slot.

@@ -182,22 +182,6 @@ fn cut_off(primary: &Server, replica: &Server) {
     panic!("the replica is still there");
 }
 
-/// How many of these sessions live, once the cluster answers for all of them.
-async fn alive(store: &RedisStore, keys: impl IntoIterator<Item = &StoredKey>) -> usize {
-    let mut alive = 0;
-    for key in keys {
-        let mut tries = 0;
-        alive += loop {
-            match store.load(key).await {
-                Ok(found) => break usize::from(matches!(found, Lookup::Found(_))),
-                Err(error) if tries < 100 && error.is_retryable() => tries += 1,
-                Err(error) => panic!("{error:?}"),
-            }
-        };
-    }
-    alive
-}
-
 /// A slot on its way from its owner to another primary.
 struct Moving<'a> {
     from: &'a Server,

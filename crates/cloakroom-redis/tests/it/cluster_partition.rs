@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom_core::store::Lookup;
-use cloakroom_core::{Store, StoredKey};
+use cloakroom_core::{OsEntropy, SessionId, Store, StoredKey};
 use cloakroom_redis::RedisStore;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -49,6 +49,7 @@ fn ended_on_the_other_side(parameters: &str) {
         for (number, key) in keys.iter().enumerate() {
             looking.spawn(look(Arc::clone(&left), *key, number, Arc::clone(&found)));
         }
+        follows(&right, &keys[0]).await;
         let ending = keys.iter().map(|key| {
             let (right, key) = (Arc::clone(&right), *key);
             tokio::spawn(async move {
@@ -76,6 +77,73 @@ fn ended_on_the_other_side(parameters: &str) {
         assert_eq!(undone.count(), 0, "{parameters}: found after their ends");
         mesh.heal();
     });
+}
+
+/// The primary and one replica are cut off with a client, and the primary knows at once that the other replica
+/// is gone. What the two of them have is not enough: the other one is promoted.
+#[test]
+fn what_one_side_confirms_is_not_enough() {
+    side_by_side(&[
+        || confirmed_on_one_side(""),
+        || confirmed_on_one_side("&durability=fast"),
+    ]);
+}
+
+fn confirmed_on_one_side(parameters: &str) {
+    let mesh = Mesh::new();
+    let (cluster, doors) = Cluster::across(&mesh, &[0, 3]);
+    kit::run(async {
+        let open = async |side: Side, parameters: String| {
+            let url = cluster::url_from(side, &doors, &parameters);
+            Arc::new(RedisStore::open(&url).await.expect("it opens"))
+        };
+        let left = open(Side::Left, format!("timeout=1000{parameters}")).await;
+        let right = open(Side::Right, format!("timeout=5000{parameters}")).await;
+        let old = of_the_first(&cluster, &left).await;
+        let young: Vec<_> = old.iter().map(|_| another_beside(&old[0])).collect();
+        cluster.wait_until_whole();
+        // Its calls are short from now on, so that each has many chances.
+        let left = open(Side::Left, format!("timeout=200{parameters}")).await;
+        mesh.cut(Cut::IsClosed);
+        let cut = Instant::now();
+        let (mut created, mut ended) = (Vec::new(), Vec::new());
+        let mut pairs = old.iter().zip(&young).cycle();
+        while cut.elapsed() < Duration::from_secs(2) {
+            let (old, young) = pairs.next().expect("it is a cycle");
+            let new = Ids::new().new_session(None);
+            let (create, end) = tokio::join!(left.create(young, &new), left.destroy(old));
+            created.extend(create.ok().map(|_| *young));
+            ended.extend(end.ok().filter(|found| *found).map(|_| *old));
+        }
+        cluster.wait("the other replica as the primary", || {
+            cluster::is_primary(&cluster.nodes[4])
+        });
+        follows(&right, &old[0]).await;
+        let kept = cluster::alive(&right, &created).await;
+        let undone = cluster::alive(&right, &ended).await;
+        assert_eq!(undone, 0, "{parameters}: of {} ends", ended.len());
+        if parameters.is_empty() {
+            assert_eq!(kept, created.len(), "acknowledged creates that are there");
+        }
+        mesh.heal();
+    });
+}
+
+/// Waits until the store reads from whoever has the key's slot now.
+async fn follows(store: &RedisStore, key: &StoredKey) {
+    for _ in 0..200 {
+        let soon = Duration::from_millis(100);
+        if matches!(tokio::time::timeout(soon, store.load(key)).await, Ok(Ok(_))) {
+            return;
+        }
+    }
+    panic!("the store does not find the new primary");
+}
+
+/// A key with the same tag.
+fn another_beside(key: &StoredKey) -> StoredKey {
+    let id = SessionId::generate(key.tag(), &OsEntropy);
+    id.expect("there is entropy").key()
 }
 
 /// Sessions whose slots the first node has.
