@@ -125,9 +125,11 @@ impl RedisWire {
         confirmed.map_err(Failure::unsent)?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let sent = transmit(&mut open.connection, commands);
+        let sent = self.opener.trust().while_primary(open.number, sent);
         let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
+        let answer = answer?;
         waiting.answered();
         let replies = answer.map_err(|error| self.broken(slot, generation, &error))?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
@@ -156,7 +158,9 @@ impl RedisWire {
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let mut ask = open.known.ask(tag);
         let seen = loop {
-            let answer = open.read(&ask, &command).await;
+            let number = open.number;
+            let read = open.read(&ask, &command);
+            let answer = self.opener.trust().while_primary(number, read).await?;
             match answer.map_err(|error| self.broken(slot, generation, &error))? {
                 Some(seen) => break seen,
                 // The epoch changed while the reply was on its way: the next one brings it along.

@@ -118,7 +118,11 @@ fn what_a_replica_missed_is_told_again() {
         cluster.nodes[0].kill();
         cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
         let all = over.iter().map(|(key, _)| key).chain(&visitors);
-        assert_eq!(alive(&store, all).await, 0, "revoked sessions that live");
+        assert_eq!(
+            cluster::alive(&store, all).await,
+            0,
+            "revoked sessions that live"
+        );
     });
 }
 
@@ -162,8 +166,16 @@ fn a_mass_revocation_that_a_replica_missed_is_told_again() {
         }
         cluster.nodes[0].kill();
         cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
-        assert_eq!(alive(&store, &old).await, 0, "revoked sessions that live");
-        assert_eq!(alive(&store, &kept).await, kept.len(), "younger sessions");
+        assert_eq!(
+            cluster::alive(&store, &old).await,
+            0,
+            "revoked sessions that live"
+        );
+        assert_eq!(
+            cluster::alive(&store, &kept).await,
+            kept.len(),
+            "younger sessions"
+        );
     });
 }
 

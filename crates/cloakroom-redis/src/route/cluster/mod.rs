@@ -135,8 +135,9 @@ impl Route for Cluster {
         if let Ok(owner) = &owner
             && trust.believes(tag, owner)
         {
-            let answered = owner.wire.exchange(lane, commands.clone()).await;
-            match answered {
+            let exchange = owner.wire.exchange(lane, commands.clone());
+            let answered = self.scout.while_it_owns(owner, exchange).await;
+            match answered.flatten() {
                 Ok(clean)
                     if clean.are_clean() && lane != Lane::Final && trust.believes(tag, owner) =>
                 {
@@ -161,8 +162,9 @@ impl Route for Cluster {
         Box::pin(async move {
             if let Ok(owner) = self.owner(tag) {
                 let asked = owner.wire.read(tag, command.clone());
+                let asked = self.scout.while_it_owns(&owner, asked);
                 match tokio::time::timeout(self.scout.timeout() / 2, asked).await {
-                    Ok(Ok(seen)) if self.scout.trust.believes(tag, &owner) => return Ok(seen),
+                    Ok(Ok(Ok(seen))) if self.scout.trust.believes(tag, &owner) => return Ok(seen),
                     Ok(_) => {}
                     // It may hang, and somebody else own its slots by now.
                     Err(_) => self.scout.report(),

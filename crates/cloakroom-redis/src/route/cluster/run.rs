@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
             let sending = groups.iter().map(|(node, ask, units)| {
                 let commands = units.iter().map(|at| self.units[*at].command.clone());
                 let commands: Vec<_> = commands.collect();
-                exchange(node, *ask, self.lane, commands)
+                exchange(self.scout, node, *ask, self.lane, commands)
             });
             let answers = join_all(sending).await;
             for ((node, asked, units), answers) in groups.iter().zip(answers) {
@@ -237,13 +237,15 @@ impl<'a> Run<'a> {
 }
 
 async fn exchange(
+    scout: &Scout,
     node: &Node,
     ask: bool,
     lane: Lane,
     commands: Vec<Command>,
 ) -> Result<Answers, Failure> {
     if !ask {
-        return node.wire.exchange(lane, commands).await;
+        let exchange = node.wire.exchange(lane, commands);
+        return scout.while_it_owns(node, exchange).await.flatten();
     }
     let answers = node.wire.exchange(lane, asking::each(commands)).await?;
     Ok(Answers {

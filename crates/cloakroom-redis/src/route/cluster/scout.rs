@@ -3,6 +3,7 @@
 //! that it is known whom to believe ([`super::trust`]).
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use super::view::Slots;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::settings::{Address, Settings};
-use crate::wire::{self, Holds, LEASE, Shared};
+use crate::wire::{self, Holds, LEASE, PROMPT, Shared};
 
 /// The longest that one node is waited for, so that a dead one does not hold up the others' news.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -180,6 +181,30 @@ impl Scout {
         match tokio::time::timeout(left, hearing).await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(unvouched()),
+        }
+    }
+
+    /// Waits for a call to an owner until it owns nothing any more: then it may never be answered.
+    pub(super) async fn while_it_owns<T>(
+        &self,
+        node: &Node,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let mut call = pin!(call);
+        if let Ok(done) = tokio::time::timeout(PROMPT, &mut call).await {
+            return Ok(done);
+        }
+        let mut heard = self.trust.listen();
+        let gone = async {
+            while self.trust.belief_in(node) != Belief::Never {
+                if heard.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            done = call => Ok(done),
+            () = gone => Err(unvouched()),
         }
     }
 

@@ -129,6 +129,7 @@ fn nobody_is_believed_when_words_contradict_each_other() {
     trial.adopt([3, 1, 2]);
     assert_eq!(trial.belief(3), Belief::Yes);
     assert_eq!(trial.belief(0), Belief::Never);
+    assert_eq!(trial.trust.belief_in(&trial.nodes[0]), Belief::Never);
 }
 
 /// A slot moved on from a primary that still is one: what it said before counts.

@@ -34,6 +34,16 @@ impl Party {
         self.scout.vouched(belief, Instant::now()).await
     }
 
+    async fn answers<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match self.asked {
+            true => call.await,
+            false => self.scout.while_it_owns(&self.node, call).await.flatten(),
+        }
+    }
+
     async fn settle(&self) -> Result<(), Failure> {
         match self.asked || self.scout.trust.settled(&self.node).await {
             true => Ok(()),
@@ -45,7 +55,8 @@ impl Party {
 #[async_trait]
 impl Exclusive for Vouched {
     async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        let replies = self.open.send(commands).await?;
+        let sent = self.open.send(commands);
+        let replies = self.party.answers(sent).await?;
         self.party.check().await?;
         Ok(replies)
     }
@@ -55,7 +66,8 @@ impl Exclusive for Vouched {
         lane: Lane,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure> {
-        let replies = self.open.send_safe(lane, commands).await?;
+        let sent = self.open.send_safe(lane, commands);
+        let replies = self.party.answers(sent).await?;
         self.party.check().await?;
         if lane == Lane::Final {
             self.party.settle().await?;
