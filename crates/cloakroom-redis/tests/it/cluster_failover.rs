@@ -149,7 +149,10 @@ fn a_mass_revocation_that_a_replica_missed_is_told_again() {
             assert!(store.destroy(&key).await.expect("destroyed"));
         }
         cut_off(&cluster.nodes[0], &cluster.nodes[3]);
-        store.revoke_all().await.expect("revoked");
+        // It may be refused, because that replica could be promoted. It is noted then as well.
+        if let Err(error) = store.revoke_all().await {
+            assert!(error.is_retryable(), "{error:?}");
+        }
         let first = &cluster.nodes[0];
         let kept: Vec<_> = young
             .into_iter()
