@@ -46,12 +46,12 @@ fn a_cut_off_primary() {
         || {
             safe("cut in two for 10 s", || {
                 run_cut(&[0], Cut::IsHeldBack, SAFE[3])
-            })
+            });
         },
         || {
             fast("cut in two for 10 s", || {
                 run_cut(&[0], Cut::IsHeldBack, FAST[3])
-            })
+            });
         },
         || {
             safe("cut in two, a replica with it", || {

@@ -162,7 +162,7 @@ async fn closed(cut: Option<watch::Receiver<Cut>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn carry(
