@@ -129,8 +129,9 @@ impl Client {
         }
     }
 
-    /// Takes the messages out, behind what is in `into`. Fails if the connection is to end.
-    pub(crate) fn take(&self, into: &mut Vec<u8>) -> Result<(), &'static str> {
+    /// Takes the messages out, behind what is in `into`, unless there is no room for them. Fails if the
+    /// connection is to end.
+    pub(crate) fn take(&self, into: &mut Vec<u8>, room: bool) -> Result<(), &'static str> {
         if !self.has_mail.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -138,16 +139,20 @@ impl Client {
         if let Some(why) = mail.ended {
             return Err(why);
         }
+        if !room {
+            return Ok(());
+        }
         self.has_mail.store(false, Ordering::Release);
         into.append(&mut mail.messages.bytes);
         mail.messages.bytes = Vec::new();
         Ok(())
     }
 
-    /// Has `waker` woken by the next message. Returns whether there is one already.
-    pub(crate) fn wait(&self, waker: &Waker) -> bool {
+    /// Has `waker` woken by the next message. Returns whether there is one already that can be taken.
+    pub(crate) fn wait(&self, waker: &Waker, room: bool) -> bool {
         let mut mail = self.mail.lock();
-        if self.has_mail.load(Ordering::Acquire) {
+        let waits = self.has_mail.load(Ordering::Acquire);
+        if mail.ended.is_some() || room && waits {
             return true;
         }
         match &mail.waker {

@@ -87,9 +87,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<Poll<()>, End> {
         loop {
-            self.conn.me.take(&mut self.unsent).map_err(End::Cut)?;
+            let room = self.has_room();
+            let taken = self.conn.me.take(&mut self.unsent, room);
+            taken.map_err(End::Cut)?;
             self.send(cx)?;
-            let waiting = self.unsent.len() - self.sent;
             if self.conn.closing {
                 if self.promise.is_some() && !self.is_kept(cx)? {
                     return self.rests(cx);
@@ -101,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                 let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                 return Ok(Poll::Ready(()));
             }
-            if waiting > limits::OUTPUT_PAUSE_BYTES {
+            if !self.has_room() {
                 return self.rests(cx);
             }
             if self.promise.is_some() && !self.is_kept(cx)? {
@@ -124,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                     self.conn.closing = true;
                     continue;
                 }
-                Poll::Pending if self.conn.me.wait(cx.waker()) => continue,
+                Poll::Pending if self.conn.me.wait(cx.waker(), true) => continue,
                 // The end may have begun between the look and the wait.
                 Poll::Pending if self.conn.server.draining.load(Ordering::SeqCst) => continue,
                 Poll::Pending => return self.rests(cx),
@@ -138,7 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             let counts = &self.conn.server.counts;
             counts.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
             // What happened before these commands were sent is told before they are answered.
-            self.conn.me.take(&mut self.unsent).map_err(End::Cut)?;
+            let taken = self.conn.me.take(&mut self.unsent, true);
+            taken.map_err(End::Cut)?;
             let read = std::mem::take(&mut scratch.read);
             if self.rest.is_empty() {
                 let ran = self.run(&read[..count], scratch);
@@ -151,6 +153,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             scratch.read = read;
             self.answer(cx, scratch)?;
         }
+    }
+
+    /// Whether so little waits for its reader that more may.
+    fn has_room(&self) -> bool {
+        self.unsent.len() - self.sent <= limits::OUTPUT_PAUSE_BYTES
     }
 
     /// Whether the journal takes writes, or for now says no to them. If it is to be waited for, that is
@@ -333,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
 
     /// Waits for whatever comes first; not for ever for a reader that takes nothing.
     fn rests(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
-        if self.conn.me.wait(cx.waker()) {
+        if self.conn.me.wait(cx.waker(), self.has_room()) {
             cx.waker().wake_by_ref();
         }
         if self.sent < self.unsent.len() || self.unflushed {

@@ -46,7 +46,7 @@ fn lines_are_commands_too() {
     let server = Server::start(&[]);
     let mut wire = Wire::to(&server);
     wire.raw(b"\r\n*0\r\n*-1\r\nset  'a b' \"c\\x41\\n\\\"d\"\r\nGET 'a b'\nPING\r\n");
-    wire.hears(b"+OK\r\n$6\r\ncA\n\"d\r\n+PONG\r\n");
+    wire.hears(b"+OK\r\n$5\r\ncA\n\"d\r\n+PONG\r\n");
 }
 
 #[test]
