@@ -52,7 +52,6 @@ impl EmbeddedStore {
 
     /// Rewrites the journal on a thread of its own. Returns whether it began: not if there is no
     /// journal, a rewrite is going on, or the system has no thread.
-    #[must_use]
     pub fn rewrite_in_background(&self) -> bool {
         start(&self.0)
     }

@@ -400,24 +400,20 @@ const POOLED_SHAPES: [Shape; POOLED] = {
     shapes
 };
 
-/// How large pages are divided, by class: they have as many slots as a page can have, or as many as
-/// there is room for.
+/// How large pages are divided, by class: they have as many slots as a page can have of which less
+/// than a 128th is lost to the remainder; else they are as the others. With 64 slots in any case, a
+/// size of 464 bytes would lose a tenth.
 const LARGE_SHAPES: [Shape; POOLED] = {
     let mut shapes = POOLED_SHAPES;
     let mut class = 0;
     while class < shapes.len() {
-        let bytes = SLOT_SIZES[class] as usize;
-        let units = (SLOTS * bytes).div_ceil(UNIT);
-        let large = shape_of(
-            bytes,
-            if units < MOST_UNITS {
-                units
-            } else {
-                MOST_UNITS
-            },
-        );
-        if large.slots > shapes[class].slots {
-            shapes[class] = large;
+        let mut units = 1;
+        while units <= MOST_UNITS {
+            let large = shape_of(SLOT_SIZES[class] as usize, units);
+            if lost(large) * 128 < units * UNIT && large.slots > shapes[class].slots {
+                shapes[class] = large;
+            }
+            units += 1;
         }
         class += 1;
     }

@@ -9,9 +9,7 @@ use std::time::Duration;
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
 pub(crate) use cloakroom_embedded::journal::Durability;
 use cloakroom_embedded::journal::{JournalConfig, OsDisk, RecoverError};
-use cloakroom_embedded::{
-    EmbeddedConfig, EmbeddedStore, Engine, Foreign, ForeignConfig, WithForeign,
-};
+use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Foreign, ForeignConfig, WithForeign};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -86,7 +84,7 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// The same, if it is the embedded one: it has a journal to be asked about.
     pub(crate) embedded: Option<EmbeddedStore>,
-    /// Sessions of other frameworks in that engine, beside the store's own.
+    /// Sessions of other frameworks in it, beside its own.
     pub(crate) foreign: Option<Arc<WithForeign>>,
 }
 
@@ -104,7 +102,7 @@ pub(crate) async fn store(
     match &settings.store {
         Choice::Embedded => {
             let store = embedded(settings, Arc::clone(&observer))?;
-            let foreign = foreign(settings, &store.engine(), observer)?;
+            let foreign = foreign(settings, &store, observer)?;
             Ok(Opened {
                 store: Arc::clone(&foreign) as Arc<dyn Store>,
                 embedded: Some(store),
@@ -127,6 +125,25 @@ pub(crate) async fn store(
             }
         }
     }
+}
+
+/// The engine's own sessions with those of other frameworks beside them.
+fn foreign(
+    settings: &Settings,
+    store: &EmbeddedStore,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<WithForeign>, String> {
+    let told = &settings.foreign;
+    let config = ForeignConfig::default()
+        .layouts(told.layouts.clone())
+        .absolute(told.absolute)
+        .idle(told.idle)
+        .unstated(told.unstated)
+        .observer(observer);
+    let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
+    // What came back from a journal did not pass by here.
+    foreign.reindex(&store.engine());
+    Ok(Arc::new(WithForeign::new(store.clone(), Arc::new(foreign))))
 }
 
 fn embedded(settings: &Settings, observer: Arc<dyn Observer>) -> Result<EmbeddedStore, String> {
@@ -178,30 +195,6 @@ fn refused(settings: &Settings, error: &Error) -> String {
         _ => "see to the disk, and start again".to_owned(),
     };
     format!("the journal in {data}: {source}; {fix}")
-}
-
-/// The engine's own sessions with those of other frameworks beside them.
-fn foreign(
-    settings: &Settings,
-    engine: &Engine,
-    observer: Arc<dyn Observer>,
-) -> Result<Arc<WithForeign>, String> {
-    let told = &settings.foreign;
-    let config = ForeignConfig::default()
-        .layouts(told.layouts.clone())
-        .absolute(told.absolute)
-        .idle(told.idle)
-        .unstated(told.unstated)
-        .observer(observer);
-    let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
-    // What came back from a journal did not pass by here.
-    foreign.reindex(engine);
-    let own = Arc::new(engine.store());
-    Ok(Arc::new(WithForeign::new(
-        own,
-        engine.clone(),
-        Arc::new(foreign),
-    )))
 }
 
 /// What is wrong, with what the store answered. No secret is in it.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::changes::{Change, Watcher};
-use super::kinds::{DATABASES, Db, SPACES};
+use super::kinds::{BESIDE, DATABASES, Db, SPACES};
 
 const NOBODY: u8 = u8::MAX;
 
@@ -17,14 +17,14 @@ const NOBODY: u8 = u8::MAX;
 #[derive(Debug)]
 pub(crate) struct Ears {
     pub(super) watcher: OnceLock<Arc<dyn Watcher>>,
-    in_memory: [AtomicU8; SPACES as usize],
+    in_memory: [AtomicU8; DATABASES as usize],
     for_people: [AtomicU8; 256],
 }
 
 impl Ears {
     pub(crate) fn new() -> Self {
         let number = |at: usize| match at as u8 {
-            db if db < SPACES => db,
+            db if db < DATABASES => db,
             _ => NOBODY,
         };
         Self {
@@ -37,7 +37,12 @@ impl Ears {
     /// The number in memory of a keyspace.
     #[inline]
     pub(crate) fn number_of(&self, db: Db) -> u8 {
-        self.in_memory[usize::from(db % SPACES)].load(Ordering::Relaxed)
+        let number = self.in_memory[usize::from(db % DATABASES)].load(Ordering::Relaxed);
+        if db % SPACES < DATABASES {
+            number
+        } else {
+            number | BESIDE
+        }
     }
 
     /// Tells of a change of a key, in a keyspace by its number in memory.
@@ -45,25 +50,24 @@ impl Ears {
     pub(crate) fn tell(&self, number: u8, key: &[u8], change: Change) {
         if let Some(watcher) = self.watcher.get() {
             let db = self.for_people[usize::from(number)].load(Ordering::Relaxed);
-            // What is beside a keyspace that people know is nobody's to hear of.
-            if db < DATABASES {
+            if db != NOBODY {
                 watcher.changed(db, key, change);
             }
         }
     }
 
     /// The number in memory of each keyspace.
-    pub(crate) fn numbers(&self) -> [u8; SPACES as usize] {
+    pub(crate) fn numbers(&self) -> [u8; DATABASES as usize] {
         std::array::from_fn(|db| self.number_of(db as Db))
     }
 
     /// Whether a number in memory is a keyspace's.
     pub(super) fn is_used(&self, number: u8) -> bool {
-        self.for_people[usize::from(number)].load(Ordering::Relaxed) != NOBODY
+        self.for_people[usize::from(number & !BESIDE)].load(Ordering::Relaxed) != NOBODY
     }
 
     /// Gives all keyspaces these numbers. Only while all shards are locked.
-    pub(super) fn set_numbers(&self, numbers: [u8; SPACES as usize]) {
+    pub(super) fn set_numbers(&self, numbers: [u8; DATABASES as usize]) {
         for owner in &self.for_people {
             owner.store(NOBODY, Ordering::Relaxed);
         }

@@ -13,6 +13,10 @@ pub const DATABASES: Db = 16;
 /// known of the sessions of other frameworks in it. A key is in the same shard in all of them.
 pub(crate) const SPACES: Db = 2 * DATABASES;
 
+/// In memory the one beside a keyspace has its number with this bit, so that whatever happens to a
+/// keyspace (it is emptied, or changes places) happens to both.
+pub(crate) const BESIDE: u8 = 1 << 7;
+
 /// Bytes of a key at most. Longer ones are [`KeyError::TooLarge`]: a name of 64 KiB names nothing.
 pub const KEY_BYTES: usize = (64 << 10) - 1;
 

@@ -226,7 +226,7 @@ impl<'a> Tx<'a> {
         for _ in 0..GIFTS {
             let (shard, name, at) = self.shard_of(db, key);
             match work(shard, name, at) {
-                Err(KeyError::Full) if self.give_room() => {}
+                Err(KeyError::Full) if self.give_room(db, key) => {}
                 done => return done,
             }
         }
@@ -234,13 +234,18 @@ impl<'a> Tx<'a> {
         work(shard, name, at)
     }
 
-    /// Has the shard that has most make room. Others' locks are only tried: whoever holds one may
-    /// wait for one of ours.
+    /// Has the shard that has most make room, else that of the key. Others' locks are only tried:
+    /// whoever holds one may wait for one of ours.
     #[cold]
-    fn give_room(&mut self) -> bool {
-        if !self.inner.memory.evicts() {
-            return false;
-        }
+    fn give_room(&mut self, db: Db, key: &[u8]) -> bool {
+        self.inner.memory.evicts()
+            && (self.most_gives_room() || {
+                let (shard, _, at) = self.shard_of(db, key);
+                shard.give_room(at)
+            })
+    }
+
+    fn most_gives_room(&mut self) -> bool {
         let mut most: Option<(usize, usize)> = None;
         for (number, shard) in self.inner.shards.iter().enumerate() {
             let counted = match self.locked_shard(number) {

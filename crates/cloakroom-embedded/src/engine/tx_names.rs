@@ -1,7 +1,7 @@
 //! A step in progress: what concerns whole keys and keyspaces.
 
 use super::changes::Change;
-use super::kinds::{DATABASES, Db, KeyError, SPACES};
+use super::kinds::{BESIDE, DATABASES, Db, KeyError};
 use super::tx::{Tx, check_key, checked};
 use crate::journal::Effect;
 use crate::shard::{Head, Spread};
@@ -117,8 +117,8 @@ impl Tx<'_> {
     /// Takes no time: what was there is swept later, and counts for the limit until then.
     pub fn flush(&mut self, db: Option<Db>) {
         let db = db.map(|db| db % DATABASES);
-        for each in 0..SPACES {
-            if db.is_none_or(|db| db == each % DATABASES) {
+        for each in 0..DATABASES {
+            if db.is_none_or(|db| db == each) {
                 self.flush_one(each);
             }
         }
@@ -133,12 +133,13 @@ impl Tx<'_> {
         if self.keys_under(old) == 0 {
             return;
         }
-        let mut unused = ears.unused();
+        let mut unused = ears.unused().filter(|number| number & BESIDE == 0);
         let new = unused.find(|number| self.keys_under(*number) == 0);
         let at = self.at();
         for number in 0..shards {
             if let Some(shard) = self.locked_shard(number) {
                 shard.empty(old);
+                shard.empty(old | BESIDE);
                 // All numbers have keys that are still to be swept: then it takes its time.
                 if new.is_none() {
                     shard.purge_all(at);
@@ -158,6 +159,7 @@ impl Tx<'_> {
         for number in 0..self.inner().shards.len() {
             if let Some(shard) = self.locked_shard(number) {
                 shard.revive(new);
+                shard.revive(new | BESIDE);
                 if number == 0 {
                     shard.notes.push_first(&Effect::Keyspaces(numbers));
                 }
@@ -167,13 +169,14 @@ impl Tx<'_> {
 
     /// Gives all keyspaces these numbers, as a journal says. What is under a number that was not
     /// used is not there: it was removed before, and the journal does not say so.
-    pub(super) fn set_numbers(&mut self, numbers: [u8; SPACES as usize]) {
+    pub(super) fn set_numbers(&mut self, numbers: [u8; DATABASES as usize]) {
         let at = self.at();
         for number in numbers {
             if !at.ears.is_used(number) {
                 for shard in 0..self.inner().shards.len() {
                     if let Some(shard) = self.locked_shard(shard) {
                         shard.empty(number);
+                        shard.empty(number | BESIDE);
                         shard.purge_all(at);
                     }
                 }
@@ -195,10 +198,14 @@ impl Tx<'_> {
         }
     }
 
+    /// Keys of a keyspace and beside it.
     fn keys_under(&mut self, number: u8) -> usize {
         let shards = 0..self.inner().shards.len();
         shards
-            .filter_map(|at| Some(self.locked_shard(at)?.count_of(number).keys))
+            .filter_map(|at| {
+                let shard = self.locked_shard(at)?;
+                Some(shard.count_of(number).keys + shard.count_of(number | BESIDE).keys)
+            })
             .sum()
     }
 
@@ -207,7 +214,6 @@ impl Tx<'_> {
         let (one, other) = (one % DATABASES, other % DATABASES);
         let ears = self.at().ears;
         ears.swap(one, other);
-        ears.swap(DATABASES + one, DATABASES + other);
         if let Some(shard) = self.locked_shard(0) {
             shard.notes.push_first(&Effect::Keyspaces(ears.numbers()));
         }

@@ -12,12 +12,13 @@ use cloakroom_core::{Error, Handle, KeyForm, StoredKey, limits};
 
 use super::{Foreign, Found};
 use crate::engine::{DATABASES, Db, Engine};
+use crate::store::EmbeddedStore;
 
-/// A store and, beside its sessions, those of other frameworks in an engine. They can be listed and
+/// The embedded store and, beside its sessions, those of other frameworks in its engine. They can be listed and
 /// revoked; they are read and written by their clients alone.
 #[derive(Debug)]
 pub struct WithForeign {
-    own: Arc<dyn Store>,
+    own: EmbeddedStore,
     engine: Engine,
     foreign: Arc<Foreign>,
 }
@@ -29,10 +30,10 @@ const DB_AT: u32 = 58;
 impl WithForeign {
     /// Both together.
     #[must_use]
-    pub fn new(own: Arc<dyn Store>, engine: Engine, foreign: Arc<Foreign>) -> Self {
+    pub fn new(own: EmbeddedStore, foreign: Arc<Foreign>) -> Self {
         Self {
+            engine: own.engine(),
             own,
-            engine,
             foreign,
         }
     }
@@ -115,6 +116,8 @@ impl Store for WithForeign {
 
     async fn revoke(&self, subject: &Subject, handle: &Handle) -> Result<bool, Error> {
         if self.foreign.revoke(&self.engine, subject, handle) {
+            // As any end: nobody is told of it before a crash could not undo it.
+            self.own.0.synced().await?;
             return Ok(true);
         }
         self.own.revoke(subject, handle).await

@@ -73,7 +73,7 @@ pub enum Effect<'a> {
     Generation(u32),
     /// The number in memory that each keyspace has from now on. Effects on keys mean keyspaces by
     /// that number. What is under a number that no keyspace had before is not there.
-    Keyspaces([u8; 32]),
+    Keyspaces([u8; 16]),
     /// It was this time: what ended before it has ended, even if the clock is put back.
     Time(UnixMillis),
     /// A key is this string.

@@ -63,6 +63,10 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
     /// All nodes that have sessions.
     fn nodes(&self) -> Nodes;
 
+    /// Waits a little until ends can be acknowledged, if they cannot be yet because not everybody may know
+    /// who has what since the last failover.
+    async fn settled(&self) {}
+
     /// As [`Route::send_each`], to the other node that may have sessions of a tag, as long as they
     /// move. A batch whose tag has none is answered with nothing.
     async fn send_each_elsewhere(

@@ -51,6 +51,7 @@ impl RedisStore {
             durability,
         } = abilities;
         shared.set_durability(durability);
+        route.settled().await;
         if let Some(script) = settings.layout.introduce() {
             let address = settings.addresses[0].to_string();
             if !scripts {

@@ -101,7 +101,8 @@ impl RedisExclusive {
         let trust = self.opener.trust();
         let sent = async {
             trust.confirm_write(*number).await?;
-            let answer = transmit(connection, commands).await;
+            let answer = trust.while_primary(*number, transmit(connection, commands));
+            let answer = answer.await?;
             trust.confirm_write(*number).await?;
             answer.map_err(|error| Failure::of(&error))
         };

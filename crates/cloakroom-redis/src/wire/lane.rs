@@ -36,6 +36,8 @@ pub(crate) struct RedisWire {
 struct Slots {
     main: Vec<Slot>,
     bulk: Slot,
+    /// For questions about the servers themselves.
+    questions: Slot,
     spares: Arc<Spares>,
 }
 
@@ -51,6 +53,7 @@ impl RedisWire {
         let slots = Arc::new(Slots {
             main: (0..settings.connections).map(|_| Slot::default()).collect(),
             bulk: Slot::default(),
+            questions: Slot::default(),
             spares: Arc::default(),
         });
         let watcher = opener.sentinels.clone().map(|sentinels| {
@@ -76,6 +79,39 @@ impl RedisWire {
         self.opener.retell(tags).await
     }
 
+    /// Says how many replicas must have what may not be lost, besides those that keep up.
+    pub(crate) fn set_replicas(&self, count: u64) {
+        self.opener.trust().set_replicas(count);
+    }
+
+    /// How many that are, and may be more.
+    #[cfg(test)]
+    pub(crate) fn replicas(&self) -> u64 {
+        self.opener.trust().replicas()
+    }
+
+    /// Asks the server about itself, behind nothing that somebody else sent. A connection on which it
+    /// does not answer in time is let go: it may never again.
+    pub(crate) async fn question(
+        &self,
+        patience: Duration,
+        questions: Vec<Command>,
+    ) -> Result<Vec<Reply>, Failure> {
+        let until = tokio::time::Instant::now() + patience;
+        let late = || Failure::new(Class::Timeout, "no answer in time");
+        let slot = &self.slots.questions;
+        let opening = tokio::time::timeout_at(until, slot.connection(&self.opener));
+        let (generation, mut open) = opening.await.map_err(|_| late())??;
+        let asking = transmit(&mut open.connection, questions);
+        match tokio::time::timeout_at(until, asking).await {
+            Ok(answer) => answer.map_err(|error| self.broken(slot, generation, &error)),
+            Err(_) => {
+                slot.discard(generation);
+                Err(late())
+            }
+        }
+    }
+
     /// Sends commands on a shared connection.
     async fn exchange_on(
         &self,
@@ -89,9 +125,11 @@ impl RedisWire {
         confirmed.map_err(Failure::unsent)?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let sent = transmit(&mut open.connection, commands);
+        let sent = self.opener.trust().while_primary(open.number, sent);
         let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
             return Err(Failure::new(Class::Timeout, "no answer in time"));
         };
+        let answer = answer?;
         waiting.answered();
         let replies = answer.map_err(|error| self.broken(slot, generation, &error))?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
@@ -120,7 +158,9 @@ impl RedisWire {
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let mut ask = open.known.ask(tag);
         let seen = loop {
-            let answer = open.read(&ask, &command).await;
+            let number = open.number;
+            let read = open.read(&ask, &command);
+            let answer = self.opener.trust().while_primary(number, read).await?;
             match answer.map_err(|error| self.broken(slot, generation, &error))? {
                 Some(seen) => break seen,
                 // The epoch changed while the reply was on its way: the next one brings it along.
@@ -299,7 +339,7 @@ impl Slots {
     /// When one connection breaks, the server has mostly closed the others as well; who tries again
     /// should not find them one by one. Callers that still use them keep them.
     fn discard(&self) {
-        for slot in self.main.iter().chain([&self.bulk]) {
+        for slot in self.main.iter().chain([&self.bulk, &self.questions]) {
             slot.open.lock().1 = None;
         }
         self.spares.discard();

@@ -25,6 +25,7 @@ pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
 pub(crate) use shared::{Durability, Holds, Shared};
+pub(crate) use trust::{LEASE, PROMPT};
 
 /// Which connections a batch goes over, so that what is slow never stands before what is urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! given before are over a [`LEASE`] later. Until then nothing is called ended for good ([`Trust::settled`]).
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,11 @@ use tokio::sync::watch;
 use crate::failure::{Class, Failure};
 use crate::settings::Address;
 
+/// A call that takes longer may be waiting for a server that is primary no more.
+pub(crate) const PROMPT: Duration = Duration::from_millis(20);
+
 /// How long a word holds. All processes must think the same of it, so it is no setting.
-pub(super) const LEASE: Duration = Duration::from_secs(2);
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// What one sentinel says.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Word {
 #[derive(Debug)]
 pub(super) struct Trust {
     words: Mutex<Words>,
+    /// There are no sentinels.
+    is_alone: bool,
     view: watch::Sender<View>,
     /// Copies of the view for the hot path; its end in ms since `origin`.
     failing_over: AtomicBool,
@@ -89,6 +95,7 @@ impl Trust {
         };
         Self {
             words: Mutex::new(vec![None; sentinels]),
+            is_alone: sentinels == 0,
             view: watch::channel(view).0,
             failing_over: AtomicBool::new(false),
             number: AtomicU64::new(0),
@@ -155,6 +162,11 @@ impl Trust {
         self.replicas.load(Ordering::Acquire)
     }
 
+    /// Says how many replicas could be promoted, where that is not the sentinels' to say.
+    pub(super) fn set_replicas(&self, count: u64) {
+        self.replicas.store(count, Ordering::Release);
+    }
+
     /// Whether what primary `number` has said may be believed. If nobody has vouched for it lately, it
     /// waits until somebody does, unless it is known that too few can. Bounded by the caller.
     pub(super) async fn confirm(&self, number: u64) -> Result<(), Failure> {
@@ -166,7 +178,7 @@ impl Trust {
         let known = |view: &View| {
             view.number != number || view.failure.is_some() || Instant::now() < view.until
         };
-        let gone = || Failure::new(Class::Down, "the server is primary no more");
+        let gone = || Failure::new(Class::Down, GONE);
         let view = view.wait_for(known).await.map_err(|_| gone())?;
         match &view.failure {
             _ if view.number != number => Err(gone()),
@@ -220,12 +232,34 @@ impl Trust {
         }
     }
 
+    /// Waits for a call to primary `number` until another is primary: then it may never be answered.
+    pub(super) async fn while_primary<T>(
+        &self,
+        number: u64,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let mut call = pin!(call);
+        if self.is_alone {
+            return Ok(call.await);
+        }
+        if let Ok(done) = tokio::time::timeout(PROMPT, &mut call).await {
+            return Ok(done);
+        }
+        tokio::select! {
+            done = call => Ok(done),
+            () = self.changed(number) => Err(Failure::new(Class::Unreachable, GONE)),
+        }
+    }
+
     /// Whether somebody has to look closely: nobody is believed, or soon somebody else.
     pub(super) fn is_unsettled(&self) -> bool {
         let view = self.view.borrow();
         view.failing_over || Instant::now() + LEASE / 2 > view.until
     }
 }
+
+/// What became of a server that was believed.
+const GONE: &str = "the server is primary no more";
 
 fn under_way() -> Failure {
     Failure::new(Class::Down, "a failover is under way")
@@ -372,6 +406,17 @@ mod tests {
             );
         }
         assert!(trust.settled().now_or_never().is_some(), "all know it");
+    }
+
+    #[tokio::test]
+    async fn a_call_to_an_old_primary_is_given_up() {
+        let trust = Trust::new(1);
+        trust.hear(0, Ok(word(1, 0, Instant::now())));
+        let call = trust.while_primary(trust.number(), std::future::pending::<()>());
+        let change = async { trust.hear(0, Ok(word(2, 1, Instant::now()))) };
+        let (given_up, ()) = tokio::join!(call, change);
+        let failure = given_up.expect_err("another is primary");
+        assert_eq!(failure.class(), Class::Unreachable);
     }
 
     #[tokio::test]

@@ -1,11 +1,26 @@
-//! A Redis Cluster of a test's own: three primaries, a replica for each.
+//! A Redis Cluster of a test's own: three primaries, a replica for each or more, on one machine or on a
+//! network that can be cut in two.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::server::{Server, free_port};
+use cloakroom_core::store::Lookup;
+use cloakroom_core::{Store, StoredKey};
+use cloakroom_redis::RedisStore;
 
+use crate::history::History;
+use crate::mesh::{Mesh, Side};
+use crate::server::{Brand, Server, free_port};
+
+/// The last slot that the first primary begins with.
+pub(crate) const FIRST_HAS: u16 = 5460;
 /// Ranges of slots that the primaries begin with.
-const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
+const SLOTS: [(u16, u16); 3] = [(0, FIRST_HAS), (5461, 10922), (10923, 16383)];
 
 /// Its nodes; they are stopped when it is dropped.
 pub(crate) struct Cluster {
@@ -13,20 +28,96 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Server>,
 }
 
+/// Of which primary each replica is one: the first has two, so that one is left when it is lost.
+const SPARE: [usize; 4] = [0, 0, 1, 2];
+
 impl Cluster {
     pub(crate) fn start() -> Self {
-        Self::start_with(3)
+        Self::start_as(Brand::Redis)
+    }
+
+    pub(crate) fn start_as(brand: Brand) -> Self {
+        Self::join((0..6).map(|_| node(brand, &[])).collect(), &[], &[0, 1, 2])
     }
 
     /// Starts one whose primaries have no replicas.
     pub(crate) fn without_replicas() -> Self {
-        Self::start_with(0)
+        Self::join((0..3).map(|_| node(Brand::Redis, &[])).collect(), &[], &[])
     }
 
-    fn start_with(replicas: usize) -> Self {
-        let started = Self {
-            nodes: (0..3 + replicas).map(|_| node()).collect(),
-        };
+    /// Starts one whose first primary has two replicas, the fourth and the fifth node.
+    pub(crate) fn with_a_spare() -> Self {
+        Self::join(
+            (0..7).map(|_| node(Brand::Redis, &[])).collect(),
+            &[],
+            &SPARE,
+        )
+    }
+
+    /// Starts one whose nodes have these settings besides.
+    pub(crate) fn start_with(settings: &[String]) -> Self {
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let nodes = (0..6).map(|_| node(Brand::Redis, &settings));
+        Self::join(nodes.collect(), &[], &[0, 1, 2])
+    }
+
+    /// Starts one that speaks TLS, to clients as well as among its nodes, with the certificate of the first.
+    pub(crate) fn start_tls() -> Self {
+        let first = tls_node(None);
+        let directory = first.directory.clone();
+        let mut nodes = vec![first];
+        nodes.extend((1..6).map(|_| tls_node(Some(&directory))));
+        Self::join(nodes, &[], &[0, 1, 2])
+    }
+
+    /// As [`Cluster::url`], over TLS.
+    pub(crate) fn tls_url(&self, parameters: &str) -> String {
+        let port = self.nodes[1].tls_port.expect("it speaks TLS");
+        let ca = self.nodes[0].directory.join("ca.pem");
+        format!(
+            "rediss+cluster://127.0.0.1:{port}?ca={}&{parameters}",
+            ca.display()
+        )
+    }
+
+    /// As [`Cluster::with_a_spare`], on a network that can be cut: these nodes on the left, the others on
+    /// the right. With the ports of the doors to them.
+    pub(crate) fn across(mesh: &Mesh, left: &[usize]) -> (Self, Vec<u16>) {
+        let mut ways = Vec::new();
+        let nodes = (0..3 + SPARE.len()).map(|number| {
+            let side = match left.contains(&number) {
+                true => Side::Left,
+                false => Side::Right,
+            };
+            let [door, bus] = [(); 2].map(|()| mesh.door(side, None));
+            let (port, bus_port) = (door.port.to_string(), bus.port.to_string());
+            let source = side.address().to_string();
+            let mut settings = vec!["--bind-source-addr", &source];
+            // Somebody is promoted before words for who was cut off are over, and who was cut off goes on
+            // answering reads when it has noticed: so it is allowed to, and nothing but us keeps it from it.
+            settings.extend(["--cluster-node-timeout", "700"]);
+            settings.extend(["--cluster-allow-reads-when-down", "yes"]);
+            settings.extend(["--cluster-announce-ip", "127.0.0.1"]);
+            settings.extend(["--cluster-announce-port", &port]);
+            settings.extend(["--cluster-announce-bus-port", &bus_port]);
+            for [name, password] in [["left", ">left"], ["right", ">right"]] {
+                settings.extend(["--user", name, "on", password, "~*", "&*", "+@all"]);
+            }
+            let server = node(Brand::Redis, &settings);
+            door.leads_to(server.port);
+            bus.leads_to(server.bus());
+            ways.push((door.port, bus.port));
+            server
+        });
+        let nodes = nodes.collect();
+        let doors = ways.iter().map(|(door, _)| *door).collect();
+        (Self::join(nodes, &ways, &SPARE), doors)
+    }
+
+    /// Makes a cluster of these nodes. `ways`: the ports by which others reach them, if not their own;
+    /// `of`: of which primary each is a replica that is none itself.
+    fn join(nodes: Vec<Server>, ways: &[(u16, u16)], of: &[usize]) -> Self {
+        let started = Self { nodes };
         let (primaries, replicas) = started.nodes.split_at(3);
         for (number, (node, (first, last))) in primaries.iter().zip(SLOTS).enumerate() {
             let (first, last) = (first.to_string(), last.to_string());
@@ -36,7 +127,9 @@ impl Cluster {
         }
         for node in &started.nodes[1..] {
             let first = &started.nodes[0];
-            let (port, bus) = (first.port.to_string(), first.bus().to_string());
+            let own = (first.tls_port.unwrap_or(first.port), first.bus());
+            let (port, bus) = ways.first().copied().unwrap_or(own);
+            let (port, bus) = (port.to_string(), bus.to_string());
             ok(node, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         started.wait("nodes that know each other", || {
@@ -45,8 +138,8 @@ impl Cluster {
                 nodes.lines().count() == 3 + replicas.len() && !nodes.contains("handshake")
             })
         });
-        for (primary, replica) in primaries.iter().zip(replicas) {
-            let id = primary.cli(&["CLUSTER", "MYID"]);
+        for (replica, primary) in replicas.iter().zip(of) {
+            let id = primaries[*primary].cli(&["CLUSTER", "MYID"]);
             ok(replica, &["CLUSTER", "REPLICATE", &id]);
         }
         started.wait_until_whole();
@@ -58,6 +151,28 @@ impl Cluster {
         let [first, second] =
             [&self.nodes[1], &self.nodes[self.nodes.len() - 1]].map(|node| node.port);
         format!("redis+cluster://127.0.0.1:{first},127.0.0.1:{second}?{parameters}")
+    }
+
+    /// Tells the history when one of these nodes becomes a primary, until the ears are dropped.
+    pub(crate) fn listen(&self, nodes: &[usize], history: &Arc<History>) -> Vec<Ear> {
+        let nodes = nodes.iter().map(|node| self.nodes[*node].port);
+        nodes
+            .map(|port| Ear::open(port, Arc::clone(history)))
+            .collect()
+    }
+
+    /// Moves so many slots from one primary to another, with what is in them.
+    pub(crate) fn move_slots(&self, from: usize, to: usize, count: usize) {
+        let [from, to] = [from, to].map(|node| self.nodes[node].cli(&["CLUSTER", "MYID"]));
+        let host = format!("127.0.0.1:{}", self.nodes[0].port);
+        let [from, to] =
+            [("from", from), ("to", to)].map(|(name, id)| [format!("--cluster-{name}"), id]);
+        let count = count.to_string();
+        let mut words = vec!["--cluster", "reshard", &host, "--cluster-yes"];
+        words.extend(["--cluster-slots", &count]);
+        words.extend(from.iter().chain(&to).map(String::as_str));
+        let said = self.nodes[0].cli(&words);
+        assert!(said.contains("Moving slot"), "{said}");
     }
 
     /// Deletes everything.
@@ -83,7 +198,9 @@ impl Cluster {
             self.nodes.iter().all(|node| {
                 let info = node.cli(&["CLUSTER", "INFO"]);
                 let whole = info.contains("cluster_state:ok");
-                let confirms = || node.cli(&["WAIT", "1", "500"]) == "1";
+                let info = node.cli(&["INFO", "replication"]);
+                let has = info.matches("state=online").count().to_string();
+                let confirms = || has != "0" && node.cli(&["WAIT", &has, "500"]) == has;
                 whole && (self.nodes.len() == 3 || !is_primary(node) || confirms())
             })
         });
@@ -105,14 +222,76 @@ impl Cluster {
     }
 }
 
-/// Starts a node that belongs to no cluster yet.
-pub(crate) fn node() -> Server {
+/// Starts a node that belongs to no cluster yet, with these settings besides the usual ones.
+pub(crate) fn node(brand: Brand, more: &[&str]) -> Server {
+    let mut all = usual();
+    all.extend(more.iter().map(|setting| (*setting).to_owned()));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    Server::start_brand(brand, &all)
+}
+
+/// The same, speaking TLS with the certificate in a directory, or one of its own.
+fn tls_node(certificate: Option<&Path>) -> Server {
+    let mut all = usual();
+    all.extend(["--tls-cluster", "yes", "--tls-replication", "yes"].map(str::to_owned));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    Server::start_tls_with(certificate, &all)
+}
+
+fn usual() -> Vec<String> {
     let bus = free_port().to_string();
     let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
     all.extend(["--databases", "1", "--cluster-node-timeout", "1500"]);
     all.extend(["--repl-diskless-sync-delay", "0"]);
     all.extend(["--cluster-replica-validity-factor", "0"]);
-    Server::start(&all)
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// Asks one node what it is, again and again: a cluster announces nothing to clients.
+pub(crate) struct Ear {
+    stop: Arc<AtomicBool>,
+    asking: Option<JoinHandle<()>>,
+}
+
+impl Ear {
+    fn open(port: u16, history: Arc<History>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the node answers");
+        let asking = std::thread::spawn(move || {
+            let mut answer = [0; 4096];
+            while !stopped.load(Ordering::SeqCst) {
+                let asked = stream.write_all(b"ROLE\r\n");
+                let Ok(read) = asked.and_then(|()| stream.read(&mut answer)) else {
+                    return;
+                };
+                if answer[..read].windows(6).any(|word| word == b"master") {
+                    return history.announced();
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Self {
+            stop,
+            asking: Some(asking),
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(asking) = self.asking.take() {
+            asking.join().expect("an ear does not panic");
+        }
+    }
+}
+
+/// The URL by which a client on `side` reaches nodes through these doors.
+pub(crate) fn url_from(side: Side, doors: &[u16], parameters: &str) -> String {
+    let hosts = doors.iter().map(|port| format!("127.0.0.1:{port}"));
+    let (name, hosts) = (side.name(), hosts.collect::<Vec<_>>().join(","));
+    format!("redis+cluster://{name}:{name}@{hosts}?{parameters}")
 }
 
 pub(crate) fn is_primary(node: &Server) -> bool {
@@ -128,6 +307,22 @@ pub(crate) fn slot_of(node: &Server, tag: u16) -> u16 {
 pub(crate) fn ok(node: &Server, words: &[&str]) {
     let answer = node.cli(words);
     assert_eq!(answer, "OK", "{words:?}");
+}
+
+/// How many of these sessions live, once the cluster answers for all of them.
+pub(crate) async fn alive(store: &RedisStore, keys: impl IntoIterator<Item = &StoredKey>) -> usize {
+    let mut alive = 0;
+    for key in keys {
+        let mut tries = 0;
+        alive += loop {
+            match store.load(key).await {
+                Ok(found) => break usize::from(matches!(found, Lookup::Found(_))),
+                Err(error) if tries < 100 && error.is_retryable() => tries += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+    }
+    alive
 }
 
 /// The port of the node in this line of CLUSTER NODES, if it is a primary that lives and has the slot.

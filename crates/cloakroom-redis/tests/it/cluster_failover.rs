@@ -1,4 +1,4 @@
-//! Slots that move, and primaries that fail, in a cluster under load, with a history: what was
+//! Slots that move in a cluster under load, and replicas that are promoted without knowing all: what was
 //! acknowledged, and what is there during it and afterwards.
 
 use std::sync::Arc;
@@ -65,15 +65,7 @@ fn a_slot_that_moves_ends_nothing() {
 fn slots_that_move_under_load() {
     for parameters in ["", "&scripts=never&layout=fields"] {
         let all = run(parameters, |cluster| {
-            let [from, to] = [0, 1].map(|at| cluster.nodes[at].cli(&["CLUSTER", "MYID"]));
-            let host = format!("127.0.0.1:{}", cluster.nodes[0].port);
-            let [from, to] =
-                [("from", from), ("to", to)].map(|(name, id)| [format!("--cluster-{name}"), id]);
-            let mut words = vec!["--cluster", "reshard", &host, "--cluster-yes"];
-            words.extend(["--cluster-slots", "1200"]);
-            words.extend(from.iter().chain(&to).map(String::as_str));
-            let said = cluster.nodes[0].cli(&words);
-            assert!(said.contains("Moving slot"), "{said}");
+            cluster.move_slots(0, 1, 1200);
         });
         assert_eq!(
             (all.lost, all.undone, all.gone, all.wrong),
@@ -81,42 +73,6 @@ fn slots_that_move_under_load() {
             "{parameters}"
         );
     }
-}
-
-#[test]
-fn a_killed_primary() {
-    let all = run("", |cluster| cluster.nodes[0].kill());
-    assert_eq!((all.lost, all.undone, all.gone), (0, 0, 0));
-}
-
-#[test]
-fn a_killed_primary_when_fast() {
-    let all = run("&durability=fast&layout=fields", |cluster| {
-        cluster.nodes[0].kill();
-    });
-    assert_eq!(all.undone, 0, "undone logouts");
-}
-
-#[test]
-fn a_failover_by_command() {
-    for parameters in ["&scripts=never", "&durability=fast"] {
-        let all = run(parameters, |cluster| {
-            cluster::ok(&cluster.nodes[3], &["CLUSTER", "FAILOVER"]);
-        });
-        assert_eq!((all.lost, all.undone, all.gone), (0, 0, 0), "{parameters}");
-    }
-}
-
-/// The primary hangs without closing anything, and comes back when another is primary.
-#[test]
-fn a_hung_primary() {
-    let all = run("", |cluster| {
-        cluster.nodes[0].signal("STOP");
-        cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
-        std::thread::sleep(Duration::from_secs(2));
-        cluster.nodes[0].signal("CONT");
-    });
-    assert_eq!((all.lost, all.undone, all.gone), (0, 0, 0));
 }
 
 /// A replica that missed revocations is promoted, in `fast` where nobody waited for it. It is told
@@ -162,7 +118,11 @@ fn what_a_replica_missed_is_told_again() {
         cluster.nodes[0].kill();
         cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
         let all = over.iter().map(|(key, _)| key).chain(&visitors);
-        assert_eq!(alive(&store, all).await, 0, "revoked sessions that live");
+        assert_eq!(
+            cluster::alive(&store, all).await,
+            0,
+            "revoked sessions that live"
+        );
     });
 }
 
@@ -189,7 +149,10 @@ fn a_mass_revocation_that_a_replica_missed_is_told_again() {
             assert!(store.destroy(&key).await.expect("destroyed"));
         }
         cut_off(&cluster.nodes[0], &cluster.nodes[3]);
-        store.revoke_all().await.expect("revoked");
+        // It may be refused, because that replica could be promoted. It is noted then as well.
+        if let Err(error) = store.revoke_all().await {
+            assert!(error.is_retryable(), "{error:?}");
+        }
         let first = &cluster.nodes[0];
         let kept: Vec<_> = young
             .into_iter()
@@ -206,8 +169,16 @@ fn a_mass_revocation_that_a_replica_missed_is_told_again() {
         }
         cluster.nodes[0].kill();
         cluster.wait("a new primary", || is_primary(&cluster.nodes[3]));
-        assert_eq!(alive(&store, &old).await, 0, "revoked sessions that live");
-        assert_eq!(alive(&store, &kept).await, kept.len(), "younger sessions");
+        assert_eq!(
+            cluster::alive(&store, &old).await,
+            0,
+            "revoked sessions that live"
+        );
+        assert_eq!(
+            cluster::alive(&store, &kept).await,
+            kept.len(),
+            "younger sessions"
+        );
     });
 }
 
@@ -224,22 +195,6 @@ fn cut_off(primary: &Server, replica: &Server) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the replica is still there");
-}
-
-/// How many of these sessions live, once the cluster answers for all of them.
-async fn alive(store: &RedisStore, keys: impl IntoIterator<Item = &StoredKey>) -> usize {
-    let mut alive = 0;
-    for key in keys {
-        let mut tries = 0;
-        alive += loop {
-            match store.load(key).await {
-                Ok(found) => break usize::from(matches!(found, Lookup::Found(_))),
-                Err(error) if tries < 100 && error.is_retryable() => tries += 1,
-                Err(error) => panic!("{error:?}"),
-            }
-        };
-    }
-    alive
 }
 
 /// A slot on its way from its owner to another primary.

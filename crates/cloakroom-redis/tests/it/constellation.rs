@@ -17,13 +17,27 @@ pub(crate) struct Constellation {
 
 impl Constellation {
     pub(crate) fn start() -> Self {
-        let primary = Server::start(&["--repl-diskless-sync-delay", "0"]);
-        let mut servers = vec![primary];
+        Self::start_with(&[], "")
+    }
+
+    /// Starts one whose servers have these settings besides, and its sentinels these lines.
+    pub(crate) fn start_with(settings: &[&str], lines: &str) -> Self {
+        let start = |primary: Option<u16>| {
+            let mut all = vec!["--repl-diskless-sync-delay", "0"];
+            let primary = primary.map(|port| format!("127.0.0.1 {port}"));
+            if let Some(primary) = &primary {
+                all.extend(["--replicaof", primary]);
+            }
+            all.extend(settings);
+            Server::start(&all)
+        };
+        let mut servers = vec![start(None)];
         for _ in 0..2 {
-            servers.push(servers[0].replica());
+            servers.push(start(Some(servers[0].port)));
         }
+        let sentinels = (0..3).map(|_| Server::sentinel_of(servers[0].port, lines));
         let started = Self {
-            sentinels: (0..3).map(|_| servers[0].sentinel()).collect(),
+            sentinels: sentinels.collect(),
             servers,
         };
         started.wait_until_whole();

@@ -13,15 +13,20 @@ use crate::cluster::Cluster;
 use crate::constellation::Constellation;
 use crate::server::{Brand, Server};
 
-/// What docs/formats/redis-keys.md lists for every user, for scripts, and for their absence.
-const RIGHTS: &str = "~session:* ~subject:* ~session-epoch:* ~session-closing:* -@all +select +get +set +exists +pttl \
-    +pexpireat +zrange +zrem +time +zadd +scan +dbsize +info \
-    +sadd +srem +hgetall +hset +hmget +hget +hdel +hlen +hexists +hincrby +del +pexpire";
-const SCRIPTS: &str = "+eval +evalsha +getrange +setrange +zcard +zscore +zrangebyscore";
-const PLAIN: &str = "+eval +evalsha +zcard +zscore +zrangebyscore ~session-ended:*";
+/// What a user needs, by the rows of the table there.
+const DOCUMENTED: &str = include_str!("../../../../docs/formats/redis-keys.md");
+const RIGHTS: &str = "every store";
+const SCRIPTS: &str = "scripts";
+const NO_SCRIPTS: &str = "no scripts";
 /// So that a load need not ask for the epoch; the ways without scripts do without.
-const TRACKING: &str = "+client|tracking +client|caching";
-const NO_SCRIPTS: &str = "+watch +unwatch +multi +exec";
+const TRACKING: &str = "loads of one command";
+const PLAIN: &str = "`ids=plain`";
+const REPLICAS: &str = "replicas";
+const CLUSTER: &str = "a cluster";
+/// One way does without.
+const CLUSTER_WISH: &str = "a cluster, wished for";
+const BEHIND_SENTINEL: &str = "behind Sentinel, at the servers";
+const AT_SENTINELS: &str = "at the sentinels";
 
 #[test]
 fn packed() {
@@ -44,7 +49,7 @@ fn plain_ids() {
 
 #[test]
 fn plain_ids_with_no_more_rights_than_it_needs() {
-    check(&with_rights(PLAIN), |server, number| {
+    check(&with_rights(&[PLAIN]), |server, number| {
         let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
         format!("{base}?timeout=30000&ids=plain")
     });
@@ -52,7 +57,7 @@ fn plain_ids_with_no_more_rights_than_it_needs() {
 
 #[test]
 fn packed_without_scripting() {
-    check(&with_rights(NO_SCRIPTS), |server, number| {
+    check(&with_rights(&[NO_SCRIPTS]), |server, number| {
         format!(
             "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
             server.port
@@ -62,7 +67,7 @@ fn packed_without_scripting() {
 
 #[test]
 fn fields_without_scripting() {
-    check(&with_rights(NO_SCRIPTS), |server, number| {
+    check(&with_rights(&[NO_SCRIPTS]), |server, number| {
         let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
         format!("{base}?timeout=30000&layout=fields")
     });
@@ -70,26 +75,20 @@ fn fields_without_scripting() {
 
 #[test]
 fn packed_with_no_more_rights_than_it_needs() {
-    check(
-        &with_rights(&format!("{SCRIPTS} {TRACKING}")),
-        |server, number| {
-            format!(
-                "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
-                server.port
-            )
-        },
-    );
+    check(&with_rights(&[SCRIPTS, TRACKING]), |server, number| {
+        format!(
+            "redis://app:secret@127.0.0.1:{}/{number}?timeout=30000",
+            server.port
+        )
+    });
 }
 
 #[test]
 fn fields_with_no_more_rights_than_it_needs() {
-    check(
-        &with_rights(&format!("{SCRIPTS} {TRACKING}")),
-        |server, number| {
-            let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
-            format!("{base}?timeout=30000&layout=fields")
-        },
-    );
+    check(&with_rights(&[SCRIPTS, TRACKING]), |server, number| {
+        let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
+        format!("{base}?timeout=30000&layout=fields")
+    });
 }
 
 #[test]
@@ -131,9 +130,16 @@ fn packed_behind_sentinel() {
 }
 
 #[test]
-fn fields_behind_sentinel_without_scripting() {
-    let constellation = Constellation::start();
-    let url = |number| constellation.url(number, "timeout=30000&scripts=never&layout=fields");
+fn fields_behind_sentinel_without_scripting_and_no_more_rights_than_it_needs() {
+    let servers = user(&[NO_SCRIPTS, REPLICAS, BEHIND_SENTINEL]);
+    let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+    let sentinels = format!("user app on >secret {}\n", documented(AT_SENTINELS));
+    let constellation = Constellation::start_with(&servers, &sentinels);
+    let url = |number| {
+        let rest = "timeout=30000&layout=fields&sentinel-user=app&sentinel-password=secret";
+        let url = constellation.url(number, rest);
+        url.replace("redis+sentinel://", "redis+sentinel://app:secret@")
+    };
     check_urls((0..CASES.len()).map(url).collect());
 }
 
@@ -191,29 +197,70 @@ fn fields_on_the_newest_redis() {
 
 #[test]
 fn packed_in_a_cluster() {
-    check_clustered("timeout=30000");
+    check_clustered(Cluster::start, |cluster| cluster.url("timeout=30000"));
 }
 
 #[test]
-fn fields_in_a_cluster() {
-    check_clustered("timeout=30000&layout=fields");
+fn fields_in_a_cluster_with_no_more_rights_than_it_needs() {
+    let rights = [SCRIPTS, TRACKING, REPLICAS, CLUSTER, CLUSTER_WISH];
+    check_clustered(
+        || Cluster::start_with(&user(&rights)),
+        |cluster| as_app(&cluster.url("timeout=30000&layout=fields")),
+    );
 }
 
 #[test]
-fn packed_in_a_cluster_without_scripting() {
-    check_clustered("timeout=30000&scripts=never");
+fn packed_in_a_cluster_without_scripting_and_no_more_rights_than_it_needs() {
+    check_clustered(
+        || Cluster::start_with(&user(&[NO_SCRIPTS, REPLICAS, CLUSTER])),
+        |cluster| as_app(&cluster.url("timeout=30000")),
+    );
 }
 
 #[test]
-fn fields_in_a_cluster_without_scripting() {
-    check_clustered("timeout=30000&scripts=never&layout=fields");
+fn fields_in_a_cluster_without_scripting_over_tls() {
+    check_clustered(Cluster::start_tls, |cluster| {
+        cluster.tls_url("timeout=30000&scripts=never&layout=fields")
+    });
+}
+
+/// Saves go by `SET .. IFEQ` there.
+#[test]
+fn packed_in_a_cluster_of_valkey() {
+    check_clustered(
+        || Cluster::start_as(Brand::Valkey),
+        |cluster| cluster.url("timeout=30000"),
+    );
+}
+
+fn as_app(url: &str) -> String {
+    url.replace("redis+cluster://", "redis+cluster://app:secret@")
+}
+
+/// Settings that give a server a user `app` with these rights besides those for every store.
+fn user(rows: &[&str]) -> Vec<String> {
+    let rows = [RIGHTS].into_iter().chain(rows.iter().copied());
+    let rights = rows.map(documented).collect::<Vec<_>>().join(" ");
+    let user = ["--user", "app", "on", ">secret"].into_iter();
+    user.chain(rights.split_whitespace())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The rights in the row of this name.
+fn documented(name: &str) -> String {
+    let start = format!("| {name} | `");
+    let row = DOCUMENTED
+        .lines()
+        .find_map(|line| line.strip_prefix(&start));
+    let row = row.unwrap_or_else(|| panic!("no row for {name:?}"));
+    row.trim_end_matches("` |").replace("\\|", "|")
 }
 
 /// A server whose user `app` has just the rights that are documented.
-fn with_rights(special: &str) -> Server {
-    let mut settings = vec!["--user", "app", "on", ">secret"];
-    settings.extend(RIGHTS.split_whitespace());
-    settings.extend(special.split_whitespace());
+fn with_rights(rows: &[&str]) -> Server {
+    let settings = user(rows);
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     Server::start(&settings)
 }
 
@@ -260,7 +307,7 @@ pub(crate) fn check_urls(urls: Vec<String>) {
 
 /// Runs every case in a cluster that is empty. A cluster has one database, so there are some clusters,
 /// and each case has one alone.
-fn check_clustered(parameters: &str) {
+fn check_clustered(start: impl Fn() -> Cluster + Sync, url: impl Fn(&Cluster) -> String + Sync) {
     const CLUSTERS: usize = 3;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -272,11 +319,11 @@ fn check_clustered(parameters: &str) {
     std::thread::scope(|scope| {
         for _ in 0..CLUSTERS {
             scope.spawn(|| {
-                let cluster = Cluster::start();
+                let cluster = start();
                 while let Some(case) = CASES.get(next.fetch_add(1, Ordering::SeqCst)) {
                     cluster.flush();
                     let factory = Factory {
-                        urls: vec![cluster.url(parameters)],
+                        urls: vec![url(&cluster)],
                         next: AtomicUsize::new(0),
                         handle: runtime.handle().clone(),
                     };

@@ -11,6 +11,9 @@ use parking_lot::Mutex;
 /// A call may outlive its deadline by this; more is counted.
 const LATE: Duration = Duration::from_millis(50);
 
+/// A session that lasts longer than this may be from before a fault.
+const OLD: Duration = Duration::from_millis(500);
+
 /// What all clients were told.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -24,6 +27,8 @@ struct Seen {
     /// Keys to read, for whoever wants to: kept, and ended.
     kept: Vec<StoredKey>,
     ended: Vec<StoredKey>,
+    /// Ended by somebody after they had lasted for a while: a server that was left behind has them.
+    old: Vec<StoredKey>,
     /// When ends of all sessions were asked for, and acknowledged.
     all: Vec<(Instant, Option<Instant>)>,
     announced: Option<Instant>,
@@ -173,6 +178,9 @@ impl History {
         let now = Instant::now();
         let life = seen.sessions.get_mut(&key).expect("it was created");
         life.ended.get_or_insert((now, how));
+        if how == How::Revoked && now - life.created > OLD {
+            seen.old.push(key);
+        }
     }
 
     /// Somebody is about to end all sessions.
@@ -232,6 +240,14 @@ impl History {
         });
         let place = keys.len().checked_sub(1 + random % recent.max(1))?;
         Some(keys[place])
+    }
+
+    /// One of the last sessions that were ended after a while.
+    pub(crate) fn some_old(&self, random: usize) -> Option<StoredKey> {
+        let seen = self.seen.lock();
+        let recent = seen.old.len().min(100);
+        let place = seen.old.len().checked_sub(1 + random % recent.max(1))?;
+        Some(seen.old[place])
     }
 
     /// All keys, for the last look.

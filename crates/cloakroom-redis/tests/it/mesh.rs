@@ -1,6 +1,7 @@
 //! A network that can be cut in two, without root: every server is reached through a proxy that knows
 //! on which side it stands and from which side somebody comes. While it is cut, what crosses is held
-//! back and nothing is closed, as on a network that loses packets.
+//! back and nothing is closed, as on a network that loses packets; or all that crosses is closed, as by
+//! a firewall that says so.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -52,7 +53,15 @@ impl Side {
 /// The network. It goes down when it is dropped.
 pub(crate) struct Mesh {
     runtime: Runtime,
-    cut: watch::Sender<bool>,
+    cut: watch::Sender<Cut>,
+}
+
+/// What becomes of that which crosses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Passes,
+    IsHeldBack,
+    IsClosed,
 }
 
 /// The way to one server, which may be started later.
@@ -77,7 +86,7 @@ impl Mesh {
             .build();
         Self {
             runtime: runtime.expect("a runtime starts"),
-            cut: watch::channel(false).0,
+            cut: watch::channel(Cut::Passes).0,
         }
     }
 
@@ -102,12 +111,12 @@ impl Mesh {
         door
     }
 
-    pub(crate) fn cut(&self) {
-        self.cut.send_replace(true);
+    pub(crate) fn cut(&self, how: Cut) {
+        self.cut.send_replace(how);
     }
 
     pub(crate) fn heal(&self) {
-        self.cut.send_replace(false);
+        self.cut.send_replace(Cut::Passes);
     }
 }
 
@@ -117,7 +126,7 @@ async fn join(
     from: Option<Side>,
     server: u16,
     at: Side,
-    cut: watch::Receiver<bool>,
+    cut: watch::Receiver<Cut>,
 ) -> std::io::Result<()> {
     let mut greeting = vec![0; 1 << 12];
     let from = match from {
@@ -141,14 +150,25 @@ async fn join(
     let (from_server, to_server) = server.into_split();
     tokio::select! {
         done = carry(from_client, to_server, cut.clone()) => done,
-        done = carry(from_server, to_client, cut) => done,
+        done = carry(from_server, to_client, cut.clone()) => done,
+        () = closed(cut) => Ok(()),
     }
+}
+
+/// Waits until what is joined has to be closed.
+async fn closed(cut: Option<watch::Receiver<Cut>>) {
+    if let Some(mut cut) = cut
+        && cut.wait_for(|cut| *cut == Cut::IsClosed).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    cut: Option<watch::Receiver<bool>>,
+    cut: Option<watch::Receiver<Cut>>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -162,9 +182,9 @@ async fn carry(
 }
 
 /// Waits until the way is open.
-async fn passable(cut: Option<watch::Receiver<bool>>) {
+async fn passable(cut: Option<watch::Receiver<Cut>>) {
     if let Some(mut cut) = cut {
         // The network goes down only when the test is over.
-        drop(cut.wait_for(|cut| !cut).await);
+        drop(cut.wait_for(|cut| *cut == Cut::Passes).await);
     }
 }

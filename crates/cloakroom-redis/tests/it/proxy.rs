@@ -1,10 +1,14 @@
-//! A proxy in front of a server that counts trips: how often something was sent after an answer.
+//! A proxy in front of a server that counts trips: how often something was sent after an answer. What is
+//! asked about a cluster, in the background, is no visitor's trip.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What connections ask that are for questions alone.
+const ASIDE: &[u8] = b"CLUSTER\r\n";
 
 /// Counts the trips of whoever connects to `port`.
 pub(crate) struct Proxy {
@@ -31,14 +35,22 @@ impl Proxy {
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = backend.into_split();
                 let (trips, heard) = (Arc::clone(&trips), Arc::clone(&answered));
-                tokio::spawn(copy(from_client, to_server, move || {
-                    if heard.swap(false, Ordering::SeqCst) {
+                let aside = Arc::new(AtomicBool::new(false));
+                let is_aside = Arc::clone(&aside);
+                tokio::spawn(copy(from_client, to_server, move |bytes| {
+                    if bytes.windows(ASIDE.len()).any(|word| word == ASIDE) {
+                        aside.store(true, Ordering::SeqCst);
+                    }
+                    let is_trip = !aside.load(Ordering::SeqCst);
+                    if is_trip && heard.swap(false, Ordering::SeqCst) {
                         trips.fetch_add(1, Ordering::SeqCst);
                     }
                 }));
                 let answered = Arc::clone(&answered);
-                tokio::spawn(copy(from_server, to_client, move || {
-                    answered.store(true, Ordering::SeqCst);
+                tokio::spawn(copy(from_server, to_client, move |_| {
+                    if !is_aside.load(Ordering::SeqCst) {
+                        answered.store(true, Ordering::SeqCst);
+                    }
                 }));
             }
         });
@@ -54,13 +66,13 @@ impl Proxy {
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    notice: impl Fn(),
+    notice: impl Fn(&[u8]),
 ) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(read) = from.read(&mut buffer).await
         && read > 0
     {
-        notice();
+        notice(&buffer[..read]);
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

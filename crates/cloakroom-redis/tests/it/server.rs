@@ -45,14 +45,23 @@ impl Server {
 
     /// Starts a server that speaks TLS as well, with a certificate for 127.0.0.1 in `ca.pem`.
     pub(crate) fn start_tls(settings: &[&str]) -> Self {
+        Self::start_tls_with(None, settings)
+    }
+
+    /// The same, with the certificate of another, which is in this directory.
+    pub(crate) fn start_tls_with(certificate: Option<&Path>, settings: &[&str]) -> Self {
         let directory = new_directory();
-        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
-        std::fs::write(directory.join("ca.pem"), made.cert.pem()).expect("the directory is ours");
-        let key = made.signing_key.serialize_pem();
-        std::fs::write(directory.join("key.pem"), key).expect("the directory is ours");
+        if certificate.is_none() {
+            let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+            let made = rcgen::generate_simple_self_signed(names);
+            let made = made.expect("a certificate can be made");
+            std::fs::write(directory.join("ca.pem"), made.cert.pem()).expect("it is ours");
+            let key = made.signing_key.serialize_pem();
+            std::fs::write(directory.join("key.pem"), key).expect("the directory is ours");
+        }
         let port = free_port();
-        let path = |name: &str| directory.join(name).display().to_string();
+        let certificate = certificate.unwrap_or(&directory);
+        let path = |name: &str| certificate.join(name).display().to_string();
         let (cert, key) = (path("ca.pem"), path("key.pem"));
         let port_text = port.to_string();
         let mut all = vec!["--tls-port", &port_text, "--tls-cert-file", &cert];

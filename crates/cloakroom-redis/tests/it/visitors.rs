@@ -20,8 +20,15 @@ const VISITORS: usize = 3;
 /// Between two visits of one visitor, so that tests leave each other some of the machine.
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// Sessions of a visitor who leaves later: some are begun before a fault and left in the middle of it.
-const LATER: usize = 30;
+/// Who only looks, at each client, at what was ended after a while; and the pause between two looks.
+const ONLOOKERS: usize = 4;
+const LOOKS: Duration = Duration::from_millis(20);
+
+/// How long the sessions of a visitor last who leaves later, and by how much longer those of the next one:
+/// some are begun before a fault, and left as soon as somebody else is primary or a little later.
+const LATER: Duration = Duration::from_millis(1_500);
+/// How many of these a visitor has at most.
+const MANY: usize = 60;
 
 /// Visitors at all clients, until told to stop.
 pub(crate) struct Load {
@@ -37,15 +44,20 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut visitors = Vec::new();
         for (client, store) in stores.iter().enumerate() {
+            let visitor = |number: usize| Visitor {
+                client,
+                store: Arc::clone(store),
+                history: Arc::clone(history),
+                ids: Ids::new(),
+                name: format!("{client}-{number}"),
+                later: LATER * (number as u32 + 1) / 2,
+            };
             for number in 0..VISITORS {
-                let visitor = Visitor {
-                    client,
-                    store: Arc::clone(store),
-                    history: Arc::clone(history),
-                    ids: Ids::new(),
-                    name: format!("{client}-{number}"),
-                };
-                visitors.push(tokio::spawn(visitor.visit(Arc::clone(&stop))));
+                visitors.push(tokio::spawn(visitor(number).visit(Arc::clone(&stop))));
+            }
+            for number in 0..ONLOOKERS {
+                let onlooker = visitor(VISITORS + number);
+                visitors.push(tokio::spawn(onlooker.look_on(Arc::clone(&stop))));
             }
         }
         let (watching, stopped) = (Arc::clone(history), Arc::clone(&stop));
@@ -134,6 +146,8 @@ struct Visitor {
     history: Arc<History>,
     ids: Ids,
     name: String,
+    /// How long it has sessions that it leaves later.
+    later: Duration,
 }
 
 impl Visitor {
@@ -159,6 +173,22 @@ impl Visitor {
             // Who was refused comes again a little later.
             let pause = if way.is_some() { PAUSE } else { 3 * PAUSE };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn look_on(self, stop: Arc<AtomicBool>) {
+        for round in self.client.. {
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let random = round.wrapping_mul(0x9e37_79b9) >> 5;
+            if let Some(key) = self.history.some_old(random) {
+                let began = Instant::now();
+                if let Ok(lookup) = self.store.load(&key).await {
+                    self.history.read(key, began, number(lookup));
+                }
+            }
+            tokio::time::sleep(LOOKS).await;
         }
     }
 
@@ -200,11 +230,12 @@ impl Visitor {
         self.write(key, 2).await
     }
 
-    async fn leave(&self, round: usize, later: &mut VecDeque<StoredKey>) -> Option<()> {
-        later.push_back(self.create(None).await?);
-        let key = match round % 4 {
-            0 => later.pop_back()?,
-            _ if later.len() > LATER => later.pop_front()?,
+    async fn leave(&self, round: usize, later: &mut VecDeque<(Instant, StoredKey)>) -> Option<()> {
+        later.push_back((Instant::now(), self.create(None).await?));
+        let is_over = |began: &Instant| began.elapsed() > self.later || later.len() > MANY;
+        let (_, key) = match later.front() {
+            Some((began, _)) if is_over(began) => later.pop_front()?,
+            _ if round.is_multiple_of(4) => later.pop_back()?,
             _ => return Some(()),
         };
         self.history.ending(key);

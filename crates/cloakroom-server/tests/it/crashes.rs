@@ -84,7 +84,7 @@ async fn visit(server: Arc<Server>, seed: usize, stop: Arc<AtomicBool>) -> Vec<W
 /// What a session is after the restart: its count, or nothing.
 async fn look(server: &Server, id: &str) -> Option<u64> {
     let (status, body) = server.read(id).await;
-    assert!(status == 200 || status == 404, "{status} {body}");
+    assert!([200, 404, 410].contains(&status), "{status} {body}");
     body["fields"]["count"].as_u64()
 }
 
@@ -194,7 +194,8 @@ async fn sessions_survive_a_restart_and_a_kill() {
         server = Server::start_in(dir, &["--durability", "always"]);
         let (status, body) = server.read(&kept).await;
         assert_eq!((status, &body["fields"]["cart"][0]), (200, &json!("tea")));
-        assert_eq!(server.read(&ended).await.0, 404);
+        // It is even remembered that it ended.
+        assert_eq!(server.read(&ended).await.0, 410);
         assert!(
             server.log().contains("the journal is read"),
             "{}",

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::process::Server;
+use crate::process::{Server, TempDir};
 use crate::resp::wire::{Reply, Wire};
 use crate::stores::{PASSWORD, Redis};
 
@@ -296,6 +296,51 @@ async fn limits_of_settings_hold_and_other_keys_are_free() {
     assert_eq!(listed(&off, "alice").await.len(), 0);
 }
 
+#[tokio::test]
+async fn what_is_known_of_sessions_survives_a_kill() {
+    let flags = ["--resp", "127.0.0.1:0", "--durability", "always"];
+    let mut server = Server::start(&flags);
+    let mut wire = Wire::to(&server);
+    let (ended, revoked) = (
+        format!("sess:{SID}"),
+        format!("sess:{}", SID.replace('m', "n")),
+    );
+    let alive = format!("sess:{}", SID.replace('m', "o"));
+    for key in [&ended, &alive] {
+        wire.ask(&format!("SET {key} {ALICE} EX 3600"));
+    }
+    wire.ask(&format!(
+        "SET {revoked} {} EX 3600",
+        ALICE.replace("alice", "bob")
+    ));
+    assert_eq!(wire.ask(&format!("DEL {ended}")), Reply::Integer(1));
+    let path = "/v1/subjects/bob/sessions";
+    let answer = server.request(Method::DELETE, path).send().await.unwrap();
+    assert_eq!(answer.json::<Value>().await.unwrap()["revoked"], 1);
+    let before = listed(&server, "alice").await;
+    server.signal("KILL");
+    server.wait();
+    let dir = std::mem::replace(&mut server.dir, TempDir::new());
+    drop(server);
+
+    let server = Server::start_in(dir, &flags);
+    let mut wire = Wire::to(&server);
+    let after = listed(&server, "alice").await;
+    assert_eq!(after.len(), 1);
+    for same in ["handle", "created_at_ms", "subject"] {
+        assert_eq!(after[0][same], before[0][same], "{same}");
+    }
+    for key in [&ended, &revoked] {
+        assert_eq!(wire.ask(&format!("SET {key} {ALICE} EX 3600")), Reply::ok());
+        assert_eq!(
+            wire.ask(&format!("GET {key}")),
+            Reply::Nil,
+            "it is out after a kill, too"
+        );
+    }
+    assert_eq!(wire.ask("DBSIZE"), Reply::Integer(1));
+}
+
 #[test]
 fn a_layout_that_means_nothing_stops_the_start() {
     for (text, fix) in [
@@ -303,7 +348,7 @@ fn a_layout_that_means_nothing_stops_the_start() {
         ("x key=x:{id}", "encoding"),
         ("php tombstones=perhaps", "always"),
     ] {
-        let data = crate::process::TempDir::new();
+        let data = TempDir::new();
         let mut command = crate::process::cloakroom();
         command
             .arg("serve")

@@ -66,7 +66,7 @@ impl<'a> Effects<'a> {
             GENERATION => Ok(Effect::Generation(input.small()?)),
             TIME => Ok(Effect::Time(input.time()?)),
             KEYSPACES => {
-                let mut numbers = [0; 32];
+                let mut numbers = [0; 16];
                 for number in &mut numbers {
                     *number = input.byte()?;
                 }

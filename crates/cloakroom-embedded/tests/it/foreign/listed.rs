@@ -157,13 +157,13 @@ fn a_frameworks_cookie_leads_to_its_session() {
 #[test]
 fn a_store_shows_and_ends_them_beside_its_own() {
     let front = front();
-    let own = Arc::new(front.engine.store());
+    let own = front.engine.store();
     let who = alice();
     let key = kit::key(kit::tag_of(Some(&who)), 1);
     now(own.create(&key, &kit::session(1, Some(who.clone())))).unwrap();
     front.setex(SID, ALICE);
     front.setex(OTHER, GUEST);
-    let store = WithForeign::new(own, front.engine.clone(), front.foreign.clone());
+    let store = WithForeign::new(own, front.foreign.clone());
     assert_eq!(now(store.of_subject(&who)).unwrap().len(), 2);
     let mut seen = 0;
     let mut cursor = Some(Cursor::default());

@@ -103,7 +103,7 @@ fn native() -> impl Strategy<Value = Effect<'static>> {
         any::<u32>().prop_map(Effect::Generation),
         time().prop_map(Effect::Time),
         prop::option::of(0_u8..16).prop_map(|db| Effect::Flush { db }),
-        any::<[u8; 32]>().prop_map(Effect::Keyspaces),
+        any::<[u8; 16]>().prop_map(Effect::Keyspaces),
     ]
 }
 

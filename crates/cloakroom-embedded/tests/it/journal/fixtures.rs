@@ -206,7 +206,7 @@ fn effects() -> Vec<Effect<'static>> {
         },
         Effect::Flush { db: Some(4) },
         Effect::Flush { db: None },
-        Effect::Keyspaces([7; 32]),
+        Effect::Keyspaces([7; 16]),
         Effect::Tombstone { db, key, until: at },
     ]
 }

@@ -1,17 +1,16 @@
-//! Which node has which tag: what nodes say (`CLUSTER SLOTS`), and what is made of their answers.
+//! Which node has which tag, and what is made of the answers of several nodes.
 
 use std::sync::Arc;
 
 use cloakroom_core::id::SlotTag;
 
 use super::node::Node;
-use crate::failure::Failure;
+use super::view::{Slots, place};
 use crate::keys;
 use crate::settings::Address;
-use crate::wire::{self, Reply};
 
 /// Slots of a cluster.
-const SLOTS: u16 = 16_384;
+pub(super) const SLOTS: u16 = 16_384;
 /// The slot of every tag, which is what Redis makes of the three digits in braces.
 static SLOT_OF: [u16; SlotTag::COUNT] = slots();
 
@@ -73,45 +72,6 @@ impl Map {
     }
 }
 
-/// Who has which tags, as one node says.
-#[derive(Debug)]
-pub(super) struct View {
-    /// Every node that was named, replicas too.
-    nodes: Vec<Address>,
-    /// The owner of every tag, by its place among the nodes.
-    owners: Vec<Option<usize>>,
-}
-
-impl View {
-    /// Reads the reply to `CLUSTER SLOTS` of the node `asked`.
-    pub(super) fn read(reply: Reply, asked: &Address) -> Result<Self, Failure> {
-        let mut by_slot: Vec<Option<usize>> = vec![None; usize::from(SLOTS)];
-        let mut nodes: Vec<Address> = Vec::new();
-        for range in wire::array(reply)? {
-            let mut items = wire::array(range)?.into_iter();
-            let mut bound = || {
-                let bound = wire::integer(&items.next().unwrap_or_default())?;
-                let bound = u16::try_from(bound).ok().filter(|bound| *bound < SLOTS);
-                bound.ok_or_else(|| Failure::protocol("a slot is no slot"))
-            };
-            let (first, last) = (bound()?, bound()?);
-            let mut owner = None;
-            for node in items {
-                let place = place(&mut nodes, address(node, asked)?);
-                owner = owner.or(Some(place));
-            }
-            for slot in first..=last {
-                by_slot[usize::from(slot)] = owner;
-            }
-        }
-        let owners = keys::tags().map(|tag| by_slot[usize::from(slot(tag))]);
-        Ok(Self {
-            owners: owners.collect(),
-            nodes,
-        })
-    }
-}
-
 /// What most of some views say.
 #[derive(Debug)]
 pub(super) struct Election {
@@ -124,7 +84,7 @@ pub(super) struct Election {
 impl Election {
     /// Who has each tag by most of the views. Of two that are named as often it is the one that is
     /// news.
-    pub(super) fn of(views: &[View], present: &Map) -> Self {
+    pub(super) fn of(views: &[Arc<Slots>], present: &Map) -> Self {
         let mut nodes = Vec::new();
         let places: Vec<Vec<usize>> = views
             .iter()
@@ -154,25 +114,6 @@ impl Election {
     pub(super) fn owner(&self, tag: SlotTag) -> Option<usize> {
         self.owners[usize::from(tag.number())]
     }
-}
-
-/// The place of a node among others, where it is put if it is not there.
-fn place(nodes: &mut Vec<Address>, node: Address) -> usize {
-    if let Some(at) = nodes.iter().position(|known| *known == node) {
-        return at;
-    }
-    nodes.push(node);
-    nodes.len() - 1
-}
-
-/// A node of a reply: host (none or `?` is the host of who answers), port, and more.
-fn address(node: Reply, asked: &Address) -> Result<Address, Failure> {
-    let mut items = wire::array(node)?.into_iter();
-    let host = wire::bytes(items.next().unwrap_or_default())?.unwrap_or_default();
-    let host = String::from_utf8_lossy(&host).into_owned();
-    let port = wire::integer(&items.next().unwrap_or_default())?;
-    let port = u16::try_from(port).map_err(|_| Failure::protocol("a port is no port"))?;
-    Ok(asked.beside(&host, port))
 }
 
 const fn slots() -> [u16; SlotTag::COUNT] {
@@ -223,12 +164,15 @@ mod tests {
             port,
             tls: false,
         };
-        let view = |port| View {
-            owners: vec![Some(0); SlotTag::COUNT],
-            nodes: vec![node(port)],
+        let view = |port| {
+            Arc::new(Slots {
+                owners: vec![Some(0); SlotTag::COUNT],
+                nodes: vec![node(port)],
+                ..Slots::default()
+            })
         };
         let tag = SlotTag::new(7).expect("a tag");
-        let winner = |views: &[View]| {
+        let winner = |views: &[Arc<Slots>]| {
             let election = Election::of(views, &Map::empty());
             let owner = election.owner(tag).expect("somebody is named");
             election.nodes[owner].clone()

@@ -5,10 +5,14 @@
 //! the old node says, so that "missing" is only believed of the node which would have the key.
 
 mod asking;
+mod chart;
 mod map;
 mod node;
 mod run;
 mod scout;
+mod trust;
+mod view;
+mod vouched;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,12 +27,14 @@ use crate::epoch;
 use crate::failure::{Class, Failure, Redirect};
 use crate::settings::Settings;
 use crate::steps::time;
-use crate::wire::{self, Command, Exclusive, Lane, Reply, Seen, Shared, Wire};
+use crate::wire::{self, Command, Exclusive, LEASE, Lane, Reply, Seen, Shared, Wire};
 use asking::Asking;
 use map::slot;
 use node::Node;
 use run::Run;
 use scout::Scout;
+use trust::Belief;
+use vouched::{Party, Vouched, Whole};
 
 /// The route into a cluster.
 #[derive(Debug)]
@@ -49,13 +55,36 @@ impl Cluster {
             return Err(Failure::new(Class::Down, words));
         }
         let watching = tokio::spawn(Arc::clone(&scout).watch()).abort_handle();
-        Ok(Self { scout, watching })
+        let opened = Self { scout, watching };
+        opened.scout.look_back().await;
+        Ok(opened)
     }
 
     fn owner(&self, tag: SlotTag) -> Result<Arc<Node>, Failure> {
         let map = self.scout.map();
         let owner = map.owner(tag).cloned();
         owner.ok_or_else(|| Failure::new(Class::Down, "nobody has this slot"))
+    }
+
+    /// A connection to a node that is believed of the tag.
+    async fn open_at(
+        &self,
+        tag: SlotTag,
+        node: Arc<Node>,
+        asked: bool,
+    ) -> Result<Box<dyn Exclusive>, Failure> {
+        if self.scout.trust.belief(tag, &node, asked) != Belief::Yes {
+            return Err(Failure::new(Class::Down, run::UNVOUCHED));
+        }
+        let open = node.wire.exclusive().await?;
+        let party = Party {
+            scout: Arc::clone(&self.scout),
+            node,
+            tag,
+            asked,
+        };
+        let open = if asked { Box::new(Asking(open)) } else { open };
+        Ok(Box::new(Vouched { open, party }))
     }
 
     /// A connection to where a transaction may succeed that was refused.
@@ -68,8 +97,7 @@ impl Cluster {
         match failure.redirect() {
             Some(Redirect::Ask(to)) => {
                 if let Some(to) = owner.address.there(to) {
-                    let opened = self.scout.node(&to).wire.exclusive().await?;
-                    return Ok(Box::new(Asking(opened)));
+                    return self.open_at(tag, self.scout.node(&to), true).await;
                 }
             }
             Some(Redirect::Moved(to)) => {
@@ -78,7 +106,7 @@ impl Cluster {
                     if self.scout.publish(moved).await.is_err() {
                         self.scout.report();
                     }
-                    return self.owner(tag)?.wire.exclusive().await;
+                    return self.open_at(tag, self.owner(tag)?, false).await;
                 }
             }
             None => {}
@@ -87,7 +115,7 @@ impl Cluster {
         if !run::pause(&self.scout, &failure, 4, Instant::now()).await {
             return Err(failure);
         }
-        self.owner(tag)?.wire.exclusive().await
+        self.open_at(tag, self.owner(tag)?, false).await
     }
 }
 
@@ -101,35 +129,43 @@ impl Route for Cluster {
     ) -> Result<Vec<Reply>, Failure> {
         let began = Instant::now();
         let mut run = Run::new(&self.scout, lane, began);
+        let trust = &self.scout.trust;
         let owner = self.owner(tag);
-        if let Ok(owner) = &owner {
-            let answers = owner.wire.exchange(lane, commands.clone()).await;
-            let answers = match answers {
-                Ok(answers) if answers.are_clean() => return answers.all(),
-                answers => answers,
-            };
-            let all: Vec<usize> = (0..commands.len()).collect();
-            commands
-                .into_iter()
-                .for_each(|command| run.push(tag, command));
-            run.heard(owner, &all, answers);
-        } else {
-            commands
-                .into_iter()
-                .for_each(|command| run.push(tag, command));
+        let mut answers = None;
+        if let Ok(owner) = &owner
+            && trust.believes(tag, owner)
+        {
+            let exchange = owner.wire.exchange(lane, commands.clone());
+            let answered = self.scout.while_it_owns(owner, exchange).await;
+            match answered.flatten() {
+                Ok(clean)
+                    if clean.are_clean() && lane != Lane::Final && trust.believes(tag, owner) =>
+                {
+                    return clean.all();
+                }
+                answered => answers = Some((owner, answered)),
+            }
+        }
+        let all: Vec<usize> = (0..commands.len()).collect();
+        for command in commands {
+            run.push(tag, command);
+        }
+        if let Some((owner, answers)) = answers {
+            run.heard(owner, false, &all, answers).await;
         }
         run.finish().await.into_iter().collect()
     }
 
-    /// What the owner cannot answer, because slots are moving or it is gone, is asked for in full: then
-    /// each command goes where it has to.
+    /// What the owner cannot answer, because slots are moving, it is gone or nobody vouches for it, is asked
+    /// for in full: then each command goes where it has to.
     fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
         Box::pin(async move {
             if let Ok(owner) = self.owner(tag) {
                 let asked = owner.wire.read(tag, command.clone());
+                let asked = self.scout.while_it_owns(&owner, asked);
                 match tokio::time::timeout(self.scout.timeout() / 2, asked).await {
-                    Ok(Ok(seen)) => return Ok(seen),
-                    Ok(Err(_)) => {}
+                    Ok(Ok(Ok(seen))) if self.scout.trust.believes(tag, &owner) => return Ok(seen),
+                    Ok(_) => {}
                     // It may hang, and somebody else own its slots by now.
                     Err(_) => self.scout.report(),
                 }
@@ -172,7 +208,7 @@ impl Route for Cluster {
         let began = Instant::now();
         let mut opened = match refused {
             Some(failure) => self.exclusive_after(tag, failure).await,
-            None => self.owner(tag)?.wire.exclusive().await,
+            None => self.open_at(tag, self.owner(tag)?, false).await,
         };
         for tries in 0.. {
             match opened {
@@ -180,7 +216,7 @@ impl Route for Cluster {
                     if !run::pause(&self.scout, &failure, tries, began).await {
                         return Err(failure);
                     }
-                    opened = self.owner(tag)?.wire.exclusive().await;
+                    opened = self.open_at(tag, self.owner(tag)?, false).await;
                 }
                 Err(failure) => {
                     self.scout.report();
@@ -200,12 +236,25 @@ impl Route for Cluster {
         false
     }
 
+    /// Not longer than words are held for true: a node that too few know may not be settled for long.
+    async fn settled(&self) {
+        let settling = async {
+            for owner in self.scout.map().owners() {
+                self.scout.trust.settled(&owner).await;
+            }
+        };
+        drop(tokio::time::timeout(LEASE, settling).await);
+    }
+
     fn nodes(&self) -> Nodes {
         let map = self.scout.map();
         let owners = map.owners().into_iter();
         Nodes {
             wires: owners
-                .map(|node| -> Arc<dyn Wire> { Arc::<wire::RedisWire>::clone(&node.wire) })
+                .map(|node| -> Arc<dyn Wire> {
+                    let scout = Arc::clone(&self.scout);
+                    Arc::new(Whole { scout, node })
+                })
                 .collect(),
             sign: map.sign(),
         }

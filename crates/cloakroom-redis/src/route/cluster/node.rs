@@ -1,9 +1,14 @@
 //! One node of a cluster, and which tags it has by what is known here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::view::{Slots, View};
+use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
-use crate::wire::{Holds, RedisWire, Shared};
+use crate::wire::{self, Answers, Holds, RedisWire, Reply, Shared};
 
 /// A node.
 #[derive(Debug)]
@@ -12,6 +17,8 @@ pub(super) struct Node {
     pub(super) wire: Arc<RedisWire>,
     /// What is told again to the node when it turns out to be another run.
     pub(super) holds: Arc<Holds>,
+    /// The slots as it said last, which seldom change: read once.
+    said: Mutex<Option<(Reply, Arc<Slots>)>>,
 }
 
 impl Node {
@@ -22,6 +29,38 @@ impl Node {
             address,
             wire: Arc::new(wire),
             holds,
+            said: Mutex::default(),
         }
+    }
+
+    /// Asks the node what it knows of the cluster.
+    pub(super) async fn ask(&self, patience: Duration) -> Result<View, Failure> {
+        let questions = ["SLOTS", "NODES"].map(|what| wire::command("CLUSTER", [what]));
+        let answers = self.wire.question(patience, questions.into()).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || Answers::take(&mut answers, &Ok(()));
+        let slots = self.slots(next()?)?;
+        match next() {
+            Ok(states) => View::new(slots, Some(states)),
+            Err(failure) if failure.class() == Class::Permission => View::new(slots, None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn slots(&self, reply: Reply) -> Result<Arc<Slots>, Failure> {
+        let mut said = self.said.lock();
+        if let Some((known, slots)) = said.as_ref()
+            && *known == reply
+        {
+            return Ok(Arc::clone(slots));
+        }
+        let slots = Arc::new(Slots::read(reply.clone(), &self.address)?);
+        *said = Some((reply, Arc::clone(&slots)));
+        Ok(slots)
+    }
+
+    /// Whether both are one server.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || self.address == other.address
     }
 }

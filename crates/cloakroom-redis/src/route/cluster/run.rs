@@ -9,7 +9,8 @@ use futures_util::future::join_all;
 
 use super::asking;
 use super::node::Node;
-use super::scout::Scout;
+use super::scout::{Scout, unvouched};
+use super::trust::Belief;
 use crate::failure::{Class, Failure, Redirect};
 use crate::wire::{Answers, Command, Lane, Reply, Wire};
 
@@ -35,7 +36,13 @@ struct Unit {
     /// Why it was not done the last time, and who refused it.
     refused: Option<(Failure, Arc<Node>)>,
     answer: Option<Result<Reply, Failure>>,
+    /// Which owner acknowledged it, if it is an end.
+    ended_at: Option<Arc<Node>>,
 }
+
+/// Why nothing was sent to a server.
+pub(super) const UNVOUCHED: &str =
+    "no majority of the cluster's primaries vouches for who has this slot";
 
 /// A node, whether its owner sends us there, and the commands for it.
 type Group = (Arc<Node>, bool, Vec<usize>);
@@ -57,28 +64,43 @@ impl<'a> Run<'a> {
             command,
             refused: None,
             answer: None,
+            ended_at: None,
         });
     }
 
-    /// What a node answered to these commands.
-    pub(super) fn heard(
+    /// What a node answered to these commands. `asked`: because the owner sent us there.
+    pub(super) async fn heard(
         &mut self,
         from: &Arc<Node>,
+        asked: bool,
         units: &[usize],
         answers: Result<Answers, Failure>,
     ) {
+        let trust = &self.scout.trust;
+        let belief = |at: &usize| trust.belief(self.units[*at].tag, from, asked);
+        if answers.is_ok() {
+            let least = || units.iter().map(belief).max().unwrap_or(Belief::Yes);
+            // Whom not to believe is asked about below, one by one.
+            drop(self.scout.vouched(least, self.began).await);
+        }
+        let believed: Vec<bool> = units.iter().map(|at| belief(at) == Belief::Yes).collect();
+        let is_end = self.lane == Lane::Final && !asked;
         let (replies, confirmed) = match answers {
             Ok(Answers { replies, confirmed }) => (replies, confirmed),
             Err(failure) => (Vec::new(), Err(failure)),
         };
         let nothing = replies.is_empty();
         let mut replies = replies.into_iter();
-        for unit in units {
+        for (unit, believed) in units.iter().zip(believed) {
             let unit = &mut self.units[*unit];
             let answer = match &confirmed {
                 Err(failure) if nothing => Err(failure.clone()),
                 confirmed => Answers::take(&mut replies, confirmed),
             };
+            let answer = answer.and_then(|reply| match believed {
+                true => Ok(reply),
+                false => Err(unvouched()),
+            });
             unit.refused = None;
             match answer {
                 Err(failure) if failure.was_refused() => {
@@ -90,7 +112,28 @@ impl<'a> Run<'a> {
                     }
                     unit.answer = Some(Err(failure));
                 }
-                answer => unit.answer = Some(answer),
+                Ok(reply) => {
+                    unit.answer = Some(Ok(reply));
+                    unit.ended_at = is_end.then(|| Arc::clone(from));
+                }
+            }
+        }
+    }
+
+    /// An end is over when nobody believes who had the tag before.
+    async fn settle(&mut self) {
+        let owners = self.units.iter().filter_map(|unit| unit.ended_at.as_ref());
+        let mut owners: Vec<Arc<Node>> = owners.cloned().collect();
+        owners.sort_by(|one, other| one.address.cmp(&other.address));
+        owners.dedup_by(|one, other| one.is(other));
+        for owner in owners {
+            if self.scout.trust.settled(&owner).await {
+                continue;
+            }
+            for unit in &mut self.units {
+                if unit.ended_at.as_ref().is_some_and(|at| at.is(&owner)) {
+                    unit.answer = Some(Err(unvouched()));
+                }
             }
         }
     }
@@ -102,18 +145,19 @@ impl<'a> Run<'a> {
             let sending = groups.iter().map(|(node, ask, units)| {
                 let commands = units.iter().map(|at| self.units[*at].command.clone());
                 let commands: Vec<_> = commands.collect();
-                exchange(node, *ask, self.lane, commands)
+                exchange(self.scout, node, *ask, self.lane, commands)
             });
             let answers = join_all(sending).await;
-            for ((node, _, units), answers) in groups.iter().zip(answers) {
-                self.heard(node, units, answers);
+            for ((node, asked, units), answers) in groups.iter().zip(answers) {
+                self.heard(node, *asked, units, answers).await;
             }
         }
+        self.settle().await;
         let units = self.units.into_iter();
         let answers = units.map(|unit| match (unit.answer, unit.refused) {
             (Some(answer), _) => answer,
             (None, Some((failure, _))) => Err(failure),
-            (None, None) => Err(Failure::new(Class::Down, "nobody has this slot")),
+            (None, None) => Err(Failure::new(Class::Down, UNVOUCHED)),
         });
         answers.collect()
     }
@@ -136,10 +180,13 @@ impl<'a> Run<'a> {
                     (Some(Redirect::Ask(_)), true) => {}
                     _ => worst = Some(failure.clone()),
                 },
-                None if self.scout.map().owner(unit.tag).is_none() => {
-                    worst = Some(Failure::new(Class::Down, "nobody has this slot"));
-                }
-                None => {}
+                None => match self.scout.map().owner(unit.tag) {
+                    None => worst = Some(Failure::new(Class::Down, "nobody has this slot")),
+                    Some(owner) if !self.scout.trust.believes(unit.tag, owner) => {
+                        worst = Some(Failure::new(Class::Down, UNVOUCHED));
+                    }
+                    Some(_) => {}
+                },
             }
         }
         if self.tries >= AT_ONCE && worst.is_none() && !moved.is_empty() {
@@ -175,8 +222,8 @@ impl<'a> Run<'a> {
             let node = match asked {
                 Some(address) => self.scout.node(&address),
                 None => match map.owner(unit.tag) {
-                    Some(owner) => Arc::clone(owner),
-                    None => continue,
+                    Some(owner) if self.scout.trust.believes(unit.tag, owner) => Arc::clone(owner),
+                    _ => continue,
                 },
             };
             let same = |(known, asks, _): &&mut Group| Arc::ptr_eq(known, &node) && *asks == ask;
@@ -190,13 +237,15 @@ impl<'a> Run<'a> {
 }
 
 async fn exchange(
+    scout: &Scout,
     node: &Node,
     ask: bool,
     lane: Lane,
     commands: Vec<Command>,
 ) -> Result<Answers, Failure> {
     if !ask {
-        return node.wire.exchange(lane, commands).await;
+        let exchange = node.wire.exchange(lane, commands);
+        return scout.while_it_owns(node, exchange).await.flatten();
     }
     let answers = node.wire.exchange(lane, asking::each(commands)).await?;
     Ok(Answers {
@@ -221,6 +270,6 @@ pub(super) async fn pause(scout: &Scout, failure: &Failure, tries: u32, began: I
 }
 
 /// A little less than an operation may take, so that it ends with the reason and not with its time.
-fn budget(scout: &Scout) -> Duration {
+pub(super) fn budget(scout: &Scout) -> Duration {
     scout.timeout() * 7 / 8
 }

@@ -1,34 +1,45 @@
 //! Finding out who has which tag, again whenever there is trouble, from whatever nodes answer. A new
-//! owner is told what was revoked before anybody is sent to it.
+//! owner is told what was revoked before anybody is sent to it. And asking the owners all the time, so
+//! that it is known whom to believe ([`super::trust`]).
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom_core::id::SlotTag;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
 
-use super::map::{Election, Map, View};
+use super::map::{Election, Map};
 use super::node::Node;
+use super::run::budget;
+use super::trust::{Belief, Trust};
+use super::view::Slots;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::settings::{Address, Settings};
-use crate::wire::{self, Holds, Lane, Shared, Wire};
+use crate::wire::{self, Holds, LEASE, PROMPT, Shared};
 
 /// The longest that one node is waited for, so that a dead one does not hold up the others' news.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How often nodes are asked while there is trouble, and for how long after the last of it.
+/// How often owners are asked, and how often nodes while there is trouble, and for how long after the
+/// last of it.
+const CALM: Duration = Duration::from_millis(500);
 const OFTEN: Duration = Duration::from_millis(50);
 const WARY: Duration = Duration::from_secs(5);
+
+/// Who has what as a node says, and whether that is what the map says.
+type Answer = Result<(Arc<Slots>, bool), Failure>;
 
 /// What is known of a cluster.
 #[derive(Debug)]
 pub(super) struct Scout {
     settings: Settings,
     shared: Arc<Shared>,
-    map: RwLock<Arc<Map>>,
+    /// Whom to believe, and the map.
+    pub(super) trust: Arc<Trust>,
     /// Everybody who may know about the cluster.
     nodes: Mutex<BTreeMap<Address, Arc<Node>>>,
     publishing: tokio::sync::Mutex<()>,
@@ -42,7 +53,7 @@ impl Scout {
         let scout = Self {
             settings: settings.clone(),
             shared: Arc::clone(shared),
-            map: RwLock::new(Arc::new(Map::empty())),
+            trust: Arc::new(Trust::new()),
             nodes: Mutex::default(),
             publishing: tokio::sync::Mutex::default(),
             trouble: Notify::new(),
@@ -55,7 +66,7 @@ impl Scout {
     }
 
     pub(super) fn map(&self) -> Arc<Map> {
-        Arc::clone(&self.map.read())
+        self.trust.map()
     }
 
     pub(super) const fn timeout(&self) -> Duration {
@@ -84,28 +95,144 @@ impl Scout {
         drop(tokio::time::timeout(longest, asked.changed()).await);
     }
 
-    /// Asks whenever there is trouble, until it is over for a while.
+    /// Asks for ever: the owners now and then, everybody while there is trouble.
     pub(super) async fn watch(self: Arc<Self>) {
+        let mut trouble: Option<Instant> = None;
         loop {
-            self.trouble.notified().await;
-            let mut last = Instant::now();
-            while last.elapsed() < WARY {
-                if let Err(failure) = self.refresh().await {
-                    tracing::debug!(%failure, "the cluster's map cannot be made");
+            match trouble {
+                Some(_) => {
+                    if let Err(failure) = self.refresh().await {
+                        tracing::debug!(%failure, "the cluster's map cannot be made");
+                    }
                 }
-                self.asked.send_modify(|count| *count += 1);
-                tokio::time::sleep(OFTEN).await;
+                None => drop(self.ask(self.map().owners())),
+            }
+            self.asked.send_modify(|count| *count += 1);
+            trouble = trouble.filter(|last| last.elapsed() < WARY);
+            let pause = if trouble.is_some() || self.trust.is_unsettled() {
+                OFTEN
+            } else {
+                CALM
+            };
+            let paused = tokio::time::sleep(pause);
+            if trouble.is_some() {
+                paused.await;
                 let more = tokio::time::timeout(Duration::ZERO, self.trouble.notified());
                 if more.await.is_ok() {
-                    last = Instant::now();
+                    trouble = Some(Instant::now());
+                }
+            } else {
+                tokio::select! {
+                    () = paused => {}
+                    () = self.trouble.notified() => trouble = Some(Instant::now()),
                 }
             }
+            if self.trust.is_contested() {
+                trouble = Some(Instant::now());
+            }
         }
+    }
+
+    /// Asks these nodes who has what. Their words are heard also if nobody waits for the answers.
+    fn ask(&self, nodes: Vec<Arc<Node>>) -> mpsc::UnboundedReceiver<Answer> {
+        let (tell, answers) = mpsc::unbounded_channel();
+        let patience = PATIENCE.min(self.settings.timeout / 2);
+        for node in nodes {
+            let (trust, tell) = (Arc::clone(&self.trust), tell.clone());
+            tokio::spawn(async move {
+                let asked = Instant::now();
+                let answer = node.ask(patience).await.map(|view| {
+                    let slots = Arc::clone(&view.slots);
+                    let agrees = trust.hear(&node.address, asked, view);
+                    (slots, agrees)
+                });
+                let answer = answer.map_err(|failure| failure.at(&node.address.to_string()));
+                // Nobody may wait for it any more.
+                drop(tell.send(answer));
+            });
+        }
+        answers
+    }
+
+    /// Waits until a node may be believed, if that can be; `began`: when the caller did.
+    pub(super) async fn vouched(
+        &self,
+        belief: impl Fn() -> Belief,
+        began: Instant,
+    ) -> Result<(), Failure> {
+        if belief() == Belief::Yes {
+            return Ok(());
+        }
+        let mut heard = self.trust.listen();
+        let hearing = async {
+            loop {
+                match belief() {
+                    Belief::Yes => return true,
+                    Belief::Never => return false,
+                    Belief::NotNow => {}
+                }
+                self.report();
+                if heard.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        let left = budget(self).saturating_sub(began.elapsed());
+        match tokio::time::timeout(left, hearing).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(unvouched()),
+        }
+    }
+
+    /// Waits for a call to an owner until it owns nothing any more: then it may never be answered.
+    pub(super) async fn while_it_owns<T>(
+        &self,
+        node: &Node,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let mut call = pin!(call);
+        if let Ok(done) = tokio::time::timeout(PROMPT, &mut call).await {
+            return Ok(done);
+        }
+        let mut heard = self.trust.listen();
+        let gone = async {
+            while self.trust.belief_in(node) != Belief::Never {
+                if heard.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            done = call => Ok(done),
+            () = gone => Err(unvouched()),
+        }
+    }
+
+    /// Finds out which owners were primaries for so long, by their own word, that nobody can believe who
+    /// had their tags before: who was never promoted since it was started.
+    pub(super) async fn look_back(&self) {
+        let owners = self.map().owners();
+        let looks = owners.iter().map(|node| async {
+            let sections = ["replication", "server"];
+            let questions = sections.map(|section| wire::command("INFO", [section]));
+            let answers = node.wire.question(PATIENCE, questions.into()).await.ok()?;
+            let mut text = String::new();
+            for answer in answers {
+                text += &String::from_utf8_lossy(&wire::bytes(answer).ok()??);
+            }
+            was_never_promoted(&text).then(|| node.address.clone())
+        });
+        let first = join_all(looks).await;
+        self.trust.are_first(first.into_iter().flatten().collect());
     }
 
     /// Asks everybody, and makes a map of what most of them say.
     pub(super) async fn refresh(&self) -> Result<(), Failure> {
         let views = self.views().await?;
+        if views.iter().all(|(_, agrees)| *agrees) {
+            return Ok(());
+        }
+        let views: Vec<_> = views.into_iter().map(|(slots, _)| slots).collect();
         let election = Election::of(&views, &self.map());
         let named = election.nodes.iter().map(|address| self.node(address));
         let nodes: Vec<_> = named.collect();
@@ -116,30 +243,17 @@ impl Scout {
     }
 
     /// What a majority of the nodes say, or as many as answer in time.
-    async fn views(&self) -> Result<Vec<View>, Failure> {
+    async fn views(&self) -> Result<Vec<(Arc<Slots>, bool)>, Failure> {
         let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
         let enough = nodes.len() / 2 + 1;
-        let mut asking = JoinSet::new();
-        for node in nodes {
-            asking.spawn(async move {
-                let answer = ask(&node).await;
-                answer.map_err(|failure| failure.at(&node.address.to_string()))
-            });
-        }
+        let mut answers = self.ask(nodes);
         let mut views = Vec::new();
         let mut failed = Failure::new(Class::Unreachable, "no node answers in time");
-        let late = tokio::time::sleep(PATIENCE.min(self.settings.timeout / 2));
-        tokio::pin!(late);
-        loop {
-            let answer = tokio::select! {
-                answer = asking.join_next() => answer,
-                () = &mut late => None,
-            };
+        // Each is bounded.
+        while let Some(answer) = answers.recv().await {
             match answer {
-                Some(Ok(Ok(view))) => views.push(view),
-                Some(Ok(Err(failure))) => failed = failure,
-                Some(Err(_)) => {}
-                None => break,
+                Ok(view) => views.push(view),
+                Err(failure) => failed = failure,
             }
             if views.len() >= enough {
                 break;
@@ -156,10 +270,11 @@ impl Scout {
         let owners = self.map().owners();
         let seeds = &self.settings.addresses;
         let has_tags = |address: &Address| owners.iter().any(|node| node.address == *address);
-        let mut nodes = self.nodes.lock();
-        nodes.retain(|address, _| {
+        let is_known = |address: &Address| {
             named.contains(address) || seeds.contains(address) || has_tags(address)
-        });
+        };
+        self.nodes.lock().retain(|address, _| is_known(address));
+        self.trust.keep(is_known);
     }
 
     /// Tags have these owners from now on. An owner who is new to a tag is told what was revoked of
@@ -211,7 +326,7 @@ impl Scout {
                 new.holds.set(tag, true);
             }
         }
-        *self.map.write() = Arc::new(next);
+        self.trust.adopt(next);
         // What was revoked while the others were told went to the old owner.
         if self.shared.revoked.count() != before {
             for (node, gains) in gained.values() {
@@ -222,9 +337,20 @@ impl Scout {
     }
 }
 
-async fn ask(node: &Node) -> Result<View, Failure> {
-    let question = wire::command("CLUSTER", ["SLOTS"]);
-    let replies = node.wire.send(Lane::Bulk, vec![question]).await?;
-    let [reply] = wire::exactly(replies)?;
-    View::read(reply, &node.address)
+/// What an answer is worth that no majority stands behind. It may have been done, where it will be lost.
+pub(super) fn unvouched() -> Failure {
+    let words = "no majority of the cluster's primaries vouches for the server that answered";
+    Failure::new(Class::Unreachable, words)
+}
+
+/// Whether INFO tells of a primary that was one since it was started, and that this is longer ago than
+/// any word is held for true. Who is promoted keeps the name of the history before.
+fn was_never_promoted(info: &str) -> bool {
+    let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+    let up = line("uptime_in_seconds:").and_then(|seconds| seconds.trim().parse().ok());
+    let before = line("master_replid2:").unwrap_or_default().trim();
+    line("role:").is_some_and(|role| role.trim() == "master")
+        && up.is_some_and(|up: u64| up > 2 * LEASE.as_secs())
+        && !before.is_empty()
+        && before.bytes().all(|digit| digit == b'0')
 }

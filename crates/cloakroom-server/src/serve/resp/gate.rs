@@ -92,7 +92,7 @@ impl<'a, 'e> Gate<'a, 'e> {
         fn sorted_scan(cursor: u64, count: usize, each: &mut dyn FnMut(&[u8], f64)) -> Answer<u64>;
     }
 
-    // Writes. What follows the arrow is answered when the key is that of a session that ended, and
+    // Writes. What stands last is answered when the key is that of a session that ended, and
     // nothing is written.
     kept! {
         /// A string with its deadline kept.

@@ -15,7 +15,7 @@ use cloakroom_embedded::{Db, EmbeddedConfig, Engine, KeyError, Tx};
 use proptest::prelude::*;
 
 use self::same::{same_hash, same_order, same_set};
-use super::simple::{self, Entry, Simple, Value};
+use super::simple::{Entry, Simple, Value};
 use crate::journal::block_on;
 use crate::journal::disk::FakeDisk;
 use crate::kit;
