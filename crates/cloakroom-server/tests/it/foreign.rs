@@ -341,6 +341,49 @@ async fn what_is_known_of_sessions_survives_a_kill() {
     assert_eq!(wire.ask("DBSIZE"), Reply::Integer(1));
 }
 
+/// Under `everysec` others may wait a second for the disk; who is told of a logout may rely on it.
+#[tokio::test]
+async fn an_answered_end_is_on_the_disk_in_every_mode() {
+    for mode in ["everysec", "no"] {
+        let flags = ["--resp", "127.0.0.1:0", "--durability", mode];
+        let mut server = Server::start(&flags);
+        let mut wire = Wire::to(&server);
+        let metrics = async |server: &Server| {
+            let answer = server
+                .request(Method::GET, "/metrics")
+                .send()
+                .await
+                .unwrap();
+            let page = answer.text().await.unwrap();
+            let line = page
+                .lines()
+                .find_map(|line| line.strip_prefix("cloakroom_journal_unsynced_records "))
+                .expect("it is a metric");
+            line.parse::<f64>().unwrap()
+        };
+        let key = format!("sess:{SID}");
+        wire.ask(&format!("SET {key} {ALICE} EX 3600"));
+        let ends = [
+            format!("DEL {key}"),
+            format!("UNLINK {key}"),
+            format!("EXPIRE {key} 0"),
+        ];
+        for end in ends {
+            wire.ask("SET cache:page x");
+            wire.ask(&end);
+            assert_eq!(metrics(&server).await, 0.0, "{end} under {mode}");
+        }
+        server.signal("KILL");
+        server.wait();
+        let dir = std::mem::replace(&mut server.dir, TempDir::new());
+        drop(server);
+        let server = Server::start_in(dir, &flags);
+        let mut wire = Wire::to(&server);
+        wire.ask(&format!("SET {key} {ALICE} EX 3600"));
+        assert_eq!(wire.ask(&format!("GET {key}")), Reply::Nil, "{mode}");
+    }
+}
+
 #[test]
 fn a_layout_that_means_nothing_stops_the_start() {
     for (text, fix) in [
