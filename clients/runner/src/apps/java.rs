@@ -1,6 +1,6 @@
 //! Applications in Java. Repositories and clients differ in how a save can be late, so each pair has a row.
 
-use super::{App, Late, NO_LIMIT, NO_LIST, Variant, on_redis};
+use super::{App, Difference, Late, NO_LIMIT, NO_LIST, Variant, on_both, on_redis};
 use crate::checks::{Check, Verdict};
 
 /// What was fetched once is not asked for again. Then the classes are laid out as the JVM maps them: several
@@ -44,6 +44,12 @@ const SAVE: &str = "HMSET";
 const PLAIN: &str = "spring:session:sessions:*";
 /// The key that expires; the hash is kept five minutes longer, for the event.
 const INDEXED: &str = "spring:session:sessions:expires:*";
+
+const BY_USER: Difference = on_both(
+    Check::Many,
+    Verdict::ByUser,
+    "the indexed repository lists and ends the sessions of one user, and no others",
+);
 
 const SPRING: App = App {
     folder: "spring",
@@ -93,6 +99,7 @@ pub(super) const APPS: &[App] = &[
             title: "Spring Session 4.0 indexed, Lettuce 6.8",
             keys: INDEXED,
         }],
+        differs: &[NO_LIMIT, BY_USER],
         ..SPRING
     },
     // The hash of an ended session stays, marked as ended, so a late save revives nothing.
@@ -103,6 +110,7 @@ pub(super) const APPS: &[App] = &[
             title: "Spring Session 4.0 indexed, Jedis 7",
             keys: INDEXED,
         }],
+        differs: &[NO_LIMIT, BY_USER],
         ..SPRING
     },
 ];

@@ -60,6 +60,8 @@ pub enum Verdict {
     ByWrites,
     /// The framework clears sessions and cannot list them.
     NoList,
+    /// The framework lists and ends the sessions of one user, and no others.
+    ByUser,
     /// The framework has no call for it.
     NoCall,
 }
@@ -145,6 +147,7 @@ impl fmt::Display for Verdict {
             Self::LastOnly => "last only",
             Self::ByWrites => "by writes",
             Self::NoList => "no list",
+            Self::ByUser => "by user",
             Self::NoCall => "no call",
         })
     }
