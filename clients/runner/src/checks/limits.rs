@@ -79,8 +79,9 @@ async fn stay_once(
     visit: Visit,
     wanted: Duration,
 ) -> Result<Option<Stay>, Fault> {
-    let mut visitor = scene.signed_in("anna").await?;
+    // Before the sign-in, because a store counts from within it, and the first one of a process can take seconds.
     let begun = Instant::now();
+    let mut visitor = scene.signed_in("anna").await?;
     let mut last = begun;
     while begun.elapsed() < wanted {
         sleep(scene.limits.idle / 8).await;
