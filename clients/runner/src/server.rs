@@ -83,7 +83,7 @@ impl Kind {
             ),
             Self::Cloakroom => format!(
                 "serve --http 127.0.0.1:0 --resp 127.0.0.1:{port} --data data --durability always \
-                 --idle {}s --absolute {}s",
+                 --layout-idle {}s --layout-absolute {}s",
                 limits.idle.as_secs(),
                 limits.absolute.as_secs()
             ),
