@@ -1,6 +1,6 @@
 //! Applications in Python.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant, on_both};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, NO_USERS, UNDONE, Variant, on_both};
 use crate::apps::Difference;
 use crate::checks::{Check, Verdict};
 
@@ -38,7 +38,7 @@ pub(super) const APPS: &[App] = &[
             title: "Flask-Session 0.8, redis-py 8",
             keys: "session:*",
         }],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+        differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT, NO_LIST],
     },
     App {
         folder: "django",
@@ -74,6 +74,7 @@ pub(super) const APPS: &[App] = &[
         differs: &[
             LAST_ONLY,
             UNDONE,
+            NO_USERS,
             NO_LIMIT,
             Difference {
                 check: Check::Idle,
@@ -120,6 +121,7 @@ pub(super) const APPS: &[App] = &[
             ),
             LAST_ONLY,
             UNDONE,
+            NO_USERS,
             NO_LIMIT,
             NO_LIST,
         ],
