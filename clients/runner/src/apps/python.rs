@@ -3,6 +3,7 @@
 use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, NO_USERS, UNDONE, Variant, on_both};
 use crate::apps::Difference;
 use crate::checks::{Check, Verdict};
+use crate::server::Kind;
 
 const INSTALL: &[&[&str]] = &[
     &["python3", "-m", "venv", "venv"],
@@ -76,6 +77,8 @@ pub(super) const APPS: &[App] = &[
             UNDONE,
             NO_USERS,
             NO_LIMIT,
+            in_the_database(Check::Absolute, Verdict::NoLimit),
+            in_the_database(Check::Revoke, Verdict::Undone),
             Difference {
                 check: Check::Idle,
                 server: None,
@@ -127,3 +130,14 @@ pub(super) const APPS: &[App] = &[
         ],
     },
 ];
+
+/// What `cached_db` does not leave to the server.
+const fn in_the_database(check: Check, verdict: Verdict) -> Difference {
+    Difference {
+        check,
+        server: Some(Kind::Cloakroom),
+        variants: &["cached_db"],
+        verdict,
+        why: "`cached_db` has the session in the database as well, and goes on with that one",
+    }
+}
