@@ -1,6 +1,6 @@
 //! Applications in Java. Repositories and clients differ in how a save can be late, so each pair has a row.
 
-use super::{App, Difference, Late, NO_LIMIT, NO_LIST, Variant, on_both, on_redis};
+use super::{App, Difference, Late, NO_LIMIT, NO_LIST, NO_USERS, Variant, on_both, on_redis};
 use crate::checks::{Check, Verdict};
 
 /// What was fetched once is not asked for again. Then the classes are laid out as the JVM maps them: several
@@ -62,7 +62,7 @@ const SPRING: App = App {
     late: Late::InTheHandler,
     layouts: "",
     variants: &[],
-    differs: &[NO_LIMIT, NO_LIST],
+    differs: &[NO_USERS, NO_LIMIT, NO_LIST],
 };
 
 pub(super) const APPS: &[App] = &[
@@ -88,6 +88,7 @@ pub(super) const APPS: &[App] = &[
                 Verdict::Broken,
                 "the late save makes a hash of what it changed: Spring fails at every request with that cookie",
             ),
+            NO_USERS,
             NO_LIMIT,
             NO_LIST,
         ],
@@ -99,7 +100,7 @@ pub(super) const APPS: &[App] = &[
             title: "Spring Session 4.0 indexed, Lettuce 6.8",
             keys: INDEXED,
         }],
-        differs: &[NO_LIMIT, BY_USER],
+        differs: &[NO_USERS, NO_LIMIT, BY_USER],
         ..SPRING
     },
     // The hash of an ended session stays, marked as ended, so a late save revives nothing.
@@ -110,7 +111,7 @@ pub(super) const APPS: &[App] = &[
             title: "Spring Session 4.0 indexed, Jedis 7",
             keys: INDEXED,
         }],
-        differs: &[NO_LIMIT, BY_USER],
+        differs: &[NO_USERS, NO_LIMIT, BY_USER],
         ..SPRING
     },
 ];
