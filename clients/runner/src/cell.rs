@@ -191,7 +191,7 @@ async fn outcomes(cell: Cell, scene: &Scene<'_>, checks: &[Check]) -> Vec<Outcom
         return vec![first, second];
     }
     let mut outcomes = Vec::new();
-    for check in checks {
+    for check in checks.iter().filter(|check| check.concerns(cell.app)) {
         outcomes.push(one(*check).await);
     }
     outcomes

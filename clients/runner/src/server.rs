@@ -9,6 +9,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use reqwest::{Client, Method};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -47,6 +49,7 @@ pub(crate) struct Server {
     args: Vec<String>,
     directory: PathBuf,
     pub(crate) port: u16,
+    http: u16,
     child: Mutex<Child>,
 }
 
@@ -76,14 +79,14 @@ impl Kind {
         }
     }
 
-    fn args(self, port: u16, limits: Limits, layouts: &str) -> Vec<String> {
+    fn args(self, port: u16, http: u16, limits: Limits, layouts: &str) -> Vec<String> {
         let text = match self {
             Self::Redis => format!(
                 "--port {port} --bind 127.0.0.1 --save  --appendonly yes --appendfsync always"
             ),
             Self::Cloakroom => format!(
-                "serve --http 127.0.0.1:0 --resp 127.0.0.1:{port} --data data --durability always \
-                 --layout-idle {}s --layout-absolute {}s",
+                "serve --http 127.0.0.1:{http} --resp 127.0.0.1:{port} --data data \
+                 --durability always --layout-idle {}s --layout-absolute {}s",
                 limits.idle.as_secs(),
                 limits.absolute.as_secs()
             ),
@@ -105,8 +108,8 @@ impl Server {
         limits: Limits,
         layouts: &str,
     ) -> Result<Self, Fault> {
-        let (program, port) = (kind.program()?, free_port()?);
-        let args = kind.args(port, limits, layouts);
+        let (program, port, http) = (kind.program()?, free_port()?, free_port()?);
+        let args = kind.args(port, http, limits, layouts);
         let server = Self {
             kind,
             child: Mutex::new(spawn(&program, &args, directory)?),
@@ -114,6 +117,7 @@ impl Server {
             args,
             directory: directory.to_owned(),
             port,
+            http,
         };
         server.wait_until_it_answers().await?;
         Ok(server)
@@ -127,6 +131,23 @@ impl Server {
             *child = spawn(&self.program, &self.args, &self.directory)?;
         }
         self.wait_until_it_answers().await
+    }
+
+    /// Asks the HTTP API, for the answer's object; `None` if the server has none.
+    pub(crate) async fn api(&self, method: Method, path: &str) -> Result<Option<Value>, Fault> {
+        if self.kind == Kind::Redis {
+            return Ok(None);
+        }
+        let key = std::fs::read_to_string(self.directory.join("data/api-key"))?;
+        let url = format!("http://127.0.0.1:{}{path}", self.http);
+        let client = Client::builder().no_proxy().build()?;
+        let request = client.request(method.clone(), url).bearer_auth(key.trim());
+        let response = request.send().await?;
+        let (status, text) = (response.status(), response.text().await?);
+        must(status.is_success(), || {
+            format!("{method} {path}: {status} {text}")
+        })?;
+        Ok(serde_json::from_str(&text).ok())
     }
 
     /// Runs redis-cli with these lines as its input, and gives the lines that it printed.

@@ -217,11 +217,14 @@ impl Inner {
         if !self.memory.evicts() {
             return false;
         }
-        let fullest = self
+        // The fullest first; but what it has may be what the policy leaves alone.
+        let mut shards: Vec<_> = self
             .shards
             .iter()
-            .max_by_key(|shard| shard.lock().counted());
-        fullest.is_some_and(|shard| {
+            .map(|it| (it.lock().counted(), it))
+            .collect();
+        shards.sort_by_key(|(counted, _)| std::cmp::Reverse(*counted));
+        shards.into_iter().any(|(_, shard)| {
             let mut shard = shard.lock();
             let given = shard.give_room(self.at());
             self.finish(shard);

@@ -1,6 +1,6 @@
 //! Applications in Go.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, NO_USERS, UNDONE, Variant};
 
 const BUILD: &[&[&str]] = &[&["go", "build", "-o", "app", "."]];
 const SOURCES: &[&str] = &["go.mod", "go.sum", "main.go", "sessions.go"];
@@ -29,7 +29,7 @@ pub(super) const APPS: &[App] = &[
             },
         ],
         // scs keeps the absolute limit itself: it is in the value.
-        differs: &[LAST_ONLY, UNDONE],
+        differs: &[LAST_ONLY, UNDONE, NO_USERS],
     },
     App {
         folder: "gorilla",
@@ -46,6 +46,6 @@ pub(super) const APPS: &[App] = &[
             title: "gorilla/sessions 1.4, boj/redistore 1.4",
             keys: "session_*",
         }],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+        differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT, NO_LIST],
     },
 ];

@@ -1,6 +1,6 @@
 //! Applications in Java. Repositories and clients differ in how a save can be late, so each pair has a row.
 
-use super::{App, Late, NO_LIMIT, NO_LIST, Variant, on_redis};
+use super::{App, Difference, Late, NO_LIMIT, NO_LIST, NO_USERS, Variant, on_both, on_redis};
 use crate::checks::{Check, Verdict};
 
 /// What was fetched once is not asked for again. Then the classes are laid out as the JVM maps them: several
@@ -45,6 +45,12 @@ const PLAIN: &str = "spring:session:sessions:*";
 /// The key that expires; the hash is kept five minutes longer, for the event.
 const INDEXED: &str = "spring:session:sessions:expires:*";
 
+const BY_USER: Difference = on_both(
+    Check::Many,
+    Verdict::ByUser,
+    "the indexed repository lists and ends the sessions of one user, and no others",
+);
+
 const SPRING: App = App {
     folder: "spring",
     title: "Spring Boot",
@@ -56,7 +62,7 @@ const SPRING: App = App {
     late: Late::InTheHandler,
     layouts: "",
     variants: &[],
-    differs: &[NO_LIMIT, NO_LIST],
+    differs: &[NO_USERS, NO_LIMIT, NO_LIST],
 };
 
 pub(super) const APPS: &[App] = &[
@@ -82,6 +88,7 @@ pub(super) const APPS: &[App] = &[
                 Verdict::Broken,
                 "the late save makes a hash of what it changed: Spring fails at every request with that cookie",
             ),
+            NO_USERS,
             NO_LIMIT,
             NO_LIST,
         ],
@@ -93,6 +100,7 @@ pub(super) const APPS: &[App] = &[
             title: "Spring Session 4.0 indexed, Lettuce 6.8",
             keys: INDEXED,
         }],
+        differs: &[NO_USERS, NO_LIMIT, BY_USER],
         ..SPRING
     },
     // The hash of an ended session stays, marked as ended, so a late save revives nothing.
@@ -103,6 +111,7 @@ pub(super) const APPS: &[App] = &[
             title: "Spring Session 4.0 indexed, Jedis 7",
             keys: INDEXED,
         }],
+        differs: &[NO_USERS, NO_LIMIT, BY_USER],
         ..SPRING
     },
 ];

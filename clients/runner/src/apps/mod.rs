@@ -155,6 +155,13 @@ const NO_LIMIT: Difference = on_redis(
     "each save sets the deadline anew",
 );
 
+/// Redis knows keys, and not whose they are.
+const NO_USERS: Difference = on_redis(
+    Check::Revoke,
+    Verdict::NoCall,
+    "Redis does not know whose a session is",
+);
+
 /// Redis takes every save for a good one.
 const UNDONE: Difference = on_redis(
     Check::Logout,

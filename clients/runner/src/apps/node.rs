@@ -1,6 +1,6 @@
 //! Applications on Node.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_USERS, UNDONE, Variant};
 
 const INSTALL: &[&[&str]] = &[&[
     "npm",
@@ -39,7 +39,7 @@ pub(super) const APPS: &[App] = &[
                 keys: "sess:*",
             },
         ],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT],
+        differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT],
     },
     App {
         folder: "fastify",
@@ -56,6 +56,6 @@ pub(super) const APPS: &[App] = &[
             title: "@fastify/session 11, connect-redis 9, node-redis 6",
             keys: "sess:*",
         }],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT],
+        differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT],
     },
 ];

@@ -1,6 +1,6 @@
 //! Applications in PHP. Debian has the frameworks, so nothing is asked of packagist.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, PACKAGES, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, NO_USERS, PACKAGES, UNDONE, Variant};
 
 /// PHP's own server with as many processes as requests may wait at once. It does not take them along when it ends.
 const START: &[&str] = &[
@@ -28,7 +28,7 @@ const PHP: App = App {
         title: "session handler of phpredis 5.3, without locks",
         keys: "PHPREDIS_SESSION:*",
     }],
-    differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+    differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT, NO_LIST],
 };
 
 pub(super) const APPS: &[App] = &[
@@ -40,7 +40,7 @@ pub(super) const APPS: &[App] = &[
             title: "session handler of phpredis 5.3, with its locks",
             keys: "PHPREDIS_SESSION:*",
         }],
-        differs: &[NO_LIMIT, NO_LIST],
+        differs: &[NO_USERS, NO_LIMIT, NO_LIST],
         ..PHP
     },
     App {

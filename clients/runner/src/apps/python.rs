@@ -1,8 +1,9 @@
 //! Applications in Python.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, UNDONE, Variant, on_both};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, NO_USERS, UNDONE, Variant, on_both};
 use crate::apps::Difference;
 use crate::checks::{Check, Verdict};
+use crate::server::Kind;
 
 const INSTALL: &[&[&str]] = &[
     &["python3", "-m", "venv", "venv"],
@@ -39,7 +40,7 @@ pub(super) const APPS: &[App] = &[
             title: "Flask-Session 0.8, redis-py 8",
             keys: "session:*",
         }],
-        differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+        differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT, NO_LIST],
     },
     App {
         folder: "django",
@@ -76,7 +77,10 @@ pub(super) const APPS: &[App] = &[
         differs: &[
             LAST_ONLY,
             UNDONE,
+            NO_USERS,
             NO_LIMIT,
+            in_the_database(Check::Absolute, Verdict::NoLimit),
+            in_the_database(Check::Revoke, Verdict::Undone),
             Difference {
                 check: Check::Idle,
                 server: None,
@@ -123,8 +127,20 @@ pub(super) const APPS: &[App] = &[
             ),
             LAST_ONLY,
             UNDONE,
+            NO_USERS,
             NO_LIMIT,
             NO_LIST,
         ],
     },
 ];
+
+/// What `cached_db` does not leave to the server.
+const fn in_the_database(check: Check, verdict: Verdict) -> Difference {
+    Difference {
+        check,
+        server: Some(Kind::Cloakroom),
+        variants: &["cached_db"],
+        verdict,
+        why: "`cached_db` has the session in the database as well, and goes on with that one",
+    }
+}

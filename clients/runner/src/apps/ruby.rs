@@ -1,6 +1,6 @@
 //! Applications in Ruby. Debian has the libraries.
 
-use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, PACKAGES, UNDONE, Variant};
+use super::{App, LAST_ONLY, Late, NO_LIMIT, NO_LIST, NO_USERS, PACKAGES, UNDONE, Variant};
 
 pub(super) const APPS: &[App] = &[App {
     folder: "rack",
@@ -23,5 +23,5 @@ pub(super) const APPS: &[App] = &[App {
         title: "redis-rack 2.1, redis-rb 4.8",
         keys: "rack:session:2::*",
     }],
-    differs: &[LAST_ONLY, UNDONE, NO_LIMIT, NO_LIST],
+    differs: &[LAST_ONLY, UNDONE, NO_USERS, NO_LIMIT, NO_LIST],
 }];

@@ -79,23 +79,27 @@ async fn stay_once(
     visit: Visit,
     wanted: Duration,
 ) -> Result<Option<Stay>, Fault> {
-    let mut visitor = scene.signed_in("anna").await?;
+    // Before the sign-in, because a store counts from within it, and the first one of a process can take seconds.
     let begun = Instant::now();
+    let mut visitor = scene.signed_in("anna").await?;
     let mut last = begun;
     while begun.elapsed() < wanted {
         sleep(scene.limits.idle / 8).await;
         let asked = Instant::now();
-        if visit == Visit::Write {
-            visitor.add("hat").await?;
-        }
+        // A request that is under way when its session ends may fail; then the session is gone for the next one.
+        let refused = match visit {
+            Visit::Read => None,
+            Visit::Write => visitor.add("hat").await.err(),
+        };
         let me = visitor.me().await?;
         if last.elapsed() + BLUR > scene.limits.idle {
             return Ok(None);
         }
-        if me.is_none() {
-            return Ok(Some(Stay::SignedOut(asked - begun)));
+        match (me, refused) {
+            (None, _) => return Ok(Some(Stay::SignedOut(asked - begun))),
+            (Some(_), Some(fault)) => return Err(fault),
+            (Some(_), None) => last = asked,
         }
-        last = asked;
     }
     Ok(Some(Stay::SignedIn(visitor)))
 }

@@ -31,7 +31,7 @@ pub(super) async fn many(scene: &Scene<'_>) -> Result<Verdict, Fault> {
         must(listed.is_none(), || {
             "it lists and does not clear".to_owned()
         })?;
-        return Ok(Verdict::NoCall);
+        return of_a_user(scene).await;
     }
     must(cleared.status == StatusCode::OK, || {
         format!("DELETE /sessions: {} {}", cleared.status, cleared.text)
@@ -46,6 +46,38 @@ pub(super) async fn many(scene: &Scene<'_>) -> Result<Verdict, Fault> {
     } else {
         Verdict::NoList
     })
+}
+
+/// What is asked of a framework that knows no sessions but those of one user.
+async fn of_a_user(scene: &Scene<'_>) -> Result<Verdict, Fault> {
+    let (mut here, mut there) = (
+        scene.signed_in("cleo").await?,
+        scene.signed_in("cleo").await?,
+    );
+    let path = "/sessions?user=cleo";
+    let listed = here.stranger().send(Method::GET, path).await?;
+    if listed.status == StatusCode::NOT_IMPLEMENTED {
+        return Ok(Verdict::NoCall);
+    }
+    let sessions = listed.member("sessions")?;
+    must(sessions == 2, || format!("GET {path}: {sessions} of 2"))?;
+    let left = here
+        .stranger()
+        .ask(Method::DELETE, path, "sessions")
+        .await?;
+    must(left == 0, || format!("DELETE {path}: {left} are left"))?;
+    let left = here.stranger().ask(Method::GET, path, "sessions").await?;
+    must(left == 0, || format!("GET {path} after it: {left}"))?;
+    for visitor in [&mut here, &mut there] {
+        is(visitor, None, "after all of this user were ended").await?;
+    }
+    is(
+        &mut scene.signed_in("cleo").await?,
+        Some("cleo"),
+        "a new one",
+    )
+    .await?;
+    Ok(Verdict::ByUser)
 }
 
 /// How many sessions the framework counts, if it can.

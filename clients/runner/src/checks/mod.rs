@@ -5,6 +5,7 @@ mod crash;
 mod limits;
 mod logout;
 mod many;
+mod revoke;
 mod signing;
 
 use std::fmt;
@@ -33,6 +34,8 @@ pub enum Check {
     Absolute,
     /// A late save does not undo a logout.
     Logout,
+    /// A user's sessions are listed and ended by the server's own API.
+    Revoke,
     /// A crash of the server signs nobody out.
     Crash,
     /// Many sessions, listed and cleared.
@@ -60,6 +63,8 @@ pub enum Verdict {
     ByWrites,
     /// The framework clears sessions and cannot list them.
     NoList,
+    /// The framework lists and ends the sessions of one user, and no others.
+    ByUser,
     /// The framework has no call for it.
     NoCall,
 }
@@ -76,7 +81,7 @@ pub(crate) struct Scene<'a> {
 
 impl Check {
     /// All of them, in the order of the matrix.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SignIn,
         Self::NewId,
         Self::Forged,
@@ -84,6 +89,7 @@ impl Check {
         Self::Idle,
         Self::Absolute,
         Self::Logout,
+        Self::Revoke,
         Self::Crash,
         Self::Many,
     ];
@@ -92,12 +98,13 @@ impl Check {
     pub(crate) const SHORT: [Self; 2] = [Self::Idle, Self::Absolute];
 
     /// The others; the last one ends all sessions.
-    pub(crate) const ORDINARY: [Self; 7] = [
+    pub(crate) const ORDINARY: [Self; 8] = [
         Self::SignIn,
         Self::NewId,
         Self::Forged,
         Self::Cart,
         Self::Logout,
+        Self::Revoke,
         Self::Crash,
         Self::Many,
     ];
@@ -113,9 +120,15 @@ impl Check {
             Self::Idle => "idle",
             Self::Absolute => "absolute",
             Self::Logout => "logout",
+            Self::Revoke => "revoke",
             Self::Crash => "crash",
             Self::Many => "many",
         }
+    }
+
+    /// Whether the check says anything of that application.
+    pub(crate) fn concerns(self, app: &App) -> bool {
+        self != Self::Revoke || revoke::subject(app).is_some()
     }
 
     pub(crate) async fn run(self, scene: &Scene<'_>) -> Result<Verdict, Fault> {
@@ -127,6 +140,7 @@ impl Check {
             Self::Idle => limits::idle(scene).await,
             Self::Absolute => limits::absolute(scene).await,
             Self::Logout => logout::logout(scene).await,
+            Self::Revoke => revoke::revoke(scene).await,
             Self::Crash => crash::crash(scene).await,
             Self::Many => many::many(scene).await,
         }
@@ -145,6 +159,7 @@ impl fmt::Display for Verdict {
             Self::LastOnly => "last only",
             Self::ByWrites => "by writes",
             Self::NoList => "no list",
+            Self::ByUser => "by user",
             Self::NoCall => "no call",
         })
     }

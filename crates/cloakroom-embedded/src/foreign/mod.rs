@@ -22,6 +22,7 @@ mod write;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::layout::{Layout, Layouts};
@@ -104,6 +105,7 @@ pub struct Foreign {
     unstated: Duration,
     observer: Arc<dyn Observer>,
     book: Book,
+    ends: AtomicU64,
 }
 
 impl Foreign {
@@ -131,6 +133,7 @@ impl Foreign {
             unstated: config.unstated,
             observer: config.observer,
             book: Book::new(),
+            ends: AtomicU64::new(0),
         })
     }
 
@@ -138,6 +141,15 @@ impl Foreign {
     #[must_use]
     pub const fn layouts(&self) -> &Layouts {
         &self.layouts
+    }
+
+    /// How many ends of sessions there were. Whoever is told of one waits for [`Engine::synced`] first, in every
+    /// mode of the journal: a logout that a crash undoes is noticed by nobody.
+    ///
+    /// [`Engine::synced`]: crate::Engine::synced
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        self.ends.load(Ordering::SeqCst)
     }
 
     /// Sessions of which a subject is known.
@@ -182,6 +194,7 @@ impl Foreign {
         self.book.remove(db, key);
         let now = tx.now();
         Head::ended(now).bury(tx, db, key, layout.tombstones());
+        self.ends.fetch_add(1, Ordering::SeqCst);
     }
 
     fn observe(&self, event: &Event) {

@@ -1,5 +1,6 @@
 //! Writes of keys, of which some are sessions. Each is one step of the engine: the key's shard is locked.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloakroom_core::layout::{Kind as LayoutKind, Layout, Tombstones, Unreadable, handle_of};
@@ -274,6 +275,7 @@ impl Foreign {
         self.book.remove(db, key);
         let head = Head::ended(deadline);
         head.bury(tx, db, key, layout.tombstones());
+        self.ends.fetch_add(1, Ordering::SeqCst);
         self.observe(&Event::LoggedOut(Some(handle_of(db, key))));
     }
 }

@@ -147,13 +147,13 @@ impl Constellation {
     }
 
     pub(crate) fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
-        for _ in 0..600 {
+        for _ in 0..1_200 {
             if is_there() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{what} did not come within 30 s");
+        panic!("{what} did not come within 60 s");
     }
 }
 

@@ -204,7 +204,7 @@ impl Server {
     }
 
     pub(crate) fn wait_until_it_answers(&self) {
-        for _ in 0..500 {
+        for _ in 0..1_500 {
             let answer = self.cli(&["PING"]);
             if answer == "PONG" || answer.contains("NOAUTH") {
                 return;

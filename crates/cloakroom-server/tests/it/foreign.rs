@@ -341,6 +341,51 @@ async fn what_is_known_of_sessions_survives_a_kill() {
     assert_eq!(wire.ask("DBSIZE"), Reply::Integer(1));
 }
 
+/// Under `everysec` others may wait a second for the disk; who is told of a logout may rely on it.
+#[tokio::test]
+async fn an_answered_end_is_on_the_disk_in_every_mode() {
+    for mode in ["everysec", "no"] {
+        let flags = ["--resp", "127.0.0.1:0", "--durability", mode];
+        let mut server = Server::start(&flags);
+        let mut wire = Wire::to(&server);
+        let metrics = async |server: &Server| {
+            let answer = server
+                .request(Method::GET, "/metrics")
+                .send()
+                .await
+                .unwrap();
+            let page = answer.text().await.unwrap();
+            let line = page
+                .lines()
+                .find_map(|line| line.strip_prefix("cloakroom_journal_unsynced_records "))
+                .expect("it is a metric");
+            line.parse::<f64>().unwrap()
+        };
+        let keys = ["m", "n", "o"].map(|letter| format!("sess:{}", SID.replace('m', letter)));
+        let ends = [
+            format!("DEL {}", keys[0]),
+            format!("UNLINK {}", keys[1]),
+            format!("EXPIRE {} 0", keys[2]),
+        ];
+        for (key, end) in keys.iter().zip(ends) {
+            wire.ask(&format!("SET {key} {ALICE} EX 3600"));
+            wire.ask("SET cache:page x");
+            assert_eq!(wire.ask(&end), Reply::Integer(1));
+            assert_eq!(metrics(&server).await, 0.0, "{end} under {mode}");
+        }
+        server.signal("KILL");
+        server.wait();
+        let dir = std::mem::replace(&mut server.dir, TempDir::new());
+        drop(server);
+        let server = Server::start_in(dir, &flags);
+        let mut wire = Wire::to(&server);
+        for key in &keys {
+            wire.ask(&format!("SET {key} {ALICE} EX 3600"));
+            assert_eq!(wire.ask(&format!("GET {key}")), Reply::Nil, "{mode}");
+        }
+    }
+}
+
 #[test]
 fn a_layout_that_means_nothing_stops_the_start() {
     for (text, fix) in [

@@ -261,14 +261,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             .bytes_out
             .fetch_add(answered as u64, Ordering::Relaxed);
         if self.conn.wrote.take() {
-            let engine = &self.conn.server.engine;
-            match pin!(engine.written()).poll(cx) {
+            let (engine, ended) = (self.conn.server.engine.clone(), self.conn.ended());
+            let mut written = Box::pin(async move {
+                // Also if it was another client who ended one: then this one waits too, which harms nobody.
+                if ended {
+                    engine.synced().await
+                } else {
+                    engine.written().await
+                }
+            });
+            match written.as_mut().poll(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Err(End::Cut("the journal failed while it wrote")),
                 Poll::Pending => {
-                    let engine = engine.clone();
-                    let written = async move { engine.written().await };
-                    self.promise = Some(Promise(Box::pin(written)));
+                    self.promise = Some(Promise(written));
                     self.held = std::mem::take(&mut scratch.out);
                     return Ok(());
                 }
