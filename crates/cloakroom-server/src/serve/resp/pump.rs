@@ -261,20 +261,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             .bytes_out
             .fetch_add(answered as u64, Ordering::Relaxed);
         if self.conn.wrote.take() {
-            let (engine, ended) = (self.conn.server.engine.clone(), self.conn.ended());
-            let mut written = Box::pin(async move {
-                // Also if it was another client who ended one: then this one waits too, which harms nobody.
-                if ended {
-                    engine.synced().await
-                } else {
-                    engine.written().await
-                }
-            });
-            match written.as_mut().poll(cx) {
+            // Also if it was another client who ended one: then this one waits too, which harms nobody.
+            let ended = self.conn.ended();
+            let engine = &self.conn.server.engine;
+            let written = match ended {
+                true => pin!(engine.synced()).poll(cx),
+                false => pin!(engine.written()).poll(cx),
+            };
+            match written {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Err(End::Cut("the journal failed while it wrote")),
                 Poll::Pending => {
-                    self.promise = Some(Promise(written));
+                    let engine = engine.clone();
+                    self.promise = Some(Promise(Box::pin(async move {
+                        match ended {
+                            true => engine.synced().await,
+                            false => engine.written().await,
+                        }
+                    })));
                     self.held = std::mem::take(&mut scratch.out);
                     return Ok(());
                 }
