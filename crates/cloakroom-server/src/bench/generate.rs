@@ -24,7 +24,7 @@ const VACANT: u32 = u32::MAX;
 /// Numbers that no session ever has.
 const UNKNOWN: u64 = 1 << 40;
 
-/// Who makes the commands. Its seed decides them all, but not when they are sent.
+/// Who makes the commands: the same ones in the same order for the same options.
 pub(super) struct Generator {
     words: Words,
     random: Random,
@@ -56,7 +56,7 @@ impl Generator {
         let sessions = options.sessions;
         Self {
             words: Words::new(&options.prefix, options.seed, options.sizes()),
-            random: Random::new(options.seed << 32),
+            random: Random::new(options.order << 32),
             ops: mix.shares.iter().flat_map(share).collect(),
             zipf: mix.visits.then(|| Zipf::new(sessions as usize, EXPONENT)),
             places: (0..sessions).collect(),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_makes_the_same_commands() {
+    fn the_same_options_make_the_same_commands() {
         let run = || {
             let mut generator = generator("m2", 500);
             let mut bytes = Vec::new();

@@ -22,6 +22,7 @@ pub(crate) struct Options {
     pub(super) size: Option<usize>,
     pub(super) prefix: String,
     pub(super) seed: u64,
+    pub(super) order: u64,
     pub(super) load: bool,
     pub(super) json: bool,
     pub(super) server_process: Option<u32>,
@@ -40,7 +41,7 @@ pub(super) struct Server {
 const DEFAULT_PORT: u16 = 6379;
 
 /// The flags that take a number: name, default, what it is.
-const NUMBERS: [(&str, &str, &str); 6] = [
+const NUMBERS: [(&str, &str, &str); 7] = [
     ("connections", "50", "Connections, all of one thread"),
     (
         "pipeline",
@@ -54,7 +55,12 @@ const NUMBERS: [(&str, &str, &str); 6] = [
     ),
     ("warm-up", "1", "Seconds before that, which do not count"),
     ("sessions", "100000", "Sessions that there are at the start"),
-    ("seed", "1", "Decides all keys and commands"),
+    ("seed", "1", "Decides keys and values"),
+    (
+        "order",
+        "1",
+        "Decides the commands; of two runs at a time each wants its own",
+    ),
 ];
 
 /// The grammar of its command line.
@@ -173,6 +179,7 @@ impl Options {
             size: size.map(|size| *size as usize),
             prefix: text("prefix").clone(),
             seed: number("seed", 0, u64::from(u32::MAX))?,
+            order: number("order", 0, u64::from(u32::MAX))?,
             load: !matches.get_flag("no-load"),
             json: matches.get_flag("json"),
             server_process: matches.get_one("server-pid").copied(),
