@@ -79,6 +79,7 @@ pub(crate) fn command() -> Command {
             .help(help)
     });
     Command::new("bench")
+        .args_override_self(true)
         .about("Measures a server that speaks the Redis protocol with the work of session stores.")
         .long_about(
             "Measures a server that speaks the Redis protocol with the work of session stores: Cloakroom, Redis, \
@@ -163,7 +164,9 @@ impl Options {
         }
         let mut server = Server::parse(text("url"))?;
         if server.password.is_none() {
-            server.password = std::env::var("REDISCLI_AUTH").ok();
+            server.password = std::env::var("REDISCLI_AUTH")
+                .ok()
+                .filter(|it| !it.is_empty());
         }
         let size = matches.get_one::<u64>("size");
         Ok(Self {
