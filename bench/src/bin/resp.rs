@@ -37,7 +37,7 @@ const PARTS: [(&str, fn(&Size)); 8] = [
 /// How much is measured.
 struct Size {
     sessions: u64,
-    seconds: u64,
+    seconds: f64,
     connections: usize,
     programs: Programs,
 }
@@ -49,7 +49,7 @@ impl Size {
             pipeline,
             sessions: self.sessions,
             seconds: self.seconds,
-            warm_up: self.seconds.min(2) / 2,
+            warm_up: (self.seconds / 4.0).min(1.0),
             rate: None,
             load: false,
             order: 1,
@@ -64,7 +64,7 @@ impl Size {
     /// Makes the sessions of a mix, and nothing else.
     fn fill(&self, server: &Server, mix: &'static str, sessions: u64) {
         let load = Load {
-            seconds: 0,
+            seconds: 0.0,
             load: true,
             sessions,
             ..self.load(mix, 64)
@@ -76,7 +76,7 @@ impl Size {
 
 fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
-    let mut number = |usual: u64| match arguments.peek().map(|text| text.parse()) {
+    let mut number = |usual: f64| match arguments.peek().map(|text| text.parse()) {
         Some(Ok(number)) => {
             arguments.next();
             number
@@ -84,9 +84,9 @@ fn main() {
         _ => usual,
     };
     let size = Size {
-        sessions: number(1_000_000),
-        seconds: number(3),
-        connections: number(10_000) as usize,
+        sessions: number(1e6) as u64,
+        seconds: number(2.0),
+        connections: number(1e4) as usize,
         programs: Programs::find(),
     };
     let wanted: Vec<String> = arguments.collect();
@@ -209,7 +209,7 @@ fn cores(size: &Size) {
             let before = server.cpu();
             let runs = [1, 2].map(|order| {
                 let load = Load {
-                    warm_up: 0,
+                    warm_up: 0.0,
                     order,
                     processors: if count == 1 { "1" } else { "0,1" },
                     ..size.load(mix, 16)
@@ -272,7 +272,7 @@ fn idle(size: &Size) {
         let before = server.resident();
         let connections: Vec<TcpStream> = (0..size.connections).map(|_| greeted(&server)).collect();
         // Redis takes buffers back from those that were quiet for two seconds.
-        std::thread::sleep(Duration::from_secs(size.seconds.min(4)));
+        std::thread::sleep(Duration::from_secs_f64(size.seconds.min(4.0)));
         let each = server.resident().saturating_sub(before) as f64 / connections.len() as f64;
         println!("| {} | {} | {each:.0} |", server.name, connections.len());
     }
