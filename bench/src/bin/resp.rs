@@ -22,6 +22,9 @@ const COMMANDS: [(&str, &str); 4] = [
     ("set", "SET EX"),
 ];
 
+/// Runs of which the least is shown.
+const ROUNDS: usize = 3;
+
 const PARTS: [(&str, fn(&Size)); 8] = [
     ("commands", commands),
     ("m1", |size| mix(size, "m1", size.sessions)),
@@ -85,7 +88,7 @@ fn main() {
     };
     let size = Size {
         sessions: number(1e6) as u64,
-        seconds: number(2.0),
+        seconds: number(0.7),
         connections: number(1e4) as usize,
         programs: Programs::find(),
     };
@@ -110,7 +113,7 @@ fn commands(size: &Size) {
         size.fill(&server, "get", size.sessions);
         let outcomes = [16, 1].map(|pipeline| {
             COMMANDS.map(|(mix, _)| {
-                let outcome = size.load(mix, pipeline).run(&size.programs, &server);
+                let outcome = least(size, &size.load(mix, pipeline), &server);
                 assert_eq!(outcome.all().missing, 0, "sessions are missing");
                 outcome
             })
@@ -147,6 +150,13 @@ fn commands(size: &Size) {
         });
         println!("| {name} | {journal} | {} |", cells.join(" | "));
     }
+}
+
+/// The run of some that took the server the least CPU time: others are what else the machine did.
+fn least(size: &Size, load: &Load, server: &Server) -> Outcome {
+    let runs = (0..ROUNDS).map(|_| load.run(&size.programs, server));
+    let least = runs.min_by(|one, other| one.server_cpu_us.total_cmp(&other.server_cpu_us));
+    least.expect("there are rounds")
 }
 
 /// A mix of sessions' work: as fast as it goes, and at rates that Debian's Redis can hold.
@@ -209,6 +219,7 @@ fn cores(size: &Size) {
             let before = server.cpu();
             let runs = [1, 2].map(|order| {
                 let load = Load {
+                    seconds: size.seconds * ROUNDS as f64,
                     warm_up: 0.0,
                     order,
                     processors: if count == 1 { "1" } else { "0,1" },
