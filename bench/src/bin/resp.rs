@@ -164,6 +164,7 @@ fn mix(size: &Size, name: &'static str, sessions: u64) {
     let load = |pipeline: u32, rate: Option<f64>| Load {
         sessions,
         rate,
+        seconds: size.seconds * ROUNDS as f64,
         // Each run begins with the same sessions.
         load: true,
         ..size.load(name, pipeline)
