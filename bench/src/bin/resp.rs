@@ -55,6 +55,7 @@ impl Size {
             warm_up: (self.seconds / 4.0).min(1.0),
             rate: None,
             load: false,
+            seed: 1,
             order: 1,
             processors: "1",
         }
@@ -165,7 +166,7 @@ fn mix(size: &Size, name: &'static str, sessions: u64) {
         sessions,
         rate,
         seconds: size.seconds * ROUNDS as f64,
-        // Each run begins with the same sessions.
+        // Each run begins with as many sessions.
         load: true,
         ..size.load(name, pipeline)
     };
@@ -193,9 +194,12 @@ fn mix(size: &Size, name: &'static str, sessions: u64) {
     header(&format!("{name}, {sessions} sessions"), "journal", &columns);
     for setup in servers {
         let server = size.start(setup);
-        let run = |load: Load| {
+        let mut seed = 0;
+        let mut run = |load: Load| {
+            // Other sessions each time: to Cloakroom those that were signed out are over.
+            seed += 1;
             server.empty();
-            load.run(&size.programs, &server)
+            Load { seed, ..load }.run(&size.programs, &server)
         };
         let closed = cell(&run(load(16, None)));
         let open = rates.map(|rate| open_cell(&run(load(1, Some(rate)))));

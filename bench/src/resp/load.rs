@@ -23,6 +23,8 @@ pub struct Load {
     pub rate: Option<f64>,
     /// Whether it loads the sessions first.
     pub load: bool,
+    /// Which sessions.
+    pub seed: u64,
     /// In which order commands come.
     pub order: u64,
     /// Where the generator runs.
@@ -90,6 +92,7 @@ impl Load {
             .args(["--sessions", &number(self.sessions)])
             .args(["--seconds", &self.seconds.to_string()])
             .args(["--warm-up", &self.warm_up.to_string()])
+            .args(["--seed", &number(self.seed)])
             .args(["--order", &number(self.order)])
             .args(["--prefix", server.setup.prefix()])
             .args(["--server-pid", &number(server.id().into())]);
