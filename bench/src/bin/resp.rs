@@ -288,7 +288,7 @@ fn idle(size: &Size) {
         let before = server.resident();
         let connections: Vec<TcpStream> = (0..size.connections).map(|_| greeted(&server)).collect();
         // Redis takes buffers back from those that were quiet for two seconds.
-        std::thread::sleep(Duration::from_secs_f64(size.seconds.min(4.0)));
+        std::thread::sleep(Duration::from_secs_f64((size.seconds * 6.0).min(4.0)));
         let each = server.resident().saturating_sub(before) as f64 / connections.len() as f64;
         println!("| {} | {} | {each:.0} |", server.name, connections.len());
     }
