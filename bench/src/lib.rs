@@ -4,6 +4,7 @@
 pub mod load;
 pub mod peers;
 pub mod redis_server;
+pub mod resp;
 pub mod wire;
 
 pub mod wire_clients;

@@ -246,7 +246,7 @@ impl<'a> Tx<'a> {
         for _ in 0..GIFTS {
             let (shard, name, at) = self.shard_of(db, key);
             match work(shard, name, at) {
-                Err(KeyError::Full) if self.give_room(db, key) => {}
+                Err(KeyError::Full) if self.give_room() => {}
                 done => return done,
             }
         }
@@ -254,34 +254,31 @@ impl<'a> Tx<'a> {
         work(shard, name, at)
     }
 
-    /// Has the shard that has most make room, else that of the key. Others' locks are only tried:
-    /// whoever holds one may wait for one of ours.
+    /// Has a shard make room: the fullest first, but what that has may be what the policy leaves
+    /// alone. Others' locks are only tried: whoever holds one may wait for one of ours.
     #[cold]
-    fn give_room(&mut self, db: Db, key: &[u8]) -> bool {
-        self.inner.memory.evicts()
-            && (self.most_gives_room() || {
-                let (shard, _, at) = self.shard_of(db, key);
-                shard.give_room(at)
-            })
+    fn give_room(&mut self) -> bool {
+        if !self.inner.memory.evicts() {
+            return false;
+        }
+        let mut shards: Vec<_> = (0..self.inner.shards.len())
+            .filter_map(|number| Some((self.counted(number)?, number)))
+            .collect();
+        shards.sort_unstable_by_key(|(counted, _)| std::cmp::Reverse(*counted));
+        shards
+            .into_iter()
+            .any(|(_, number)| self.gives_room(number))
     }
 
-    fn most_gives_room(&mut self) -> bool {
-        let mut most: Option<(usize, usize)> = None;
-        for (number, shard) in self.inner.shards.iter().enumerate() {
-            let counted = match self.locked_shard(number) {
-                Some(shard) => shard.counted(),
-                None => match shard.try_lock() {
-                    Some(shard) => shard.counted(),
-                    None => continue,
-                },
-            };
-            if most.is_none_or(|(known, _)| counted > known) {
-                most = Some((counted, number));
-            }
+    /// What a shard takes; none if somebody else is in it.
+    fn counted(&mut self, number: usize) -> Option<usize> {
+        match self.locked_shard(number) {
+            Some(shard) => Some(shard.counted()),
+            None => Some(self.inner.shards[number].try_lock()?.counted()),
         }
-        let Some((_, number)) = most else {
-            return false;
-        };
+    }
+
+    fn gives_room(&mut self, number: usize) -> bool {
         let at = self.at;
         if let Some(shard) = self.locked_shard(number) {
             return shard.give_room(at);
