@@ -4,7 +4,7 @@ use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
 use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
-use crate::shard::{At, Name, Shard, deadline_of, hash_in, time_of};
+use crate::shard::{At, MARK_BYTES, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
 
 /// How often others make room for one write: a page each time.
@@ -125,6 +125,26 @@ impl<'a> Tx<'a> {
             None => {}
         }
         true
+    }
+
+    /// A key's mark, if it has one ([`crate::shard`]'s `marks` say what that is).
+    #[inline]
+    pub(crate) fn mark(&mut self, db: Db, key: &[u8]) -> Option<&[u8]> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        shard.key(slot).mark()
+    }
+
+    /// Gives a key this mark, of at least eight bytes; none if it is empty. Nothing happens if the key is not
+    /// there.
+    pub(crate) fn set_mark(&mut self, db: Db, key: &[u8], mark: &[u8]) -> Result<(), KeyError> {
+        if !mark.is_empty() && !MARK_BYTES.contains(&mark.len()) {
+            return Err(KeyError::TooLarge);
+        }
+        self.write(db, key, |shard, name, at| match shard.live(name, at) {
+            Some(slot) => shard.set_mark(slot, name, mark, at),
+            None => Ok(()),
+        })
     }
 
     /// Removes a key. Returns whether it was there.

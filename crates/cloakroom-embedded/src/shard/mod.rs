@@ -1,6 +1,7 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod marks;
 mod members;
 pub(crate) mod name;
 mod names;
@@ -26,7 +27,7 @@ use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-pub(crate) use self::name::Head;
+pub(crate) use self::name::{Head, KeyView, MARK_BYTES};
 use self::names::Names;
 pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
 use self::notes::Notes;

@@ -185,9 +185,6 @@ impl Hub {
 
 impl Watcher for Hub {
     fn changed(&self, db: Db, key: &[u8], change: Change) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.changed(db, key, change);
-        }
         match change {
             Change::Expired => {
                 self.expired.fetch_add(1, Ordering::Relaxed);
@@ -213,9 +210,6 @@ impl Watcher for Hub {
     }
 
     fn flushed(&self, db: Option<Db>) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.flushed(db);
-        }
         if self.watches.load(Ordering::SeqCst) > 0 {
             self.dirty(|known, _| db.is_none_or(|db| db == known));
         }
@@ -225,9 +219,6 @@ impl Watcher for Hub {
     }
 
     fn swapped(&self, one: Db, other: Db) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.swapped(one, other);
-        }
         debug_assert!(one < DATABASES && other < DATABASES);
         if self.watches.load(Ordering::SeqCst) > 0 {
             self.dirty(|known, _| known == one || known == other);
