@@ -23,7 +23,7 @@ use crate::epoch;
 use crate::failure::{Class, Failure, Redirect};
 use crate::settings::Settings;
 use crate::steps::time;
-use crate::wire::{self, Command, Exclusive, Lane, Reply, Seen, Shared, Wire};
+use crate::wire::{self, Command, Exclusive, Lane, Question, Reply, Seen, Shared, Wire};
 use asking::Asking;
 use map::slot;
 use node::Node;
@@ -121,12 +121,28 @@ impl Route for Cluster {
         run.finish().await.into_iter().collect()
     }
 
+    fn call(
+        &self,
+        tag: SlotTag,
+        lane: Lane,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Reply, Failure>> {
+        Box::pin(async move {
+            let [reply] = wire::exactly(self.send(tag, lane, vec![command]).await?)?;
+            Ok(reply)
+        })
+    }
+
     /// What the owner cannot answer, because slots are moving or it is gone, is asked for in full: then
     /// each command goes where it has to.
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>> {
         Box::pin(async move {
             if let Ok(owner) = self.owner(tag) {
-                let asked = owner.wire.read(tag, command.clone());
+                let asked = owner.wire.read(tag, question);
                 match tokio::time::timeout(self.scout.timeout() / 2, asked).await {
                     Ok(Ok(seen)) => return Ok(seen),
                     Ok(Err(_)) => {}
@@ -134,7 +150,11 @@ impl Route for Cluster {
                     Err(_) => self.scout.report(),
                 }
             }
-            let commands = vec![command, wire::command::<&str>("TIME", []), epoch::read(tag)];
+            let commands = vec![
+                question(),
+                wire::command::<&str>("TIME", []),
+                epoch::read(tag),
+            ];
             let replies = self.send(tag, Lane::Main, commands).await?;
             let [reply, now, epoch] = wire::exactly(replies)?;
             let now = time(now)?;
