@@ -71,13 +71,15 @@ impl Scripted {
         let again: Vec<usize> = (0..calls.len())
             .filter(|at| unknown(&answers[*at]))
             .collect();
-        let by_text = again.iter().map(|at| {
-            let call = &calls[*at];
-            batch(call, script.by_text(&call.keys, &call.args))
-        });
-        let texts = self.route.send_each(script.lane, by_text.collect()).await;
-        for (at, answer) in again.into_iter().zip(texts) {
-            answers[at] = answer;
+        if !again.is_empty() {
+            let by_text = again.iter().map(|at| {
+                let call = &calls[*at];
+                batch(call, script.by_text(&call.keys, &call.args))
+            });
+            let texts = self.route.send_each(script.lane, by_text.collect()).await;
+            for (at, answer) in again.into_iter().zip(texts) {
+                answers[at] = answer;
+            }
         }
         let answers = answers.into_iter();
         let of = |replies| {

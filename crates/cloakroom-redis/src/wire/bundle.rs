@@ -151,6 +151,10 @@ impl Future for Asking<'_> {
             let Some(asked) = self.asked.take() else {
                 return Poll::Pending;
             };
+            // The client takes an empty message for a fault of the connection.
+            if matches!(&asked, Asked::Many(commands) if commands.is_empty()) {
+                return Poll::Ready(Ok(Answered::Many(Vec::new())));
+            }
             if state.is_closed {
                 return Poll::Ready(Err(closed()));
             }
@@ -323,15 +327,14 @@ fn take(
     if replies.len() < count {
         return Err(closed());
     }
-    Ok(match (count, replies.next()) {
-        (1, Some(reply)) => Answered::One(reply),
-        (_, first) => Answered::Many(
-            first
-                .into_iter()
-                .chain(replies.take(count.saturating_sub(1)))
-                .collect(),
-        ),
-    })
+    // Not one more: the next one is somebody else's.
+    let mut own = replies.take(count);
+    if count == 1
+        && let Some(reply) = own.next()
+    {
+        return Ok(Answered::One(reply));
+    }
+    Ok(Answered::Many(own.collect()))
 }
 
 fn closed() -> RedisError {

@@ -250,7 +250,7 @@ impl Opener {
     }
 }
 
-/// Sends commands over one connection in one trip.
+/// Sends commands over one connection in one trip; none in no trip.
 pub(super) async fn transmit(
     connection: &mut MultiplexedConnection,
     commands: Vec<Command>,
@@ -263,6 +263,9 @@ pub(super) async fn transmit(
         return Ok(vec![reply]);
     }
     let count = commands.len();
+    if count == 0 {
+        return Ok(Vec::new());
+    }
     let mut pipeline = Pipeline::with_capacity(count);
     for command in commands {
         pipeline.add_command(command);

@@ -125,6 +125,29 @@ fn a_bundle_with_too_few_replies_fails_who_has_none() {
     told.expect_err("one reply is missing");
 }
 
+#[test]
+fn who_asks_nothing_is_told_so_at_once() {
+    let desk = Desk::default();
+    let mut nothing = Asking {
+        desk: &desk,
+        asked: Some(asks(1, 0)),
+        place: None,
+    };
+    assert_eq!(answer(&mut nothing), Some(Vec::new()));
+    assert!(next(&desk).is_none(), "there is nothing to send");
+}
+
+/// Also if there were one in a bundle: what it left would be everybody's who follows.
+#[test]
+fn who_has_no_command_gets_no_reply() {
+    let mut replies = vec![Reply::Int(1), Reply::Int(2)].into_iter();
+    let none = take(&mut replies, 0).expect("none is enough");
+    assert_eq!(none.all(), Vec::new());
+    let one = take(&mut replies, 1).expect("there are two");
+    assert_eq!(one.all(), vec![Reply::Int(1)]);
+    assert_eq!(replies.len(), 1);
+}
+
 /// Numbers as good as random, the same each time.
 fn mixed(number: u64) -> usize {
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
