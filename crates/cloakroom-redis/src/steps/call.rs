@@ -24,7 +24,7 @@ impl Call {
     pub(super) fn new<const N: usize>(tag: SlotTag, keys: [String; N]) -> Self {
         Self {
             tag,
-            keys: keys.iter().collect(),
+            keys: keys.into_iter().collect(),
             args: Words::default(),
         }
     }
