@@ -17,7 +17,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
-use cloakroom_embedded::EmbeddedStore;
 
 use crate::logs::{self, Events};
 use crate::observed::Observed;
@@ -54,11 +53,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         true => Some(DataDir::take(&settings.data)?),
         false => None,
     };
-    let key = match (&settings.api_key_file, &data) {
-        (Some(file), _) => ApiKey::shared(file)?,
-        (None, Some(data)) => ApiKey::open(data)?,
-        (None, None) => return Err("a key comes from api-key-file or from the data".into()),
-    };
+    let key = api_key(settings, data.as_ref())?;
     let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
@@ -77,17 +72,12 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ));
     let listener = Listener::bind(settings, tls.clone(), Arc::clone(&metrics)).await?;
     let shutdown = Shutdown::new();
-    let front = front(
-        settings,
-        embedded.as_ref(),
-        tls.as_ref(),
-        &shutdown,
-        &metrics,
-    )
-    .await?;
-    if let (Some(front), Some(foreign)) = (&front, &foreign) {
-        front.keep(foreign.keeper());
-    }
+    let opened = Opened {
+        store: Arc::clone(&store),
+        embedded,
+        foreign,
+    };
+    let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
     reload_on_hangup(tls)?;
 
@@ -99,14 +89,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         &key,
         front.as_ref(),
     )?;
-    let (touches, recording) = Touches::start(Arc::clone(&store), Arc::clone(&observer));
+    let (touches, recording) = Touches::start(store, Arc::clone(&observer));
+    let embedded = opened.embedded.clone();
     let app = App::new(
         settings,
-        Opened {
-            store,
-            embedded: embedded.clone(),
-            foreign,
-        },
+        opened,
         observer,
         touches,
         metrics,
@@ -132,21 +119,31 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn api_key(settings: &Settings, data: Option<&DataDir>) -> Result<ApiKey, Box<dyn Error>> {
+    match (&settings.api_key_file, data) {
+        (Some(file), _) => Ok(ApiKey::shared(file)?),
+        (None, Some(data)) => Ok(ApiKey::open(data)?),
+        (None, None) => Err("a key comes from api-key-file or from the data".into()),
+    }
+}
+
 /// The listeners of the Redis protocol, which is spoken to the engine in this process.
 async fn front(
     settings: &Settings,
-    embedded: Option<&EmbeddedStore>,
+    opened: &Opened,
     tls: Option<&Arc<Tls>>,
     shutdown: &Shutdown,
     metrics: &Metrics,
 ) -> Result<Option<Front>, Box<dyn Error>> {
-    match embedded {
-        Some(store) => {
-            let shutdown = shutdown.clone();
-            Front::bind(settings, store.engine(), tls, shutdown, metrics).await
-        }
-        None => Ok(None),
+    let Some(embedded) = &opened.embedded else {
+        return Ok(None);
+    };
+    let engine = embedded.engine();
+    let front = Front::bind(settings, engine, tls, shutdown.clone(), metrics).await?;
+    if let (Some(front), Some(foreign)) = (&front, &opened.foreign) {
+        front.keep(foreign.keeper());
     }
+    Ok(front)
 }
 
 fn reload_on_hangup(tls: Option<Arc<Tls>>) -> std::io::Result<()> {

@@ -28,7 +28,7 @@ fn whom_a_session_belongs_to_is_read() {
             None => layout.subject_of_fields(|name| fixture.fields.get(name)),
         };
         let subject = subject.unwrap_or_else(|_| panic!("unreadable: {}", fixture.by));
-        let subject = subject.as_ref().map(|it| it.as_str());
+        let subject = subject.as_ref().map(cloakroom_core::Subject::as_str);
         assert_eq!(subject, fixture.subject.as_deref(), "{}", fixture.by);
     }
 }

@@ -20,7 +20,7 @@ fn read(layout: &Layout, value: &[u8]) {
     for subject in of_value.into_iter().chain(of_fields) {
         assert!(subject.as_str().len() <= limits::SUBJECT_BYTES);
     }
-    layout.ends_by(b"maxInactiveInterval", value);
+    let _ = layout.ends_by(b"maxInactiveInterval", value);
 }
 
 #[test]

@@ -100,8 +100,8 @@ fn a_torn_tail_is_cut_and_told_once() {
     // One whose last segment has more than a record.
     let last_of = |disk: &FakeDisk| disk.names().pop().unwrap();
     let size_of = |disk: &FakeDisk| disk.edit(&last_of(disk), |bytes| bytes.len());
-    let disks = (5..20).map(journal_of);
-    let disk = disks.filter(|disk| size_of(disk) > 400).last().unwrap();
+    let mut disks = (5..20).rev().map(journal_of);
+    let disk = disks.find(|disk| size_of(disk) > 400).unwrap();
     let all = read(&disk).unwrap().0.len();
     let last = last_of(&disk);
     let size = disk.edit(&last, |bytes| {

@@ -107,8 +107,11 @@ fn native() -> impl Strategy<Value = Effect<'static>> {
     ]
 }
 
+/// Database, key, field, value, deadline and score of an effect.
+type Parts = (u8, Vec<u8>, Vec<u8>, Vec<u8>, Option<UnixMillis>, f64);
+
 /// All effects on a key, from parts that outlive them.
-fn keyed(parts: &(u8, Vec<u8>, Vec<u8>, Vec<u8>, Option<UnixMillis>, f64)) -> Vec<Effect<'_>> {
+fn keyed(parts: &Parts) -> Vec<Effect<'_>> {
     let (db, key, field, value, deadline, score) = parts;
     let (db, deadline, score) = (*db, *deadline, *score);
     let (key, field, value) = (key.as_slice(), field.as_slice(), value.as_slice());

@@ -41,7 +41,8 @@ fn a_failed_sync_or_write_ends_all_writing_and_not_what_is_there() {
         );
         assert_eq!(journal.state(), JournalState::Broken);
         // It stays so, even if the disk is well again: what it has nobody knows.
-        (disk.fail_writes(false), disk.fail_syncs(false));
+        disk.fail_writes(false);
+        disk.fail_syncs(false);
         assert_eq!(journal.admits(), Poll::Ready(Err(error.clone())));
         assert_eq!(block_on(journal.admission()), Err(error.clone()));
         assert_eq!(write(&journal, 2), Err(error.clone()));

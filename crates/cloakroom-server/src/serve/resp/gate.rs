@@ -117,10 +117,6 @@ impl<'a, 'e> Gate<'a, 'e> {
     }
 
     /// A key's deadline in milliseconds since 1970, `Some(None)` if it has none.
-    #[expect(
-        clippy::option_option,
-        reason = "a key that is not there is not one without deadline"
-    )]
     pub(crate) fn deadline(&mut self, key: &[u8]) -> Option<Option<i64>> {
         let deadline = self.tx.deadline(self.db, key)?;
         Some(deadline.map(millis))
@@ -148,7 +144,6 @@ impl<'a, 'e> Gate<'a, 'e> {
     }
 
     /// A field's deadline, `Some(None)` if it has none.
-    #[expect(clippy::option_option, reason = "as for keys")]
     pub(crate) fn field_deadline(
         &mut self,
         key: &[u8],

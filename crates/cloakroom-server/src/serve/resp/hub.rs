@@ -17,6 +17,7 @@ use super::number::write_integer;
 use super::tracking::Tracking;
 
 type Bytes = Box<[u8]>;
+type Watched = HashMap<(Db, Bytes), Vec<Arc<Client>>>;
 type Subscribers = HashMap<Bytes, Vec<Arc<Client>>>;
 
 /// Where connections meet.
@@ -26,7 +27,7 @@ pub(crate) struct Hub {
     channels: RwLock<Subscribers>,
     patterns: RwLock<Subscribers>,
     subscriptions: AtomicUsize,
-    watched: Mutex<HashMap<(Db, Bytes), Vec<Arc<Client>>>>,
+    watched: Mutex<Watched>,
     watches: AtomicUsize,
     pub(crate) tracking: Tracking,
     /// The classes of keyspace events that are told.

@@ -6,9 +6,8 @@ use crate::process::Server;
 /// The seven pairs of HELLO, in Redis' order, with the number of the connection cut out.
 fn hello(wire: &mut Wire, protocol: i64) {
     let reply = wire.reply();
-    let items = match (&reply, protocol) {
-        (Reply::Map(items), 3) | (Reply::Array(items), 2) => items,
-        _ => panic!("{reply:?}"),
+    let ((Reply::Map(items), 3) | (Reply::Array(items), 2)) = (&reply, protocol) else {
+        panic!("{reply:?}")
     };
     assert_eq!(items.len(), 14);
     let names: Vec<String> = items.iter().step_by(2).map(Reply::text).collect();

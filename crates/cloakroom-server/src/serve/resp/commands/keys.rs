@@ -181,7 +181,7 @@ fn encoding(call: &mut Call<'_, '_, '_>) -> Done {
         (Kind::Set, _) => {
             let mut whole = true;
             call.keys.set_each(key, &mut |member| {
-                whole &= number::integer(member).is_some()
+                whole &= number::integer(member).is_some();
             })?;
             let whole = whole && call.keys.set_len(key)? <= 512;
             if whole { "intset" } else { "hashtable" }

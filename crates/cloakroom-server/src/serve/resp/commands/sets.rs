@@ -228,6 +228,6 @@ pub(super) fn any(count: usize) -> Option<usize> {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^= mixed >> 31;
-    let at = u128::from(mixed) * count as u128 >> 64;
+    let at = (u128::from(mixed) * count as u128) >> 64;
     (count > 0).then(|| usize::try_from(at).unwrap_or(0))
 }

@@ -27,11 +27,14 @@ pub(super) static ROWS: [Command; 5] = [
         .differs("refused, as Redis does without a file: settings are Cloakroom's own"),
 ];
 
+/// How a setting is changed; the error says what is wrong.
+type Change = fn(&Server, &str) -> Result<(), &'static str>;
+
 /// A setting: its name, what it is, and how it is changed if it can be.
 struct Row {
     name: &'static str,
     get: fn(&Server) -> String,
-    set: Option<fn(&Server, &str) -> Result<(), &'static str>>,
+    set: Option<Change>,
 }
 
 const fn fixed(name: &'static str, get: fn(&Server) -> String) -> Row {

@@ -65,10 +65,7 @@ fn zadd(call: &mut Call<'_, '_, '_>) -> Done {
             "ERR XX and NX options at the same time are not compatible",
         ));
     }
-    if (rules.greater && rules.only_new)
-        || (rules.less && rules.only_new)
-        || (rules.greater && rules.less)
-    {
+    if rules.only_new && (rules.greater || rules.less) || rules.greater && rules.less {
         return Err(Fail::say(
             "ERR GT, LT, and/or NX options at the same time are not compatible",
         ));
