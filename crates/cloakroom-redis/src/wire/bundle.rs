@@ -26,7 +26,8 @@ use super::{Command, Reply};
 #[cfg(test)]
 mod tests;
 
-/// Commands in one bundle, from which on no more callers join: replies are given out when all came.
+/// The most commands in one bundle: replies are given out when all came. Who has more goes alone, so that
+/// nobody waits for thousands of replies to somebody else.
 const COMMANDS: usize = 128;
 /// Bundles on their way at the same time; then callers wait for their turn.
 const ON_THE_WAY: usize = 16;
@@ -39,6 +40,15 @@ const CALLED: usize = 16;
 pub(super) enum Asked {
     One(Command),
     Many(Vec<Command>),
+}
+
+impl Asked {
+    const fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(commands) => commands.len(),
+        }
+    }
 }
 
 /// What it was answered.
@@ -152,7 +162,7 @@ impl Future for Asking<'_> {
                 return Poll::Pending;
             };
             // The client takes an empty message for a fault of the connection.
-            if matches!(&asked, Asked::Many(commands) if commands.is_empty()) {
+            if asked.len() == 0 {
                 return Poll::Ready(Ok(Answered::Many(Vec::new())));
             }
             if state.is_closed {
@@ -244,16 +254,16 @@ impl State {
             places: Vec::with_capacity(count),
             commands: Vec::with_capacity(count),
         };
-        while bundle.commands.len() < COMMANDS
+        while let Some(next) = self.waiting.front()
+            && (bundle.places.is_empty() || bundle.commands.len() + next.asked.len() <= COMMANDS)
             && let Some(Waiting { place, asked }) = self.waiting.pop_front()
         {
             self.gone += 1;
-            let before = bundle.commands.len();
+            bundle.places.push((place, asked.len()));
             match asked {
                 Asked::One(command) => bundle.commands.push(command),
                 Asked::Many(commands) => bundle.commands.extend(commands),
             }
-            bundle.places.push((place, bundle.commands.len() - before));
             let there = &mut self.places[place];
             if let Place::Waiting(waker, _) = std::mem::replace(there, Place::Left) {
                 *there = Place::Sent(waker);
@@ -281,7 +291,10 @@ impl Desk {
 
     /// Gives replies to those who wait for them.
     fn deliver(&self, (places, answer): Delivery, called: &mut VecDeque<Waker>) {
+        let commands: usize = places.iter().map(|(_, count)| count).sum();
         let (mut replies, failed) = match answer {
+            // Whose the others are is not sure then.
+            Ok(replies) if replies.len() != commands => (Vec::new().into_iter(), Some(closed())),
             Ok(replies) => (replies.into_iter(), None),
             Err(error) => (Vec::new().into_iter(), Some(error)),
         };
@@ -289,7 +302,7 @@ impl Desk {
         for (place, count) in places {
             let answer = match &failed {
                 Some(error) => Err(error.clone()),
-                None => take(&mut replies, count),
+                None => Ok(take(&mut replies, count)),
             };
             let there = &mut state.places[place];
             match std::mem::replace(there, Place::Answered(answer)) {
@@ -320,21 +333,15 @@ impl Desk {
     }
 }
 
-fn take(
-    replies: &mut impl ExactSizeIterator<Item = Reply>,
-    count: usize,
-) -> Result<Answered, RedisError> {
-    if replies.len() < count {
-        return Err(closed());
-    }
-    // Not one more: the next one is somebody else's.
+/// The replies of one caller, and not one more: the next one is somebody else's.
+fn take(replies: &mut impl Iterator<Item = Reply>, count: usize) -> Answered {
     let mut own = replies.take(count);
     if count == 1
         && let Some(reply) = own.next()
     {
-        return Ok(Answered::One(reply));
+        return Answered::One(reply);
     }
-    Ok(Answered::Many(own.collect()))
+    Answered::Many(own.collect())
 }
 
 fn closed() -> RedisError {
