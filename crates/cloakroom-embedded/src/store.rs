@@ -312,7 +312,7 @@ impl Store for EmbeddedStore {
         }
         let touch = |key| {
             self.0.follow(key, Access::Writes, |shard, alive, _, at| {
-                shard.touch(alive, at)
+                shard.touch(alive, at);
             })
         };
         let touched = keys.iter().filter(|key| touch(key).is_ok()).count();
@@ -364,7 +364,7 @@ impl Store for EmbeddedStore {
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
         let ended = self.0.follow(key, Access::Writes, |shard, alive, _, at| {
-            shard.destroy(alive, at)
+            shard.destroy(alive, at);
         });
         self.0.synced().await?;
         Ok(ended.is_ok())
