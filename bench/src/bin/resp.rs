@@ -22,6 +22,9 @@ const COMMANDS: [(&str, &str); 4] = [
     ("set", "SET EX"),
 ];
 
+/// Runs of which the least is shown.
+const ROUNDS: usize = 3;
+
 const PARTS: [(&str, fn(&Size)); 8] = [
     ("commands", commands),
     ("m1", |size| mix(size, "m1", size.sessions)),
@@ -37,7 +40,7 @@ const PARTS: [(&str, fn(&Size)); 8] = [
 /// How much is measured.
 struct Size {
     sessions: u64,
-    seconds: u64,
+    seconds: f64,
     connections: usize,
     programs: Programs,
 }
@@ -49,9 +52,10 @@ impl Size {
             pipeline,
             sessions: self.sessions,
             seconds: self.seconds,
-            warm_up: self.seconds.min(2) / 2,
+            warm_up: (self.seconds / 4.0).min(1.0),
             rate: None,
             load: false,
+            seed: 1,
             order: 1,
             processors: "1",
         }
@@ -64,7 +68,7 @@ impl Size {
     /// Makes the sessions of a mix, and nothing else.
     fn fill(&self, server: &Server, mix: &'static str, sessions: u64) {
         let load = Load {
-            seconds: 0,
+            seconds: 0.0,
             load: true,
             sessions,
             ..self.load(mix, 64)
@@ -76,7 +80,7 @@ impl Size {
 
 fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
-    let mut number = |usual: u64| match arguments.peek().map(|text| text.parse()) {
+    let mut number = |usual: f64| match arguments.peek().map(|text| text.parse()) {
         Some(Ok(number)) => {
             arguments.next();
             number
@@ -84,9 +88,9 @@ fn main() {
         _ => usual,
     };
     let size = Size {
-        sessions: number(1_000_000),
-        seconds: number(3),
-        connections: number(10_000) as usize,
+        sessions: number(1e6) as u64,
+        seconds: number(0.7),
+        connections: number(1e4) as usize,
         programs: Programs::find(),
     };
     let wanted: Vec<String> = arguments.collect();
@@ -110,7 +114,7 @@ fn commands(size: &Size) {
         size.fill(&server, "get", size.sessions);
         let outcomes = [16, 1].map(|pipeline| {
             COMMANDS.map(|(mix, _)| {
-                let outcome = size.load(mix, pipeline).run(&size.programs, &server);
+                let outcome = least(size, &size.load(mix, pipeline), &server);
                 assert_eq!(outcome.all().missing, 0, "sessions are missing");
                 outcome
             })
@@ -149,12 +153,20 @@ fn commands(size: &Size) {
     }
 }
 
+/// The run of some that took the server the least CPU time: others are what else the machine did.
+fn least(size: &Size, load: &Load, server: &Server) -> Outcome {
+    let runs = (0..ROUNDS).map(|_| load.run(&size.programs, server));
+    let least = runs.min_by(|one, other| one.server_cpu_us.total_cmp(&other.server_cpu_us));
+    least.expect("there are rounds")
+}
+
 /// A mix of sessions' work: as fast as it goes, and at rates that Debian's Redis can hold.
 fn mix(size: &Size, name: &'static str, sessions: u64) {
     let load = |pipeline: u32, rate: Option<f64>| Load {
         sessions,
         rate,
-        // Each run begins with the same sessions.
+        seconds: size.seconds * ROUNDS as f64,
+        // Each run begins with as many sessions.
         load: true,
         ..size.load(name, pipeline)
     };
@@ -182,9 +194,12 @@ fn mix(size: &Size, name: &'static str, sessions: u64) {
     header(&format!("{name}, {sessions} sessions"), "journal", &columns);
     for setup in servers {
         let server = size.start(setup);
-        let run = |load: Load| {
+        let mut seed = 0;
+        let mut run = |load: Load| {
+            // Other sessions each time: to Cloakroom those that were signed out are over.
+            seed += 1;
             server.empty();
-            load.run(&size.programs, &server)
+            Load { seed, ..load }.run(&size.programs, &server)
         };
         let closed = cell(&run(load(16, None)));
         let open = rates.map(|rate| open_cell(&run(load(1, Some(rate)))));
@@ -209,7 +224,8 @@ fn cores(size: &Size) {
             let before = server.cpu();
             let runs = [1, 2].map(|order| {
                 let load = Load {
-                    warm_up: 0,
+                    seconds: size.seconds * ROUNDS as f64,
+                    warm_up: 0.0,
                     order,
                     processors: if count == 1 { "1" } else { "0,1" },
                     ..size.load(mix, 16)
@@ -272,7 +288,7 @@ fn idle(size: &Size) {
         let before = server.resident();
         let connections: Vec<TcpStream> = (0..size.connections).map(|_| greeted(&server)).collect();
         // Redis takes buffers back from those that were quiet for two seconds.
-        std::thread::sleep(Duration::from_secs(size.seconds.min(4)));
+        std::thread::sleep(Duration::from_secs_f64((size.seconds * 6.0).min(4.0)));
         let each = server.resident().saturating_sub(before) as f64 / connections.len() as f64;
         println!("| {} | {} | {each:.0} |", server.name, connections.len());
     }

@@ -16,13 +16,15 @@ pub struct Load {
     /// Sessions that there are.
     pub sessions: u64,
     /// How long it measures; 0 loads and nothing else.
-    pub seconds: u64,
+    pub seconds: f64,
     /// Before that.
-    pub warm_up: u64,
+    pub warm_up: f64,
     /// Commands a second in an open loop.
     pub rate: Option<f64>,
     /// Whether it loads the sessions first.
     pub load: bool,
+    /// Which sessions.
+    pub seed: u64,
     /// In which order commands come.
     pub order: u64,
     /// Where the generator runs.
@@ -71,7 +73,7 @@ impl Load {
     /// If it fails, or did nothing though it was asked to.
     #[must_use]
     pub fn run(&self, programs: &Programs, server: &Server) -> Outcome {
-        outcome(self.begin(programs, server), self.seconds > 0)
+        outcome(self.begin(programs, server), self.seconds > 0.0)
     }
 
     /// Starts it.
@@ -88,8 +90,9 @@ impl Load {
             .args(["--mix", self.mix, "--json"])
             .args(["--pipeline", &number(self.pipeline.into())])
             .args(["--sessions", &number(self.sessions)])
-            .args(["--seconds", &number(self.seconds)])
-            .args(["--warm-up", &number(self.warm_up)])
+            .args(["--seconds", &self.seconds.to_string()])
+            .args(["--warm-up", &self.warm_up.to_string()])
+            .args(["--seed", &number(self.seed)])
             .args(["--order", &number(self.order)])
             .args(["--prefix", server.setup.prefix()])
             .args(["--server-pid", &number(server.id().into())]);

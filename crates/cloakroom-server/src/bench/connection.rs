@@ -18,6 +18,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that one read takes at most; more than the largest answer.
 pub(super) const READ_BYTES: usize = 256 << 10;
 
+const NOT_SPOKEN: &str = "the server does not speak the Redis protocol";
+
 /// See the module.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
@@ -68,7 +70,9 @@ fn greet(mut stream: &Blocking, server: &Server) -> Result<(), Box<dyn Error>> {
         (None, Some(password)) => commands.push(vec!["AUTH", password]),
         (Some(user), Some(password)) => commands.push(vec!["AUTH", user, password]),
     }
-    commands.push(vec!["SELECT", &database]);
+    if server.database > 0 {
+        commands.push(vec!["SELECT", &database]);
+    }
     for words in &commands {
         let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
@@ -90,7 +94,7 @@ fn greet(mut stream: &Blocking, server: &Server) -> Result<(), Box<dyn Error>> {
                     return Err(format!("{} is refused: {text}", words[0]).into());
                 }
                 Ok(Some(_)) => break,
-                Err(_) => return Err("this is no server of the Redis protocol".into()),
+                Err(_) => return Err(NOT_SPOKEN.into()),
             }
         }
     }
@@ -137,8 +141,8 @@ impl Connection {
         };
         let all = kept + read;
         let mut at = 0;
-        while let Some((reply, length)) = replies::first(&buffer[at..all])
-            .map_err(|_| io::Error::other("the server does not speak the Redis protocol"))?
+        while let Some((reply, length)) =
+            replies::first(&buffer[at..all]).map_err(|_| io::Error::other(NOT_SPOKEN))?
         {
             let asked = self.flying.pop_front();
             let (op, sent) =

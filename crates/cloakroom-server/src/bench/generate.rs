@@ -55,7 +55,12 @@ impl Generator {
         let share = |(op, parts): &(Op, u32)| std::iter::repeat_n(*op, *parts as usize);
         let sessions = options.sessions;
         Self {
-            words: Words::new(&options.prefix, options.seed, options.sizes()),
+            // A string and a hash of the same name would be in each other's way.
+            words: Words::new(
+                &options.prefix,
+                options.seed * 2 + u64::from(mix.has_fields()),
+                options.sizes(),
+            ),
             random: Random::new(options.order << 32),
             ops: mix.shares.iter().flat_map(share).collect(),
             zipf: mix.visits.then(|| Zipf::new(sessions as usize, EXPONENT)),

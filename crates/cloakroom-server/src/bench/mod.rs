@@ -25,19 +25,21 @@ pub(crate) use options::{Options, command};
 pub(crate) fn bench(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut generator = generate::Generator::new(options);
     let mut connections = connection::open(options)?;
-    let loaded = if options.load {
-        Some(run::load(&mut connections, &mut generator, options)?)
-    } else {
-        None
-    };
+    let mut loaded = None;
+    if options.load {
+        let run = run::load(&mut connections, &mut generator, options)?;
+        refused(&run)?;
+        loaded = Some(run);
+    }
     let measured = run::measure(&mut connections, &mut generator, options)?;
     let mut out = std::io::stdout();
     let report = report::Report::new(options, loaded.as_ref(), &measured);
     out.write_all(report.text(options.json)?.as_bytes())?;
-    match measured
-        .first_error
-        .or(loaded.and_then(|loaded| loaded.first_error))
-    {
+    refused(&measured)
+}
+
+fn refused(run: &run::Measured) -> Result<(), Box<dyn Error>> {
+    match &run.first_error {
         None => Ok(()),
         Some(text) => Err(format!("the server answered with an error: {text}").into()),
     }

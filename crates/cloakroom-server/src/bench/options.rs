@@ -40,20 +40,17 @@ pub(super) struct Server {
 
 const DEFAULT_PORT: u16 = 6379;
 
-/// The flags that take a number: name, default, what it is.
-const NUMBERS: [(&str, &str, &str); 7] = [
+/// The longest run.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// The flags that take a whole number: name, default, what it is.
+const NUMBERS: [(&str, &str, &str); 5] = [
     ("connections", "50", "Connections, all of one thread"),
     (
         "pipeline",
         "1",
         "Commands that a connection has under way at most",
     ),
-    (
-        "seconds",
-        "10",
-        "How long to measure; 0 loads the sessions and nothing else",
-    ),
-    ("warm-up", "1", "Seconds before that, which do not count"),
     ("sessions", "100000", "Sessions that there are at the start"),
     ("seed", "1", "Decides keys and values"),
     (
@@ -61,6 +58,16 @@ const NUMBERS: [(&str, &str, &str); 7] = [
         "1",
         "Decides the commands; of two runs at a time each wants its own",
     ),
+];
+
+/// Those that take a time.
+const TIMES: [(&str, &str, &str); 2] = [
+    (
+        "seconds",
+        "10",
+        "How long to measure; 0 loads the sessions and nothing else",
+    ),
+    ("warm-up", "1", "Seconds before that, which do not count"),
 ];
 
 /// The grammar of its command line.
@@ -78,7 +85,16 @@ pub(crate) fn command() -> Command {
             .default_value(default)
             .help(help)
     });
+    let times = TIMES.map(|(name, default, help)| {
+        Arg::new(name)
+            .long(name)
+            .value_name("SECONDS")
+            .value_parser(value_parser!(f64))
+            .default_value(default)
+            .help(help)
+    });
     Command::new("bench")
+        .args_override_self(true)
         .about("Measures a server that speaks the Redis protocol with the work of session stores.")
         .long_about(
             "Measures a server that speaks the Redis protocol with the work of session stores: Cloakroom, Redis, \
@@ -101,6 +117,7 @@ pub(crate) fn command() -> Command {
                 .help(described.join("; ")),
         )
         .args(numbers)
+        .args(times)
         .arg(
             Arg::new("rate")
                 .long("rate")
@@ -156,6 +173,12 @@ impl Options {
                 .then_some(number)
                 .ok_or_else(|| format!("--{name} is {number}: give {least} to {most}"))
         };
+        let seconds = |name: &str| {
+            let seconds = *matches.get_one::<f64>(name).expect("it has a default");
+            let time = Duration::try_from_secs_f64(seconds).ok();
+            time.filter(|time| *time <= LONGEST)
+                .ok_or_else(|| format!("--{name} is {seconds}: give 0 to {}", LONGEST.as_secs()))
+        };
         let text = |name: &str| matches.get_one::<String>(name).expect("it has a default");
         let rate = matches.get_one::<f64>("rate").copied();
         if rate.is_some_and(|rate| !(1.0..=1e8).contains(&rate)) {
@@ -163,7 +186,9 @@ impl Options {
         }
         let mut server = Server::parse(text("url"))?;
         if server.password.is_none() {
-            server.password = std::env::var("REDISCLI_AUTH").ok();
+            server.password = std::env::var("REDISCLI_AUTH")
+                .ok()
+                .filter(|it| !it.is_empty());
         }
         let size = matches.get_one::<u64>("size");
         Ok(Self {
@@ -172,8 +197,8 @@ impl Options {
             connections: number("connections", 1, 100_000)? as usize,
             pipeline: number("pipeline", 1, 10_000)? as usize,
             rate,
-            time: Duration::from_secs(number("seconds", 0, 86_400)?),
-            warm_up: Duration::from_secs(number("warm-up", 0, 3_600)?),
+            time: seconds("seconds")?,
+            warm_up: seconds("warm-up")?,
             // Half of all numbers, so that there are as many for those that are created.
             sessions: number("sessions", 1, 1 << 31)? as u32,
             size: size.map(|size| *size as usize),
@@ -287,6 +312,8 @@ mod tests {
             ["--sessions", "0"],
             ["--rate", "0"],
             ["--rate", "NaN"],
+            ["--seconds", "NaN"],
+            ["--seconds", "1e6"],
             ["--url", "rediss://h"],
         ] {
             let matches = command().get_matches_from(["bench"].iter().chain(&arguments));

@@ -99,7 +99,7 @@ impl Report {
             };
             let _ = writeln!(
                 text,
-                "{} ({}): {} sessions, {} connections, pipeline {}, {rate}, {:.0} s",
+                "{} ({}): {} sessions, {} connections, pipeline {}, {rate}, {} s",
                 self.mix, self.about, self.sessions, self.connections, self.pipeline, self.seconds
             );
         }
