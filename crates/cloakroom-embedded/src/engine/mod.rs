@@ -24,7 +24,7 @@ use cloakroom_core::Error;
 use cloakroom_core::store::Stats;
 use parking_lot::MutexGuard;
 
-pub use self::changes::{Change, Watcher};
+pub use self::changes::{Change, There, Watcher};
 pub(crate) use self::ears::Ears;
 pub(crate) use self::kinds::BESIDE;
 pub use self::kinds::{

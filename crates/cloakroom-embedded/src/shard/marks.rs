@@ -28,13 +28,13 @@ pub(super) enum Mark<'a> {
 
 impl Mark<'_> {
     /// The length of the name in the mark that a key then has, if it has one.
-    pub(super) fn name_len(self, old: Option<KeyView<'_>>) -> Option<u8> {
+    pub(super) fn name_len(self, old: Option<KeyView<'_>>) -> Option<u16> {
         let mark = match self {
             Self::Kept => old?.mark()?,
             Self::Set(mark) => mark,
         };
         let name = mark.len().checked_sub(MARK_FACTS)?;
-        Some(u8::try_from(name).expect("a name has 255 bytes at most"))
+        Some(u16::try_from(name).expect("a name has 320 bytes at most"))
     }
 }
 

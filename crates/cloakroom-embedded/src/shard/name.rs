@@ -10,7 +10,7 @@
 //! | 2 + 4 | if it is wide: length of the key and of the value; then the two numbers above are 0 |
 //! | 6 | if fields have deadlines: that of the key, or [`NEVER`] |
 //! | | key |
-//! | 1 + 8 | if it has a mark ([`super::marks`]): length of the name in it; then the mark: 8 bytes and the name |
+//! | 2 + 8 | if it has a mark ([`super::marks`]): length of the name in it; then the mark: 8 bytes and the name |
 //! | | value |
 //!
 //! So a string costs 4 bytes beside its key and value, and 14 more with a deadline. The value of a
@@ -48,9 +48,9 @@ const UNUSED_MOST: usize = MARKED as usize - 1;
 /// Bytes of a mark in front of its name.
 pub(crate) const MARK_FACTS: usize = 8;
 
-/// Bytes that a mark may have.
-pub(crate) const MARK_BYTES: std::ops::RangeInclusive<usize> =
-    MARK_FACTS..=MARK_FACTS + u8::MAX as usize;
+/// Bytes that a mark may have: a subject has 255 at most, and some more if it is sealed.
+pub(crate) const MARK_BYTES: std::ops::RangeInclusive<usize> = MARK_FACTS..=MARK_FACTS + 320;
+const MARK_LEN: usize = 2;
 
 /// Values up to here leave less than 128 bytes of a slot of their size unused.
 const NARROW: usize = 1_500;
@@ -67,7 +67,7 @@ pub(crate) struct Head {
     /// When the first of its fields ends.
     pub(crate) fields: u64,
     /// If it has a mark: bytes of the name in it.
-    pub(crate) mark: Option<u8>,
+    pub(crate) mark: Option<u16>,
 }
 
 impl Head {
@@ -127,9 +127,9 @@ impl Head {
             put(out, rest, self.deadline, TIME);
         }
         let mut end = put_bytes(out, key_at(flags), key);
-        let mark = end + 1;
+        let mark = end + MARK_LEN;
         if let Some(name) = self.mark {
-            out[end] = name;
+            put(out, end, u64::from(name), MARK_LEN);
             end += self.mark_len();
         }
         (mark, end)
@@ -137,7 +137,7 @@ impl Head {
 
     /// Where the mark goes in a slot of this size.
     pub(crate) fn mark_at(&self, room: usize, key: usize, value: usize) -> usize {
-        key_at(self.flags(self.in_room(room, key, value))) + key + 1
+        key_at(self.flags(self.in_room(room, key, value))) + key + MARK_LEN
     }
 
     /// Whether an entry is wide in a slot of this size.
@@ -147,8 +147,8 @@ impl Head {
 }
 
 /// Bytes that a mark takes, of whose name this is the length.
-const fn mark_len(name: u8) -> usize {
-    1 + MARK_FACTS + name as usize
+const fn mark_len(name: u16) -> usize {
+    MARK_LEN + MARK_FACTS + name as usize
 }
 
 /// Whether a slot holds a key of a keyspace, not a session.
@@ -245,15 +245,15 @@ impl<'a> KeyView<'a> {
     #[inline]
     pub(crate) fn mark_range(self) -> Option<std::ops::Range<usize>> {
         let name = self.mark_name()?;
-        let at = key_at(self.0[0]) + self.key_len() + 1;
+        let at = key_at(self.0[0]) + self.key_len() + MARK_LEN;
         Some(at..at + MARK_FACTS + usize::from(name))
     }
 
     /// The length of the name in the mark, if it has one.
     #[inline]
-    fn mark_name(self) -> Option<u8> {
+    fn mark_name(self) -> Option<u16> {
         let marked = self.0[UNUSED] & MARKED != 0;
-        marked.then(|| self.0[key_at(self.0[0]) + self.key_len()])
+        marked.then(|| take(self.0, key_at(self.0[0]) + self.key_len(), MARK_LEN) as u16)
     }
 
     #[inline]
@@ -331,10 +331,10 @@ mod tests {
             (kind, db, spread) in (0_usize..4, any::<u8>(), any::<bool>()),
             deadline in prop_oneof![Just(NEVER), 0..NEVER],
             fields in prop_oneof![Just(NEVER), 0..NEVER],
-            mark in prop::option::of(prop::collection::vec(any::<u8>(), MARK_FACTS..MARK_FACTS + 256)),
+            mark in prop::option::of(prop::collection::vec(any::<u8>(), MARK_FACTS..MARK_FACTS + 321)),
             more in 0_usize..900,
         ) {
-            let name = mark.as_ref().map(|mark| (mark.len() - MARK_FACTS) as u8);
+            let name = mark.as_ref().map(|mark| (mark.len() - MARK_FACTS) as u16);
             let head = Head { kind: KINDS[kind], db, spread, deadline, fields, mark: name };
             let len = head.len(key.len(), value.len());
             let mut slot = vec![0xaa; len + more];

@@ -71,9 +71,7 @@ fn greet(mut stream: &Blocking, server: &Server) -> Result<(), Box<dyn Error>> {
         (Some(user), Some(password)) => commands.push(vec!["AUTH", user, password]),
     }
     if server.database > 0 {
-        if server.database > 0 {
-            commands.push(vec!["SELECT", &database]);
-        }
+        commands.push(vec!["SELECT", &database]);
     }
     for words in &commands {
         let mut bytes = format!("*{}\r\n", words.len()).into_bytes();

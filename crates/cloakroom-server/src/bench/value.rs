@@ -100,7 +100,7 @@ impl Words {
 
     /// How long it lives from its last activity on, in seconds: one of ten is to be remembered.
     pub(super) fn seconds(&self, into: &mut Vec<u8>, number: u64) {
-        let remembered = scatter(number ^ 0x5ec0) % 10 == 0;
+        let remembered = scatter(number ^ 0x5ec0).is_multiple_of(10);
         self.word(into, if remembered { b"2592000" } else { b"1800" });
     }
 

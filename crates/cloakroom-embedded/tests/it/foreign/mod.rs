@@ -12,7 +12,7 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Event, Observer, SessionInfo, UnixMillis, limits};
 use cloakroom_embedded::{
-    Change, Db, EmbeddedConfig, Engine, Foreign, ForeignConfig, KeyError, Watcher, Written,
+    Change, Db, EmbeddedConfig, Engine, Foreign, ForeignConfig, KeyError, There, Watcher, Written,
 };
 
 use crate::kit;
@@ -66,9 +66,9 @@ impl Watcher for Told {
         assert!(db < 16, "a tombstone is nobody's key");
     }
 
-    fn flushed(&self, _: Option<Db>) {}
+    fn flushed(&self, _: Option<Db>, _: &mut There<'_>) {}
 
-    fn swapped(&self, _: Db, _: Db) {}
+    fn swapped(&self, _: Db, _: Db, _: &mut There<'_>) {}
 }
 
 fn front() -> Front {
