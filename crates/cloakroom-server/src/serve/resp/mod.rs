@@ -7,6 +7,7 @@
 //! `transaction`, `scripts`, `users`.
 
 mod admission;
+mod ahead;
 mod args;
 mod call;
 mod client;
