@@ -398,9 +398,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
             words: Vec::new(),
         });
         let turned = this.turn(cx, &mut scratch);
-        SCRATCH.with(|kept| kept.replace(Some(scratch)));
         match turned {
             Ok(turned) => {
+                // Not that of a connection that failed: replies that it did not get may be in there, and are
+                // nobody else's.
+                SCRATCH.with(|kept| kept.replace(Some(scratch)));
                 ready!(turned);
                 Poll::Ready(End::Gone)
             }
