@@ -26,6 +26,7 @@ impl Shard {
             spread: false,
             deadline,
             fields: NEVER,
+            mark: None,
         };
         let old = self.look(name, Reach::Value, at);
         self.put(old, name, head, value, at)?;

@@ -40,8 +40,8 @@ impl Conn {
         }
         if self.read_only && command.is(WRITE) {
             return Err(Fail::say(
-                "MISCONF Errors writing to the journal: the disk is full or has failed, and the \
-                 log says why. Reads go on.",
+                "MISCONF Errors writing to the journal: the disk is full, has failed or does not \
+                 answer, and the log says which. Reads go on.",
             ));
         }
         let listening = !self.channels.is_empty() || !self.patterns.is_empty();

@@ -26,6 +26,8 @@ mod pump;
 mod reply;
 mod scripts;
 mod server;
+#[cfg(test)]
+mod sick_disk;
 mod slowlog;
 mod table;
 mod tracking;
