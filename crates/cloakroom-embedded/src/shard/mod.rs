@@ -1,6 +1,7 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod ahead;
 mod marks;
 mod members;
 pub(crate) mod name;

@@ -9,6 +9,7 @@ use std::hash::BuildHasher as _;
 use cloakroom_core::UnixMillis;
 use hashbrown::DefaultHashBuilder;
 
+use super::ahead::ask_for;
 use super::marks::Mark;
 use super::name::{self, Head, KeyView, NEVER};
 use super::room::Need;
@@ -16,7 +17,6 @@ use super::spread::Spread;
 use super::{At, Shard};
 use crate::engine::{Change, KeyError, Kind, Reach};
 use crate::index::SubjectIndex;
-use crate::pool;
 use crate::slab::SlotRef;
 use crate::table::Table;
 
@@ -50,13 +50,6 @@ pub(crate) struct Count {
     pub(crate) keys: usize,
     pub(crate) expires: usize,
 }
-
-/// Bytes of a line of the cache.
-const LINE: usize = 64;
-/// Lines of an entry that say what it is, and its key.
-const HEAD_LINES: usize = 2;
-/// Lines of an entry that are asked for at most: the processor sees by then where it goes.
-const VALUE_LINES: usize = 9;
 
 /// A scratch that is larger is given back.
 const SCRATCH: usize = 16 << 10;
@@ -180,22 +173,6 @@ fn number_in(view: KeyView<'_>) -> usize {
 }
 
 impl Shard {
-    /// Says that the key of this hash is looked for next.
-    #[inline]
-    pub(crate) fn prefetch_name(&self, hash: u64) {
-        self.names.table.prefetch(hash);
-    }
-
-    /// Says so once more, when what [`Shard::prefetch_name`] asked for is there: now the entry is
-    /// asked for.
-    #[inline]
-    pub(crate) fn prefetch_key(&self, hash: u64, reach: Reach) {
-        let Some(slot) = self.names.table.find(hash, |_| true) else {
-            return;
-        };
-        ask_for(self.slab.get(slot), reach);
-    }
-
     /// The slot of a key that lives, marked as used. What is over of it is removed.
     #[inline]
     pub(crate) fn live(&mut self, name: Name<'_>, at: At<'_>) -> Option<SlotRef> {
@@ -534,25 +511,6 @@ impl Shard {
         if scratch.capacity() <= SCRATCH {
             self.names.scratch = scratch;
         }
-    }
-}
-
-/// Asks for the lines of an entry, so that the misses of the cache happen at the same time. Else the
-/// second waits for the comparison of the keys, which is in the first line, and the rest waits for the
-/// lengths, which are in the second.
-#[inline]
-fn ask_for(entry: &[u8], reach: Reach) {
-    let most = LINE
-        * match reach {
-            Reach::Head => HEAD_LINES,
-            Reach::Value => VALUE_LINES,
-        };
-    let mut at = 0;
-    while at < most
-        && let Some(byte) = entry.get(at)
-    {
-        pool::prefetch(byte);
-        at += LINE;
     }
 }
 
