@@ -9,6 +9,7 @@ mod names;
 mod notes;
 mod notes_names;
 mod order;
+mod put;
 mod read;
 mod record;
 mod replay;

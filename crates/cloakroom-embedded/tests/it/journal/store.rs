@@ -272,3 +272,60 @@ fn late_requests_are_told_the_same_after_a_restart() {
     clock.advance(Duration::from_secs(120));
     assert_eq!(absence(&ended), Some(Absence::Unknown));
 }
+
+/// What a step writes into a keyspace that it has emptied is there after a restart, and nothing else.
+#[test]
+fn what_is_written_where_all_was_removed_is_what_comes_back() {
+    let clock = ManualClock::new();
+    let disk = FakeDisk::default();
+    let open = || {
+        let journal = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::No);
+        kit::store(&clock, EmbeddedConfig::new().shards(1).journal(journal)).engine()
+    };
+    let engine = open();
+    engine.with_all(|tx| tx.set_string(0, b"old", b"v", None).unwrap());
+    engine.with_all(|tx| {
+        tx.flush(Some(0));
+        tx.set_string(0, b"new", b"v", None).unwrap();
+    });
+    engine.with_all(|tx| {
+        tx.swap(0, 1);
+        tx.set_string(0, b"swapped", b"v", None).unwrap();
+    });
+    let kinds = |engine: &cloakroom_embedded::Engine| {
+        engine.with_all(|tx| {
+            [(0, &b"old"[..]), (1, b"old"), (1, b"new"), (0, b"swapped")]
+                .map(|(db, key)| tx.kind(db, key).is_some())
+        })
+    };
+    let before = kinds(&engine);
+    assert_eq!(before, [false, false, true, true]);
+    drop(engine);
+    assert_eq!(kinds(&open()), before);
+}
+
+/// A collection that comes after one that expired has nothing of it, also on the way back, where nothing expires.
+#[test]
+fn what_expired_is_not_in_what_came_after_it() {
+    let clock = ManualClock::new();
+    let disk = FakeDisk::default();
+    let engine = open(&clock, &disk, Durability::No).engine();
+    let key = b"key";
+    engine.with_key(0, key, |tx| {
+        tx.hash_set(0, key, b"old", b"v").unwrap();
+        tx.set_deadline(
+            0,
+            key,
+            Some(tx.now().saturating_add(Duration::from_secs(1))),
+        );
+    });
+    clock.advance(Duration::from_secs(2));
+    engine.with_key(0, key, |tx| tx.hash_set(0, key, b"new", b"v").unwrap());
+    drop(engine);
+    let engine = open(&clock, &disk, Durability::No).engine();
+    let fields = [&b"old"[..], b"new"];
+    let there = engine.with_key(0, key, |tx| {
+        fields.map(|field| tx.hash_get(0, key, field).unwrap().is_some())
+    });
+    assert_eq!(there, [false, true]);
+}
