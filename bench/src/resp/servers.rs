@@ -168,6 +168,20 @@ impl Server {
     /// If it is not there or does not answer within ten seconds, with what installs it.
     #[must_use]
     pub fn start(programs: &Programs, setup: Setup, processors: &str) -> Self {
+        Self::start_with(programs, setup, processors, &[])
+    }
+
+    /// As [`Server::start`], with more arguments.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_with(
+        programs: &Programs,
+        setup: Setup,
+        processors: &str,
+        arguments: &[&str],
+    ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free loopback port")
@@ -175,6 +189,33 @@ impl Server {
         let name = format!("cloakroom-bench-resp-{}-{port}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).expect("a directory for the server");
+        Self::start_in(programs, setup, processors, arguments, (port, directory))
+    }
+
+    /// Kills it as a crash would, and starts it again where it was.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn crash(mut self, programs: &Programs, processors: &str) -> Self {
+        self.end();
+        let directory = std::mem::take(&mut self.directory);
+        Self::start_in(
+            programs,
+            self.setup,
+            processors,
+            &[],
+            (self.port, directory),
+        )
+    }
+
+    fn start_in(
+        programs: &Programs,
+        setup: Setup,
+        processors: &str,
+        arguments: &[&str],
+        (port, directory): (u16, PathBuf),
+    ) -> Self {
         let program = programs.of(setup.kind);
         let mut command = on_processors(processors, &program);
         match setup.kind {
@@ -183,6 +224,7 @@ impl Server {
         }
         let log = File::create(directory.join("log")).expect("a file for the log");
         let process = command
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -223,6 +265,25 @@ impl Server {
     pub fn empty(&self) {
         let emptied = redis::cmd("FLUSHALL").query::<()>(&mut self.connect());
         emptied.expect("it empties itself");
+    }
+
+    /// Has Cloakroom write a snapshot of all it has, and waits for that.
+    ///
+    /// # Panics
+    /// If it has none within a minute.
+    pub fn snapshot(&self) {
+        let begun = redis::cmd("BGSAVE").query::<String>(&mut self.connect());
+        begun.expect("it begins");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let is_there = || {
+            let names = std::fs::read_dir(self.directory.join("data/journal"));
+            let mut names = names.expect("its journal").flatten();
+            names.any(|file| file.path().extension().is_some_and(|it| it == "snapshot"))
+        };
+        while !is_there() {
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(Instant::now() < deadline, "the snapshot takes too long");
+        }
     }
 
     /// The keys that it has.
@@ -303,12 +364,21 @@ fn theirs(command: &mut Command, port: u16, directory: &Path, journal: bool) {
         .args(["--maxclients", CONNECTIONS]);
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    fn end(&mut self) {
         let ended = self.process.kill().and_then(|()| self.process.wait());
         if let Err(error) = ended {
             eprintln!("the server did not end: {error}");
         }
-        drop(std::fs::remove_dir_all(&self.directory));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Unless another one has it by now.
+        if self.directory != PathBuf::new() {
+            self.end();
+            drop(std::fs::remove_dir_all(&self.directory));
+        }
     }
 }
