@@ -74,7 +74,10 @@ impl Call {
         identity[12..].copy_from_slice(&version.to_be_bytes()[2..]);
         head[21..27].copy_from_slice(&(version + 1).to_be_bytes()[2..]);
         command.arg(&self.words[1..5]);
-        command.arg(&identity[..]).arg(&head[..]).arg(&self.words[7]);
+        command
+            .arg(&identity[..])
+            .arg(&head[..])
+            .arg(&self.words[7]);
         command
     }
 }
@@ -232,7 +235,9 @@ async fn rows(redis: &RedisServer, named: &str) -> Vec<(String, Work)> {
             let bare_keys = filled(&store, others * SESSIONS, true).await;
             make = false;
             let calls = Arc::new(captured(redis, &address, &bare_keys).await);
-            let names = calls.iter().map(|call| String::from_utf8(call.words[3].clone()));
+            let names = calls
+                .iter()
+                .map(|call| String::from_utf8(call.words[3].clone()));
             let names: Result<Vec<String>, _> = names.collect();
             let names = Arc::new(names.expect("names are text"));
             let made = names.iter().map(|name| with(command, &[name]));

@@ -89,7 +89,7 @@ fn main() {
     };
     let size = Size {
         sessions: number(1e6) as u64,
-        seconds: number(0.7),
+        seconds: number(0.5),
         connections: number(1e4) as usize,
         programs: Programs::find(),
     };
