@@ -1,9 +1,13 @@
 //! What the benchmarks share: sessions of the size that the goals name, a store call without a
 //! runtime, what the operating system says of time and memory; the applications and their load.
 
+pub mod directory;
 pub mod load;
 pub mod peers;
 pub mod redis_server;
+pub mod resp;
+pub mod wait;
+pub mod waits;
 pub mod wire;
 
 pub mod wire_clients;

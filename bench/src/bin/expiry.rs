@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use cloakroom_bench::waits::Waits;
 use cloakroom_bench::{field, key, mix, ready, session, size_argument, value};
 use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::store::Stats;
 use cloakroom_core::{Clock, Store, UnixMillis};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, SystemClock};
-use hdrhistogram::Histogram;
 
 /// Sessions that do not expire, on which the operations go on.
 const LIVING: u64 = 100_000;
@@ -90,14 +90,6 @@ fn storm(sessions: u64, sweeps: bool) -> Outcome {
     }
 }
 
-/// Times of operations.
-struct Waits {
-    /// From before the call to behind it.
-    all: Histogram<u64>,
-    /// The same but for what the thread waited for a processor that others had.
-    running: Histogram<u64>,
-}
-
 /// Loads, applies, creates and destroys until time is up or `over`, asked now and then, says so.
 fn operate(
     store: &EmbeddedStore,
@@ -107,57 +99,31 @@ fn operate(
     most: Duration,
     mut over: impl FnMut() -> bool,
 ) -> Waits {
-    let histogram = || Histogram::new(3).expect("three digits");
-    let (mut all, mut running) = (histogram(), histogram());
+    let mut waits = Waits::default();
     let start = Instant::now();
     let mut changes = Changes::new();
     changes
         .set(&field(3), value(1, false))
         .expect("within the limits");
-    let mut queued = queued();
     for at in 0_u64.. {
         if at % 256 == 0 && (start.elapsed() >= most || over()) {
             break;
         }
-        if at % 16 == 0 {
-            queued = crate::queued();
-        }
         let number = first + mix(at) % living;
         let (known, new) = (key(number, 0), key(number, at + 1 + (first_round << 24)));
         let fresh = (at % 16 == 15).then(|| session(number, false));
-        let begun = Instant::now();
-        if let Some(fresh) = fresh {
-            ready(store.create(&new, &fresh)).expect("room");
-            ready(store.destroy(&new)).expect("it answers");
-        } else if at % 4 == 3 {
-            ready(store.apply(&known, &changes, &Condition::Always)).expect("it answers");
-        } else {
-            ready(store.load(&known)).expect("it answers");
-        }
-        let wait = begun.elapsed();
-        let mut own = wait;
-        if wait > SLOW {
-            let before = std::mem::replace(&mut queued, crate::queued());
-            own = wait.saturating_sub(queued - before);
-        }
-        for (times, wait) in [(&mut all, wait), (&mut running, own)] {
-            times.record(wait.as_nanos() as u64).expect("any time fits");
-        }
+        waits.time(at, || {
+            if let Some(fresh) = fresh {
+                ready(store.create(&new, &fresh)).expect("room");
+                ready(store.destroy(&new)).expect("it answers");
+            } else if at % 4 == 3 {
+                ready(store.apply(&known, &changes, &Condition::Always)).expect("it answers");
+            } else {
+                ready(store.load(&known)).expect("it answers");
+            }
+        });
     }
-    Waits { all, running }
-}
-
-/// Operations that took longer are asked what of it they waited for a processor.
-const SLOW: Duration = Duration::from_micros(100);
-
-/// How long this thread has waited for a processor, ready to run, says the kernel.
-fn queued() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
-    let nanos = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|text| text.parse().ok());
-    Duration::from_nanos(nanos.expect("the second number is the time in the queue"))
+    waits
 }
 
 fn print(sessions: u64, waits: [&Waits; 4]) {
@@ -169,8 +135,7 @@ fn print(sessions: u64, waits: [&Waits; 4]) {
     println!("| operations | {} |", counts.join(" | "));
     for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0] {
         let cells = waits.map(|waits| {
-            let [all, running] = [&waits.all, &waits.running]
-                .map(|times| times.value_at_quantile(quantile) as f64 / 1_000.0);
+            let (all, running) = waits.micros(quantile);
             format!("{all:.1} ({running:.1})")
         });
         let name = match quantile {

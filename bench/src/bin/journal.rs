@@ -3,20 +3,17 @@
 //! `journal [sessions]`. It writes to a directory of its own in the system's directory for
 //! temporary files (`TMPDIR`), which should be on a real disk.
 
-use std::future::Future;
-use std::path::PathBuf;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use cloakroom_bench::directory::Directory;
+use cloakroom_bench::wait::wait;
+use cloakroom_bench::waits::Waits;
 use cloakroom_bench::{
     field, key, mix, process_cpu, ready, resident, session, size_argument, value,
 };
 use cloakroom_core::Store;
 use cloakroom_core::record::{Changes, Condition};
-use cloakroom_embedded::journal::{Durability, JournalConfig, OsDisk};
+use cloakroom_embedded::journal::Durability;
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 use hdrhistogram::Histogram;
 
@@ -25,7 +22,7 @@ const CALLERS: usize = 50;
 
 fn main() {
     let sessions = size_argument(1_000_000);
-    let dir = Directory::new();
+    let dir = Directory::new("journal");
     println!("| {sessions} sessions of 400 bytes | |\n| --- | ---: |");
     cost_of_a_write(&dir, sessions);
     restart(&dir, sessions, "journal");
@@ -33,51 +30,6 @@ fn main() {
     restart(&dir, sessions, "snapshot");
     drop(dir);
     always(sessions.min(200_000));
-}
-
-/// A directory that goes at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        let name = format!("cloakroom-bench-journal-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn store(&self, durability: Durability) -> EmbeddedStore {
-        let disk = OsDisk::open(&self.0).expect("a directory for the journal");
-        let journal = JournalConfig::new(Arc::new(disk)).durability(durability);
-        let config = EmbeddedConfig::new().journal(journal.rewrite(0, 0));
-        EmbeddedStore::new(config).expect("the journal is whole")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
-/// The answer of a future that may wait for the disk.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = pin!(future);
-    // Mostly it is ready at once.
-    let mut waker = Waker::noop().clone();
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending if waker.will_wake(Waker::noop()) => {
-                waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-            }
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 fn create_all(store: &EmbeddedStore, sessions: u64) -> (Duration, Duration) {
@@ -160,53 +112,26 @@ fn restart(dir: &Directory, sessions: u64, what: &str) {
 }
 
 /// Loads and applies until `over` says so.
-fn operate(
-    store: &EmbeddedStore,
-    sessions: u64,
-    mut over: impl FnMut() -> bool,
-) -> [Histogram<u64>; 2] {
-    let histogram = || Histogram::new(3).expect("three digits");
-    let [mut all, mut running] = [histogram(), histogram()];
+fn operate(store: &EmbeddedStore, sessions: u64, mut over: impl FnMut() -> bool) -> Waits {
+    let mut waits = Waits::default();
     let mut changes = Changes::new();
     changes
         .set(&field(3), value(1, false))
         .expect("within the limits");
-    let mut queued = queued();
     for at in 0_u64.. {
         if at % 256 == 0 && over() {
             break;
         }
-        if at % 16 == 0 {
-            queued = crate::queued();
-        }
         let key = key(mix(at) % sessions, 0);
-        let begun = Instant::now();
-        if at % 4 == 3 {
-            wait(store.apply(&key, &changes, &Condition::Always)).expect("it answers");
-        } else {
-            ready(store.load(&key)).expect("it answers");
-        }
-        let wait = begun.elapsed();
-        let mut own = wait;
-        if wait > Duration::from_micros(100) {
-            let before = std::mem::replace(&mut queued, crate::queued());
-            own = wait.saturating_sub(queued - before);
-        }
-        for (times, wait) in [(&mut all, wait), (&mut running, own)] {
-            times.record(wait.as_nanos() as u64).expect("any time fits");
-        }
+        waits.time(at, || {
+            if at % 4 == 3 {
+                wait(store.apply(&key, &changes, &Condition::Always)).expect("it answers");
+            } else {
+                ready(store.load(&key)).expect("it answers");
+            }
+        });
     }
-    [all, running]
-}
-
-/// How long this thread has waited for a processor, ready to run, says the kernel.
-fn queued() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
-    let nanos = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|text| text.parse().ok());
-    Duration::from_nanos(nanos.expect("the second number is the time in the queue"))
+    waits
 }
 
 fn rewrite(dir: &Directory, sessions: u64) {
@@ -237,15 +162,14 @@ fn rewrite(dir: &Directory, sessions: u64) {
         "| peak of resident memory during it | x{:.3} |",
         most as f64 / before as f64
     );
-    for (what, [all, running]) in [("before", quiet), ("during", storm)] {
+    for (what, waits) in [("before", quiet), ("during", storm)] {
         for (name, quantile) in [
             ("p50", 0.5),
             ("p99", 0.99),
             ("p99.9", 0.999),
             ("longest", 1.0),
         ] {
-            let [all, running] =
-                [&all, &running].map(|it| it.value_at_quantile(quantile) as f64 / 1_000.0);
+            let (all, running) = waits.micros(quantile);
             println!(
                 "| wait of an operation {what} it, {name} (without waiting for a processor) | {all:.1} us ({running:.1}) |"
             );
@@ -254,7 +178,7 @@ fn rewrite(dir: &Directory, sessions: u64) {
 }
 
 fn always(sessions: u64) {
-    let dir = Directory::new();
+    let dir = Directory::new("journal");
     let store = dir.store(Durability::Always);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

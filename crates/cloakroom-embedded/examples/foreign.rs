@@ -101,7 +101,7 @@ fn writes() -> Result<(), cloakroom_core::Error> {
         let real = resident_since(resident) / SESSIONS;
         println!(
             "  bytes each: {bytes} in the engine, {real} resident; of a subject: {}",
-            foreign.with_subject()
+            foreign.with_subject(&engine)
         );
     }
     Ok(())

@@ -119,6 +119,13 @@ impl Durable {
 }
 
 impl Inner {
+    /// Sees to it that nobody waits for ever for a disk that does not answer.
+    pub(crate) fn watch_journal(&self, now: Instant) {
+        if let Some(Durable { journal, .. }) = self.journal.get() {
+            journal.watch(now);
+        }
+    }
+
     /// Waits until writes are taken. An error if they are refused.
     #[inline]
     pub(crate) async fn admitted(&self) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloakroom_core::{Error, ErrorKind};
 
@@ -24,6 +24,7 @@ pub(crate) fn start(store: Weak<Inner>) -> Result<(), Error> {
                 Some(store) => {
                     drop(catch_unwind(AssertUnwindSafe(|| store.sweep())));
                     store.rewrite_if_due();
+                    store.watch_journal(Instant::now());
                 }
                 None => return,
             }

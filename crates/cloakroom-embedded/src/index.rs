@@ -35,6 +35,11 @@ impl SubjectIndex {
         self.table.all(hash).chain(many)
     }
 
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.entries() + self.in_many
+    }
+
     pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(&u32) -> u64) {
         if self.table.all(hash).take(FEW).count() == FEW {
             self.in_many += usize::from(self.many.entry(hash).or_default().insert(slot));

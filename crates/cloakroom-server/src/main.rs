@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod availability;
+mod bench;
 mod logs;
 mod observed;
 mod open;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     match Task::from_matches(&matches) {
         Ok(Task::Print(page)) => outcome(print(page)),
         Ok(Task::Repair(dir)) => outcome(tools::repair(&dir)),
+        Ok(Task::Bench(matches)) => measure(&matches),
         Ok(Task::Serve(low)) => serve(&low),
         Err(error) => refused(&error),
     }
@@ -33,6 +35,13 @@ fn serve(low: &LowSettings) -> ExitCode {
     match Settings::from_low(low) {
         Ok(settings) => outcome(serve::run(&settings)),
         Err(error) => refused(&error),
+    }
+}
+
+fn measure(matches: &clap::ArgMatches) -> ExitCode {
+    match bench::Options::from_matches(matches) {
+        Ok(options) => outcome(bench::bench(&options)),
+        Err(what) => refused(&*Box::<dyn Error>::from(what)),
     }
 }
 

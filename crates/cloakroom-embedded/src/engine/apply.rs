@@ -15,7 +15,8 @@ impl Engine {
             | Effect::SetAdd { db, key, .. }
             | Effect::SetRemove { db, key, .. }
             | Effect::SortedAdd { db, key, .. }
-            | Effect::SortedRemove { db, key, .. } => self.with_key(db, key, |tx| {
+            | Effect::SortedRemove { db, key, .. }
+            | Effect::Mark { db, key, .. } => self.with_key(db, key, |tx| {
                 tx.by_number();
                 apply(tx, effect).or_else(|error| match error {
                     KeyError::WrongType => {
@@ -79,6 +80,7 @@ fn apply(tx: &mut Tx<'_>, effect: &Effect<'_>) -> Result<(), KeyError> {
             score,
         } => tx.sorted_put(db, key, member, score).map(drop),
         Effect::SortedRemove { db, key, member } => tx.sorted_remove(db, key, member).map(drop),
+        Effect::Mark { db, key, mark } => tx.set_mark(db, key, mark),
         _ => Ok(()),
     }
 }

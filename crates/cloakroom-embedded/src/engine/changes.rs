@@ -50,12 +50,16 @@ pub trait Watcher: Send + Sync {
     /// A key changed.
     fn changed(&self, db: Db, key: &[u8], change: Change);
 
-    /// All keys of a keyspace went at once, or of all of them. Keys are not told one by one.
-    fn flushed(&self, db: Option<Db>);
+    /// All keys of a keyspace go at once, or of all of them. Keys are not told one by one; `there` says
+    /// which are.
+    fn flushed(&self, db: Option<Db>, there: &mut There<'_>);
 
-    /// Two keyspaces changed places.
-    fn swapped(&self, one: Db, other: Db);
+    /// Two keyspaces are about to change places.
+    fn swapped(&self, one: Db, other: Db, there: &mut There<'_>);
 }
+
+/// Whether a key is there.
+pub type There<'a> = dyn FnMut(Db, &[u8]) -> bool + 'a;
 
 impl fmt::Debug for dyn Watcher + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

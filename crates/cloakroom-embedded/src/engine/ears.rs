@@ -56,13 +56,19 @@ impl Ears {
         }
     }
 
+    /// The keyspace that has a number in memory.
+    pub(super) fn db_of(&self, number: u8) -> Option<Db> {
+        let db = self.for_people[usize::from(number)].load(Ordering::Relaxed);
+        (db != NOBODY).then_some(db)
+    }
+
     /// The number in memory of each keyspace.
     pub(crate) fn numbers(&self) -> [u8; DATABASES as usize] {
         std::array::from_fn(|db| self.number_of(db as Db))
     }
 
     /// Whether a number in memory is a keyspace's.
-    pub(super) fn is_used(&self, number: u8) -> bool {
+    pub(crate) fn is_used(&self, number: u8) -> bool {
         self.for_people[usize::from(number & !BESIDE)].load(Ordering::Relaxed) != NOBODY
     }
 

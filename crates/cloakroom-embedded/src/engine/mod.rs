@@ -4,6 +4,7 @@
 //! Steps are atomic. Whoever wants one names the keys first: their shards are locked in the order
 //! of their numbers, so no two steps wait for each other, and the closure works on a [`Tx`].
 
+mod ahead;
 mod apply;
 mod changes;
 mod ears;
@@ -24,8 +25,10 @@ use cloakroom_core::Error;
 use cloakroom_core::store::Stats;
 use parking_lot::MutexGuard;
 
-pub use self::changes::{Change, Watcher};
+pub use self::ahead::{KeyHash, Reach};
+pub use self::changes::{Change, There, Watcher};
 pub(crate) use self::ears::Ears;
+pub(crate) use self::kinds::BESIDE;
 pub use self::kinds::{
     DATABASES, Db, KEY_BYTES, KeyError, Kind, LexRange, MEMBERS, Packing, ScoreRange, VALUE_BYTES,
 };
@@ -33,7 +36,7 @@ pub use self::tx::Tx;
 use self::tx::{Locked, Named};
 pub use self::tx_hashes::FieldRef;
 use crate::config::EmbeddedConfig;
-use crate::shard::{Shard, hash_in};
+use crate::shard::{KeyView, Shard, hash_in};
 use crate::store::{EmbeddedStore, Inner};
 use crate::table::{END, SEGMENTS};
 
@@ -81,7 +84,17 @@ impl Engine {
     /// One atomic step on one key. The closure may touch this key in this keyspace and what else
     /// happens to be in its shard; use [`Engine::with_keys`] for more.
     pub fn with_key<T>(&self, db: Db, key: &[u8], work: impl FnOnce(&mut Tx<'_>) -> T) -> T {
-        let hash = self.0.hash_of_name(key);
+        self.step(db, key, self.hash_of(key), work)
+    }
+
+    #[inline]
+    fn step<T>(
+        &self,
+        db: Db,
+        key: &[u8],
+        KeyHash(hash): KeyHash,
+        work: impl FnOnce(&mut Tx<'_>) -> T,
+    ) -> T {
         let number = self.0.shard_of_hash(hash);
         let mut shard = self.0.shards[number].lock();
         // The first miss of the cache, while the clock is read.
@@ -146,6 +159,17 @@ impl Engine {
         count: usize,
         each: &mut dyn FnMut(&[u8], Kind),
     ) -> u64 {
+        self.scan_entries(db, cursor, count, &mut |view| each(view.key(), view.kind()))
+    }
+
+    /// As [`Engine::scan`], of whole entries.
+    pub(crate) fn scan_entries(
+        &self,
+        db: Db,
+        cursor: u64,
+        count: usize,
+        each: &mut dyn FnMut(KeyView<'_>),
+    ) -> u64 {
         let count = count.max(1);
         let (mut place, mut from) = ((cursor >> 32) as usize, cursor & (END - 1));
         let (mut left, mut places) = (count, count.saturating_mul(64).max(4_096));
@@ -156,8 +180,8 @@ impl Engine {
                 let at = self.0.at();
                 let place = (place % SEGMENTS, from);
                 let number = at.ears.number_of(db);
-                let next = shard.walk_names(number, place, look, at, &mut |key, kind| {
-                    each(key, kind);
+                let next = shard.walk_names(number, place, look, at, &mut |view| {
+                    each(view);
                     left = left.saturating_sub(1);
                     if left == 0 {
                         ControlFlow::Break(())
@@ -179,6 +203,25 @@ impl Engine {
             }
         }
         0
+    }
+
+    /// The keys whose mark has this name.
+    pub(crate) fn named(&self, name: &[u8]) -> Vec<(Db, Box<[u8]>)> {
+        let mut keys = Vec::new();
+        for shard in &self.0.shards {
+            shard.lock().each_named(name, &mut |view| {
+                if let Some(db) = self.0.ears.db_of(view.db()) {
+                    keys.push((db, view.key().into()));
+                }
+            });
+        }
+        keys
+    }
+
+    /// How many keys have a name in their mark; those that are not swept yet are among them.
+    pub(crate) fn count_named(&self) -> usize {
+        let shards = self.0.shards.iter();
+        shards.map(|shard| shard.lock().count_named()).sum()
     }
 
     /// How many keys a keyspace has; expired ones that are not swept may be among them.
@@ -220,8 +263,8 @@ impl Engine {
             let shard = self.0.shards[place / SEGMENTS].lock();
             let (at, place) = (self.0.at(), (place % SEGMENTS, from));
             let number = at.ears.number_of(db);
-            shard.walk_names(number, place, usize::MAX, at, &mut |key, _| {
-                found = Some(key.into());
+            shard.walk_names(number, place, usize::MAX, at, &mut |view| {
+                found = Some(view.key().into());
                 ControlFlow::Break(())
             });
             if found.is_some() {

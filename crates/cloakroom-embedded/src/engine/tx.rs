@@ -4,7 +4,7 @@ use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
 use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
-use crate::shard::{At, Name, Shard, deadline_of, hash_in, time_of};
+use crate::shard::{At, MARK_BYTES, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
 
 /// How often others make room for one write: a page each time.
@@ -127,6 +127,26 @@ impl<'a> Tx<'a> {
         true
     }
 
+    /// A key's mark, if it has one ([`crate::shard`]'s `marks` say what that is).
+    #[inline]
+    pub(crate) fn mark(&mut self, db: Db, key: &[u8]) -> Option<&[u8]> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        shard.key(slot).mark()
+    }
+
+    /// Gives a key this mark, of at least eight bytes; none if it is empty. Nothing happens if the key is not
+    /// there.
+    pub(crate) fn set_mark(&mut self, db: Db, key: &[u8], mark: &[u8]) -> Result<(), KeyError> {
+        if !mark.is_empty() && !MARK_BYTES.contains(&mark.len()) {
+            return Err(KeyError::TooLarge);
+        }
+        self.write(db, key, |shard, name, at| match shard.live(name, at) {
+            Some(slot) => shard.set_mark(slot, name, mark, at),
+            None => Ok(()),
+        })
+    }
+
     /// Removes a key. Returns whether it was there.
     pub fn remove(&mut self, db: Db, key: &[u8]) -> bool {
         let (shard, name, at) = self.shard_of(db, key);
@@ -226,7 +246,7 @@ impl<'a> Tx<'a> {
         for _ in 0..GIFTS {
             let (shard, name, at) = self.shard_of(db, key);
             match work(shard, name, at) {
-                Err(KeyError::Full) if self.give_room(db, key) => {}
+                Err(KeyError::Full) if self.give_room() => {}
                 done => return done,
             }
         }
@@ -234,34 +254,31 @@ impl<'a> Tx<'a> {
         work(shard, name, at)
     }
 
-    /// Has the shard that has most make room, else that of the key. Others' locks are only tried:
-    /// whoever holds one may wait for one of ours.
+    /// Has a shard make room: the fullest first, but what that has may be what the policy leaves
+    /// alone. Others' locks are only tried: whoever holds one may wait for one of ours.
     #[cold]
-    fn give_room(&mut self, db: Db, key: &[u8]) -> bool {
-        self.inner.memory.evicts()
-            && (self.most_gives_room() || {
-                let (shard, _, at) = self.shard_of(db, key);
-                shard.give_room(at)
-            })
+    fn give_room(&mut self) -> bool {
+        if !self.inner.memory.evicts() {
+            return false;
+        }
+        let mut shards: Vec<_> = (0..self.inner.shards.len())
+            .filter_map(|number| Some((self.counted(number)?, number)))
+            .collect();
+        shards.sort_unstable_by_key(|(counted, _)| std::cmp::Reverse(*counted));
+        shards
+            .into_iter()
+            .any(|(_, number)| self.gives_room(number))
     }
 
-    fn most_gives_room(&mut self) -> bool {
-        let mut most: Option<(usize, usize)> = None;
-        for (number, shard) in self.inner.shards.iter().enumerate() {
-            let counted = match self.locked_shard(number) {
-                Some(shard) => shard.counted(),
-                None => match shard.try_lock() {
-                    Some(shard) => shard.counted(),
-                    None => continue,
-                },
-            };
-            if most.is_none_or(|(known, _)| counted > known) {
-                most = Some((counted, number));
-            }
+    /// What a shard takes; none if somebody else is in it.
+    fn counted(&mut self, number: usize) -> Option<usize> {
+        match self.locked_shard(number) {
+            Some(shard) => Some(shard.counted()),
+            None => Some(self.inner.shards[number].try_lock()?.counted()),
         }
-        let Some((_, number)) = most else {
-            return false;
-        };
+    }
+
+    fn gives_room(&mut self, number: usize) -> bool {
         let at = self.at;
         if let Some(shard) = self.locked_shard(number) {
             return shard.give_room(at);

@@ -36,15 +36,7 @@ impl Tx<'_> {
         field: &[u8],
         value: &[u8],
     ) -> Result<bool, KeyError> {
-        self.hash_put(
-            db,
-            key,
-            Member {
-                value,
-                ..Member::new(field)
-            },
-            false,
-        )
+        self.hash_put(db, key, (field, value), false)
     }
 
     /// Writes a field, which keeps its deadline (as HINCRBY does). Returns whether it is new.
@@ -56,30 +48,25 @@ impl Tx<'_> {
         field: &[u8],
         value: &[u8],
     ) -> Result<bool, KeyError> {
-        self.hash_put(
-            db,
-            key,
-            Member {
-                value,
-                ..Member::new(field)
-            },
-            true,
-        )
+        self.hash_put(db, key, (field, value), true)
     }
 
     fn hash_put(
         &mut self,
         db: Db,
         key: &[u8],
-        member: Member<'_>,
+        (field, value): FieldRef<'_>,
         keeps: bool,
     ) -> Result<bool, KeyError> {
         check_key(key)?;
-        check_value(member.name.len())?;
-        check_value(member.value.len())?;
+        check_value(field.len())?;
+        check_value(value.len())?;
         let new = self.write(db, key, |shard, name, at| {
             let slot = shard.typed(name, Kind::Hash, at)?;
-            let mut member = member;
+            let mut member = Member {
+                value,
+                ..Member::new(field)
+            };
             if keeps && let Some(slot) = slot {
                 let known = shard.member(slot, member.name);
                 member.deadline = known.map_or(member.deadline, |known| known.deadline);

@@ -117,13 +117,13 @@ impl Tx<'_> {
     /// Takes no time: what was there is swept later, and counts for the limit until then.
     pub fn flush(&mut self, db: Option<Db>) {
         let db = db.map(|db| db % DATABASES);
+        if let Some(watcher) = self.at().ears.watcher.get() {
+            watcher.flushed(db, &mut |db, key| self.kind(db, key).is_some());
+        }
         for each in 0..DATABASES {
             if db.is_none_or(|db| db == each) {
                 self.flush_one(each);
             }
-        }
-        if let Some(watcher) = self.at().ears.watcher.get() {
-            watcher.flushed(db);
         }
     }
 
@@ -213,12 +213,12 @@ impl Tx<'_> {
     pub fn swap(&mut self, one: Db, other: Db) {
         let (one, other) = (one % DATABASES, other % DATABASES);
         let ears = self.at().ears;
+        if let Some(watcher) = ears.watcher.get() {
+            watcher.swapped(one, other, &mut |db, key| self.kind(db, key).is_some());
+        }
         ears.swap(one, other);
         if let Some(shard) = self.locked_shard(0) {
             shard.notes.push_first(&Effect::Keyspaces(ears.numbers()));
-        }
-        if let Some(watcher) = ears.watcher.get() {
-            watcher.swapped(one, other);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! What is kept beside a session's key: since when it is there, whose it is, whether it ended. The
-//! bytes are those of `docs/formats/layout-head.md`, for a journal keeps them as it keeps any key.
-
-use std::time::Duration;
+//! What is kept beside a session's value: since when it is there, whose it is, whether it ended. The bytes
+//! are those of `docs/formats/layout-head.md`. They are the key's mark while there is a key, by which the
+//! engine finds a subject's sessions; and a string beside the keyspace, a tombstone, when there is none.
 
 use cloakroom_core::layout::Tombstones;
 use cloakroom_core::record::Subject;
@@ -14,10 +13,6 @@ const VERSION: u8 = 1;
 const LIVE: u8 = 0;
 const ENDED: u8 = 1;
 const FIXED: usize = 8;
-
-/// How much later than it must a head ends, so that a session that slides at every request has its head
-/// written once a minute.
-const SLACK: Duration = Duration::from_secs(60);
 
 /// What is known of a session beside its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,30 +40,20 @@ impl Head {
         }
     }
 
-    /// The head beside this key.
+    /// What is known of the session under this key, or of the one that was.
     pub(super) fn read(tx: &mut Tx<'_>, db: Db, key: &[u8]) -> Option<Self> {
+        if let Some(mark) = tx.mark(db, key) {
+            return Self::decode(mark);
+        }
         Self::decode(tx.string(beside(db), key).ok()??)
     }
 
-    /// Writes a live session's head, if it says something else than `before` or would end too early:
-    /// the session ends at `deadline`, and its head is its tombstone afterwards.
-    pub(super) fn write(
-        &self,
-        tx: &mut Tx<'_>,
-        db: Db,
-        key: &[u8],
-        before: Option<&Self>,
-        deadline: UnixMillis,
-    ) -> Result<(), KeyError> {
-        let least = deadline.saturating_add(limits::TOMBSTONE);
-        if before == Some(self) {
-            let until = tx.deadline(beside(db), key).flatten();
-            if until.is_some_and(|until| until >= least && until.since(least) <= 2 * SLACK) {
-                return Ok(());
-            }
+    /// Writes the head of a session that is there, if another is known of it.
+    pub(super) fn write(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) -> Result<(), KeyError> {
+        if tx.mark(db, key).is_some_and(|mark| self.is(mark)) {
+            return Ok(());
         }
-        let until = least.saturating_add(SLACK);
-        tx.set_string(beside(db), key, &self.encode(), Some(until))
+        tx.set_mark(db, key, &self.encode())
     }
 
     /// Has an ended session's head stand as its tombstone, where the layout has any.
@@ -78,17 +63,48 @@ impl Head {
             return;
         }
         let until = self.first.saturating_add(limits::TOMBSTONE);
-        // Where memory is short the old head stays, which is a tombstone too once the session is gone.
+        // Where memory is short there is none: a late write is then as new as any.
         let _ = tx.set_string(beside(db), key, &self.encode(), Some(until));
     }
 
+    /// As [`Head::bury`], of a session that can still be read for a while.
+    pub(super) fn freeze(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], tombstones: Tombstones) {
+        let mark = match tombstones {
+            Tombstones::Never => Vec::new(),
+            _ => self.encode(),
+        };
+        // It is no longer than the one that is there, so there is room.
+        let _ = tx.set_mark(db, key, &mark);
+    }
+
+    /// Takes the head of a session that is alive from where earlier versions kept it.
+    pub(super) fn bring_in(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) {
+        if self.write(tx, db, key).is_ok() {
+            tx.remove(beside(db), key);
+        }
+    }
+
+    fn is(&self, bytes: &[u8]) -> bool {
+        let Some((fixed, subject)) = bytes.split_first_chunk::<FIXED>() else {
+            return false;
+        };
+        *fixed == self.fixed() && subject == self.subject_bytes()
+    }
+
+    fn fixed(&self) -> [u8; FIXED] {
+        let [a, b, c, d, e, f, ..] = self.first.as_millis().to_le_bytes();
+        let state = if self.ended { ENDED } else { LIVE };
+        [VERSION, state, a, b, c, d, e, f]
+    }
+
+    fn subject_bytes(&self) -> &[u8] {
+        self.subject
+            .as_ref()
+            .map_or(&[], |it| it.as_str().as_bytes())
+    }
+
     fn encode(&self) -> Vec<u8> {
-        let subject = self.subject.as_ref().map_or("", |it| it.as_str());
-        let mut bytes = Vec::with_capacity(FIXED + subject.len());
-        bytes.extend([VERSION, if self.ended { ENDED } else { LIVE }]);
-        bytes.extend(&self.first.as_millis().to_le_bytes()[..6]);
-        bytes.extend(subject.as_bytes());
-        bytes
+        [&self.fixed(), self.subject_bytes()].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -110,7 +126,7 @@ impl Head {
     }
 }
 
-/// The keyspace of heads beside this one.
+/// The keyspace of tombstones beside this one.
 const fn beside(db: Db) -> Db {
     DATABASES + db % DATABASES
 }
@@ -132,6 +148,7 @@ mod tests {
             (Head::ended(first), b"\x01\x01\x06\x05\x04\x03\x02\x01"),
         ] {
             assert_eq!(head.encode(), bytes);
+            assert!(head.is(bytes) && !head.is(&bytes[..7]) && !head.is(b"\x01\x00\0\0\0\0\0\0"));
             assert_eq!(Head::decode(bytes), Some(head));
         }
         for other in [

@@ -22,25 +22,32 @@ pub struct Found {
 }
 
 impl Foreign {
-    /// Reads the heads of all sessions that are there, after a start: from a journal keys come back
-    /// without passing here. Sessions without a head get one.
+    /// Looks for sessions of which nothing is known, after a start: those that were written before there
+    /// were layouts, or that came from elsewhere. Each is taken as new. And what earlier versions kept
+    /// of sessions is put where it belongs.
     pub fn reindex(&self, engine: &Engine) {
         for db in 0..DATABASES {
-            self.each(engine, db, |tx, key| {
+            self.each(engine, db, Which::Unmarked, |tx, key| {
                 match Head::read(tx, db, key) {
-                    Some(head) if !head.ended => self.book.put(db, key, head.subject.as_ref()),
+                    Some(head) if !head.ended => head.bring_in(tx, db, key),
                     Some(_) => {}
-                    // As any write of it would: it gets deadline, head and place in the book.
+                    // As any write of it would: it gets a deadline and a head.
                     None => drop(self.write(tx, db, key, super::Written::Part, (), |_| Ok(()))),
                 }
             });
         }
     }
 
+    /// Sessions of which a subject is known; those that are over and not swept are among them.
+    #[must_use]
+    pub fn with_subject(&self, engine: &Engine) -> usize {
+        engine.count_named()
+    }
+
     /// The sessions of a subject that are alive, the newest first.
     #[must_use]
     pub fn of_subject(&self, engine: &Engine, subject: &Subject) -> Vec<SessionInfo> {
-        let keys = self.book.of(subject).into_iter();
+        let keys = keys_of(engine, subject).into_iter();
         let mut found: Vec<_> = keys
             .filter_map(|(db, key)| engine.with_key(db, &key, |tx| self.look(tx, db, &key)))
             .filter(|found| found.subject.as_ref() == Some(subject))
@@ -52,7 +59,7 @@ impl Foreign {
 
     /// Ends the session `handle` of `subject`. Returns whether it was alive.
     pub fn revoke(&self, engine: &Engine, subject: &Subject, handle: &Handle) -> bool {
-        let mut keys = self.book.of(subject).into_iter();
+        let mut keys = keys_of(engine, subject).into_iter();
         let named = keys.find(|(db, key)| handle_of(*db, key) == *handle);
         named.is_some_and(|(db, key)| self.revoke_key(engine, db, &key, Some(subject)))
     }
@@ -64,7 +71,7 @@ impl Foreign {
         subject: &Subject,
         except: Option<&Handle>,
     ) -> usize {
-        let keys = self.book.of(subject).into_iter();
+        let keys = keys_of(engine, subject).into_iter();
         let wanted = keys.filter(|(db, key)| except.is_none_or(|it| handle_of(*db, key) != *it));
         wanted
             .filter(|(db, key)| self.revoke_key(engine, *db, key, Some(subject)))
@@ -75,7 +82,7 @@ impl Foreign {
     pub fn revoke_all(&self, engine: &Engine) -> usize {
         let mut ended = 0;
         for db in 0..DATABASES {
-            self.each(engine, db, |tx, key| {
+            self.each(engine, db, Which::All, |tx, key| {
                 ended += usize::from(self.revoke_in(tx, db, key, None));
             });
         }
@@ -102,7 +109,7 @@ impl Foreign {
         cursor: u64,
         count: usize,
     ) -> (Vec<SessionInfo>, u64) {
-        let (keys, next) = keys(&self.layouts, engine, db, cursor, count);
+        let (keys, next) = keys(&self.layouts, engine, db, Which::All, cursor, count);
         let look = |key: Box<[u8]>| engine.with_key(db, &key, |tx| self.look(tx, db, &key));
         let found = keys.into_iter().filter_map(look);
         (found.map(|found| found.info).collect(), next)
@@ -152,10 +159,16 @@ impl Foreign {
     }
 
     /// Goes over all sessions' keys of a keyspace, each in a step.
-    fn each(&self, engine: &Engine, db: Db, mut each: impl FnMut(&mut Tx<'_>, &[u8])) {
+    fn each(
+        &self,
+        engine: &Engine,
+        db: Db,
+        which: Which,
+        mut each: impl FnMut(&mut Tx<'_>, &[u8]),
+    ) {
         let mut cursor = 0;
         loop {
-            let (keys, next) = keys(&self.layouts, engine, db, cursor, PAGE);
+            let (keys, next) = keys(&self.layouts, engine, db, which, cursor, PAGE);
             for key in keys {
                 engine.with_key(db, &key, |tx| each(tx, &key));
             }
@@ -167,18 +180,34 @@ impl Foreign {
     }
 }
 
+/// Keys that may be sessions of this subject; their heads say.
+fn keys_of(engine: &Engine, subject: &Subject) -> Vec<(Db, Box<[u8]>)> {
+    engine.named(subject.as_str().as_bytes())
+}
+
+/// Sessions that are gone over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those of which nothing is known beside their value.
+    Unmarked,
+}
+
 /// Keys of sessions from `cursor` on, and where to go on.
 fn keys(
     layouts: &Layouts,
     engine: &Engine,
     db: Db,
+    which: Which,
     cursor: u64,
     count: usize,
 ) -> (Vec<Box<[u8]>>, u64) {
     let mut keys = Vec::new();
-    let next = engine.scan(db, cursor, count, &mut |key, kind: Kind| {
-        if matches!(kind, Kind::String | Kind::Hash) && layouts.find(key).is_some() {
-            keys.push(key.into());
+    let next = engine.scan_entries(db, cursor, count, &mut |view| {
+        let wanted = which == Which::All || view.mark().is_none();
+        let may_be = wanted && matches!(view.kind(), Kind::String | Kind::Hash);
+        if may_be && layouts.find(view.key()).is_some() {
+            keys.push(view.key().into());
         }
     });
     (keys, next)

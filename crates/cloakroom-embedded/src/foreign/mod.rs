@@ -7,14 +7,12 @@
 //! - Whom it belongs to is read from it when it is written, so a subject's sessions can be listed and
 //!   revoked.
 //!
-//! What has to be known for that is a [`head`]: a small key beside the session's, in a keyspace that has
-//! no number for people, in the same shard, so that both change in one step. It outlives the session by
-//! the time of a tombstone, and so is one. The [`book`] of subjects is in memory alone; an entry goes when
-//! its session does, because the engine tells of every key that goes.
+//! What has to be known for that is a [`head`]: the mark of the session's key, in the same entry, so that
+//! nothing of it can leak. When the session goes it stands as a tombstone for a while, in a keyspace
+//! that has no number for people, in the same shard.
 //!
 //! Every write of a key has to come by here; of other keys it is one look at their first bytes.
 
-mod book;
 mod head;
 mod list;
 mod store;
@@ -29,9 +27,8 @@ use cloakroom_core::layout::{Layout, Layouts};
 use cloakroom_core::observe::{Observer, Unobserved};
 use cloakroom_core::{Error, ErrorKind, Event, Lifetimes, UnixMillis, limits};
 
-use self::book::Book;
 use self::head::Head;
-use crate::engine::{Change, Db, Tx};
+use crate::engine::{Db, Tx};
 
 pub use list::Found;
 pub use store::WithForeign;
@@ -104,7 +101,6 @@ pub struct Foreign {
     lifetimes: Lifetimes,
     unstated: Duration,
     observer: Arc<dyn Observer>,
-    book: Book,
     ends: AtomicU64,
 }
 
@@ -132,7 +128,6 @@ impl Foreign {
             lifetimes,
             unstated: config.unstated,
             observer: config.observer,
-            book: Book::new(),
             ends: AtomicU64::new(0),
         })
     }
@@ -152,31 +147,6 @@ impl Foreign {
         self.ends.load(Ordering::SeqCst)
     }
 
-    /// Sessions of which a subject is known.
-    #[must_use]
-    pub fn with_subject(&self) -> usize {
-        self.book.len()
-    }
-
-    /// To be told of every change by whoever watches the engine: an entry of the book goes with its
-    /// session. Called under a shard's lock; quick.
-    pub fn changed(&self, db: Db, key: &[u8], change: Change) {
-        let gone = matches!(change, Change::Expired | Change::Evicted | Change::Del);
-        if gone && self.layouts.find(key).is_some() {
-            self.book.remove(db, key);
-        }
-    }
-
-    /// To be told by whoever watches the engine.
-    pub fn flushed(&self, db: Option<Db>) {
-        self.book.flush(db);
-    }
-
-    /// To be told by whoever watches the engine.
-    pub fn swapped(&self, one: Db, other: Db) {
-        self.book.swap(one, other);
-    }
-
     fn layout(&self, key: &[u8]) -> Option<&Layout> {
         let (number, _) = self.layouts.find(key)?;
         self.layouts.get(number)
@@ -191,7 +161,6 @@ impl Foreign {
 
     /// Ends a session: its key may go now, and its tombstone stands.
     fn end(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], layout: &Layout) {
-        self.book.remove(db, key);
         let now = tx.now();
         Head::ended(now).bury(tx, db, key, layout.tombstones());
         self.ends.fetch_add(1, Ordering::SeqCst);
@@ -206,7 +175,6 @@ impl fmt::Debug for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Foreign")
             .field("layouts", &self.layouts.iter().count())
-            .field("with_subject", &self.book.len())
             .finish_non_exhaustive()
     }
 }

@@ -114,11 +114,11 @@ impl Foreign {
         }
         let done = tx.set_deadline(db, key, Some(deadline));
         // A session without a head is one that was here before layouts were.
-        let known = head.clone().unwrap_or_else(|| {
+        let known = head.unwrap_or_else(|| {
             let subject = self.subject(tx, db, key, layout, Written::Part);
             Head::live(first, subject.ok().flatten())
         });
-        let _ = known.write(tx, db, key, head.as_ref(), deadline);
+        let _ = known.write(tx, db, key);
         done
     }
 
@@ -160,9 +160,6 @@ impl Foreign {
         }
         if let Some(layout) = new {
             self.settle(tx, to.0, to.1, layout, head.as_ref(), Written::Part)?;
-            let head = Head::read(tx, to.0, to.1);
-            let subject = head.and_then(|head| head.subject);
-            self.book.put(to.0, to.1, subject.as_ref());
         }
         Ok(done)
     }
@@ -181,8 +178,8 @@ impl Foreign {
         self.write(tx, to.0, to.1, Written::Part, there, |tx| tx.copy(from, to))
     }
 
-    /// After a write: the session's deadline is within its limits, its head says whose it is, and so does
-    /// the book. `before` is its head if it was alive.
+    /// After a write: the session's deadline is within its limits, and its head says whose it is. `before` is
+    /// its head if it was alive.
     fn settle(
         &self,
         tx: &mut Tx<'_>,
@@ -221,7 +218,7 @@ impl Foreign {
                 }),
         };
         let head = Head::live(first, subject);
-        if let Err(full) = head.write(tx, db, key, before, wanted) {
+        if let Err(full) = head.write(tx, db, key) {
             // A session of which nothing is known would outlive its limits.
             if before.is_none() {
                 tx.remove(db, key);
@@ -231,11 +228,8 @@ impl Foreign {
         if before.is_none() {
             self.observe(&Event::Created(handle_of(db, key)));
         }
-        if head.subject != old {
-            self.book.put(db, key, head.subject.as_ref());
-            if head.subject.is_some() {
-                self.observe(&Event::LoggedIn(handle_of(db, key)));
-            }
+        if head.subject != old && head.subject.is_some() {
+            self.observe(&Event::LoggedIn(handle_of(db, key)));
         }
         Ok(())
     }
@@ -272,9 +266,7 @@ impl Foreign {
         let deadline = tx.deadline(db, key).flatten();
         let deadline = deadline.map_or(last, |deadline| deadline.min(last));
         tx.set_deadline(db, key, Some(deadline));
-        self.book.remove(db, key);
-        let head = Head::ended(deadline);
-        head.bury(tx, db, key, layout.tombstones());
+        Head::ended(deadline).freeze(tx, db, key, layout.tombstones());
         self.ends.fetch_add(1, Ordering::SeqCst);
         self.observe(&Event::LoggedOut(Some(handle_of(db, key))));
     }

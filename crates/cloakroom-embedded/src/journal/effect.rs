@@ -177,6 +177,15 @@ pub enum Effect<'a> {
         /// Until when.
         until: UnixMillis,
     },
+    /// A key has this mark. A string that is written over another, and a member, leave it as it is.
+    Mark {
+        /// Its database.
+        db: u8,
+        /// Its name.
+        key: &'a [u8],
+        /// The mark; empty for none.
+        mark: &'a [u8],
+    },
 }
 
 const KEY: u8 = 0;
@@ -199,6 +208,7 @@ const SORTED_ADD: u8 = 23;
 const SORTED_REMOVE: u8 = 24;
 const FLUSH: u8 = 25;
 const TOMBSTONE: u8 = 26;
+const MARK: u8 = 27;
 
 /// The effects of one step as a record's payload. A key is said once for all effects in a row that
 /// concern it.
@@ -331,6 +341,9 @@ impl Step {
             }
             Effect::Tombstone { db, key, until } => {
                 self.about(db, key).tag(TOMBSTONE).time(until);
+            }
+            Effect::Mark { db, key, mark } => {
+                self.about(db, key).tag(MARK).bytes(mark);
             }
             _ => debug_assert!(false, "every other effect is without a key"),
         }

@@ -15,7 +15,8 @@
 //! After a failed write or sync nobody knows what is on the disk, and trying again would only hide
 //! that: so nothing is written any more until a restart reads what is there. A full disk is another
 //! matter: what was appended is kept, in order, and written when there is room. Writes are refused
-//! meanwhile; reads go on in both cases.
+//! meanwhile; reads go on in both cases. So they do while a disk takes nothing at all: whoever waits for it is
+//! told after [`PATIENCE`], and writes are refused until it does.
 
 mod disk;
 mod effect;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use cloakroom_core::{Clock, Error, ErrorKind};
 use parking_lot::Mutex;
@@ -121,7 +123,13 @@ pub enum JournalState {
     Full = 2,
     /// A write or a sync failed; writes are refused until a restart.
     Broken = 3,
+    /// The disk has been at one write or sync for [`PATIENCE`]; writes are refused until it is done.
+    Stalled = 4,
 }
+
+/// How long a disk may be at one thing before nobody waits for it any more: longer than any that is well
+/// takes, shorter than most requests may.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 impl JournalState {
     const fn from_number(number: u8) -> Self {
@@ -129,11 +137,12 @@ impl JournalState {
             0 => Self::Open,
             1 => Self::Behind,
             2 => Self::Full,
+            4 => Self::Stalled,
             _ => Self::Broken,
         }
     }
 
-    /// Its name in metrics: `open`, `behind`, `full`, `broken`.
+    /// Its name in metrics: `open`, `behind`, `full`, `broken`, `stalled`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -141,6 +150,7 @@ impl JournalState {
             Self::Behind => "behind",
             Self::Full => "full",
             Self::Broken => "broken",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -153,6 +163,8 @@ pub enum JournalError {
     Broken(String),
     /// There is no room, with what the disk said.
     DiskFull(String),
+    /// The disk takes nothing for now. What was waited for may be on it in the end.
+    Stalled,
     /// More waited to be written than memory is kept for.
     Behind,
     /// The journal was closed.
@@ -171,6 +183,11 @@ impl fmt::Display for JournalError {
                 f,
                 "the disk has no room for the journal ({what}); writes are taken again when it has"
             ),
+            Self::Stalled => write!(
+                f,
+                "the disk has been at one write for {} s; writes are taken again when it is done",
+                PATIENCE.as_secs()
+            ),
             Self::Behind => f.write_str(
                 "the disk did not keep up with the journal; nothing is written until a restart",
             ),
@@ -185,9 +202,10 @@ impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         let kind = match error {
             JournalError::DiskFull(_) => ErrorKind::StoreFull,
-            JournalError::Broken(_) | JournalError::Behind | JournalError::Closed => {
-                ErrorKind::StoreUnavailable
-            }
+            JournalError::Broken(_)
+            | JournalError::Stalled
+            | JournalError::Behind
+            | JournalError::Closed => ErrorKind::StoreUnavailable,
         };
         Self::new(kind).with_source(error)
     }
@@ -306,6 +324,12 @@ impl Journal {
             written: shared.written.load(Ordering::Relaxed),
             syncs: shared.syncs.load(Ordering::Relaxed),
         }
+    }
+
+    /// Looks whether the disk has been at one thing for [`PATIENCE`] by `now`; if so, whoever waits is told.
+    /// To be called from time to time by a thread that does not wait for the disk; the store's own does.
+    pub fn watch(&self, now: Instant) {
+        self.shared.watch(now);
     }
 
     /// Begins a new segment and returns its number: all that is appended from now on is in it or

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::format::{self, FRAME, RECORD};
-use super::{Durability, JournalError, JournalState};
+use super::{Durability, JournalError, JournalState, PATIENCE};
 
 /// Bytes that wait to be written before writers are held up: what a disk of 100 MB/s takes in a
 /// third of a second.
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     appended: AtomicU64,
     state: AtomicU8,
     fault: Mutex<Option<JournalError>>,
+    /// Since when the thread is at what it is at, on the disk.
+    busy: Mutex<Option<Instant>>,
     waiting: Mutex<Waiting>,
     pub(crate) written: AtomicU64,
     pub(crate) syncs: AtomicU64,
@@ -106,6 +108,7 @@ impl Shared {
             appended: AtomicU64::new(first_seq),
             state: AtomicU8::new(JournalState::Open as u8),
             fault: Mutex::new(None),
+            busy: Mutex::new(None),
             waiting: Mutex::default(),
             written: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
@@ -170,7 +173,9 @@ impl Shared {
         match self.state() {
             JournalState::Open => Poll::Ready(Ok(())),
             JournalState::Behind => Poll::Pending,
-            JournalState::Full | JournalState::Broken => Poll::Ready(Err(self.fault())),
+            JournalState::Full | JournalState::Broken | JournalState::Stalled => {
+                Poll::Ready(Err(self.fault()))
+            }
         }
     }
 
@@ -189,30 +194,42 @@ impl Shared {
 
     /// Nothing is taken any more, and nobody waits any longer.
     pub(crate) fn break_down(&self, fault: JournalError) {
-        {
-            let mut known = self.fault.lock();
-            if self.state() != JournalState::Broken {
-                *known = Some(fault);
-                self.state
-                    .store(JournalState::Broken as u8, Ordering::Release);
-            }
-        }
-        // Under the lock, so that nobody begins to wait between a look and a sleep.
-        drop(self.queue.lock());
-        self.done.notify_all();
-        self.wake(u64::MAX);
+        self.refuse(JournalState::Broken, fault);
     }
 
     /// The disk has no room: what waits is told so, and what was appended is kept for later.
     pub(crate) fn fill_up(&self, fault: JournalError) {
+        self.refuse(JournalState::Full, fault);
+    }
+
+    /// As [`super::Journal::watch`].
+    pub(crate) fn watch(&self, now: Instant) {
+        let busy = *self.busy.lock();
+        let stalls = busy.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
+        if stalls && matches!(self.state(), JournalState::Open | JournalState::Behind) {
+            self.refuse(JournalState::Stalled, JournalError::Stalled);
+        }
+    }
+
+    /// Does something on the disk that may take its time. If it took too long, writes are taken again.
+    pub(crate) fn while_busy<T>(&self, work: impl FnOnce() -> T) -> T {
+        *self.busy.lock() = Some(Instant::now());
+        let done = work();
+        *self.busy.lock() = None;
+        self.shift(JournalState::Stalled, JournalState::Open);
+        done
+    }
+
+    /// Tells whoever waits, and whoever comes, until the state is another.
+    fn refuse(&self, state: JournalState, fault: JournalError) {
         {
             let mut known = self.fault.lock();
             if self.state() != JournalState::Broken {
                 *known = Some(fault);
-                self.state
-                    .store(JournalState::Full as u8, Ordering::Release);
+                self.state.store(state as u8, Ordering::Release);
             }
         }
+        // Under the lock, so that nobody begins to wait between a look and a sleep.
         drop(self.queue.lock());
         self.done.notify_all();
         self.wake(u64::MAX);
@@ -328,7 +345,7 @@ impl Shared {
         self.want(seq);
         let mut queue = self.queue.lock();
         while self.durable() < seq {
-            if matches!(self.state(), JournalState::Full | JournalState::Broken) {
+            if !matches!(self.state(), JournalState::Open | JournalState::Behind) {
                 drop(queue);
                 return Err(self.fault());
             }
@@ -413,7 +430,9 @@ impl Wait {
             Some(seq) if shared.durable() >= seq => Poll::Ready(Ok(())),
             Some(_) => match shared.state() {
                 JournalState::Open | JournalState::Behind => Poll::Pending,
-                JournalState::Full | JournalState::Broken => Poll::Ready(Err(shared.fault())),
+                JournalState::Full | JournalState::Broken | JournalState::Stalled => {
+                    Poll::Ready(Err(shared.fault()))
+                }
             },
         }
     }

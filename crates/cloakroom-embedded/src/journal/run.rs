@@ -89,7 +89,8 @@ impl Run {
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
-        match self.writer.sync() {
+        let writer = &mut self.writer;
+        match self.shared.while_busy(|| writer.sync()) {
             Ok(()) => {
                 self.shared.synced(self.writer.next_seq());
                 Ok(())
@@ -105,7 +106,8 @@ impl Run {
     ) -> Result<(), JournalError> {
         let mut was_full = false;
         loop {
-            match step(self) {
+            let shared = Arc::clone(&self.shared);
+            match shared.while_busy(|| step(self)) {
                 Ok(()) => break,
                 Err(Trouble::Broken(error)) => return Err(broken(&error)),
                 Err(Trouble::Full(error)) => {

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::marks::Mark;
 use super::name::{Head, KeyView, NEVER};
 use super::names::{Name, number_of};
 use super::record::{Member, RUN_BYTES, RUN_MEMBERS, Run};
@@ -397,6 +398,7 @@ const fn empty(kind: Kind, db: u8) -> Head {
         spread: false,
         deadline: NEVER,
         fields: NEVER,
+        mark: None,
     }
 }
 
@@ -451,6 +453,6 @@ impl Shard {
         value: &[u8],
     ) -> SlotRef {
         debug_assert!(value.len() <= KeyView(self.slab.get(slot)).value().len());
-        self.write_into(slot, name, head, value)
+        self.write_into(slot, name, head, Mark::Kept, value)
     }
 }

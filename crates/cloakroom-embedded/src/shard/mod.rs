@@ -1,6 +1,7 @@
 //! One shard: sessions, their index, their wheel and their tombstones, behind one lock. This file
 //! has the steps that everything else is made of; each leaves the shard whole.
 
+mod marks;
 mod members;
 pub(crate) mod name;
 mod names;
@@ -26,7 +27,7 @@ use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-pub(crate) use self::name::Head;
+pub(crate) use self::name::{Head, KeyView, MARK_BYTES};
 use self::names::Names;
 pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};
 use self::notes::Notes;
@@ -143,16 +144,23 @@ impl Shard {
         }
     }
 
-    /// Says that [`Shard::find`] comes next.
+    /// Says that [`Shard::find_hashed`] comes next, and returns the hash for it.
     #[inline]
-    pub(crate) fn prefetch(&self, key: &StoredKey) {
-        self.keys.prefetch(hash_of_key(&self.hasher, key));
+    pub(crate) fn prefetch(&self, key: &StoredKey) -> u64 {
+        let hash = hash_of_key(&self.hasher, key);
+        self.keys.prefetch(hash);
+        hash
     }
 
     /// What is under `key`. A session that is over is removed at once, so that no clock brings it
     /// back.
     pub(crate) fn find(&mut self, key: &StoredKey, at: At<'_>) -> Found {
-        let hash = hash_of_key(&self.hasher, key);
+        self.find_hashed(key, hash_of_key(&self.hasher, key), at)
+    }
+
+    /// As [`Shard::find`], with the key's hash.
+    #[inline]
+    pub(crate) fn find_hashed(&mut self, key: &StoredKey, hash: u64, at: At<'_>) -> Found {
         let slab = &self.slab;
         let slot = self.keys.find(hash, |slot| {
             let entry = slab.get(*slot);

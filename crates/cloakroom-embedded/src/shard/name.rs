@@ -5,11 +5,13 @@
 //! | 1 | odd, as no session's first byte is; kind (2 bits); flags |
 //! | 1 | keyspace |
 //! | 1 | length of the key |
-//! | 1 | bytes of the slot that are not used |
+//! | 1 | bytes of the slot that are not used (7 bits); whether it has a mark |
 //! | 8 + 6 | if it is timed: the wheel's links, where sessions have them, and when it is due |
-//! | 2 + 4 | if it is wide: length of the key and of the value; then the two bytes above are 0 |
+//! | 2 + 4 | if it is wide: length of the key and of the value; then the two numbers above are 0 |
 //! | 6 | if fields have deadlines: that of the key, or [`NEVER`] |
-//! | | key, value |
+//! | | key |
+//! | 2 + 8 | if it has a mark ([`super::marks`]): length of the name in it; then the mark: 8 bytes and the name |
+//! | | value |
 //!
 //! So a string costs 4 bytes beside its key and value, and 14 more with a deadline. The value of a
 //! collection is a run of records ([`super::record`]) or, if it is large, the number of its
@@ -39,7 +41,18 @@ const TIMES: usize = 14;
 const LENGTHS: usize = 6;
 const TIME: usize = 6;
 
-/// Values up to here leave less than 256 bytes of a slot of their size unused.
+/// In the byte that says what is not used.
+const MARKED: u8 = 1 << 7;
+const UNUSED_MOST: usize = MARKED as usize - 1;
+
+/// Bytes of a mark in front of its name.
+pub(crate) const MARK_FACTS: usize = 8;
+
+/// Bytes that a mark may have: a subject has 255 at most, and some more if it is sealed.
+pub(crate) const MARK_BYTES: std::ops::RangeInclusive<usize> = MARK_FACTS..=MARK_FACTS + 320;
+const MARK_LEN: usize = 2;
+
+/// Values up to here leave less than 128 bytes of a slot of their size unused.
 const NARROW: usize = 1_500;
 
 /// What an entry says beside key and value.
@@ -53,6 +66,8 @@ pub(crate) struct Head {
     pub(crate) deadline: u64,
     /// When the first of its fields ends.
     pub(crate) fields: u64,
+    /// If it has a mark: bytes of the name in it.
+    pub(crate) mark: Option<u16>,
 }
 
 impl Head {
@@ -78,16 +93,22 @@ impl Head {
 
     /// Bytes of an entry with this head in a slot of its size.
     pub(crate) fn len(&self, key: usize, value: usize) -> usize {
-        key_at(self.flags(is_wide(key, value))) + key + value
+        key_at(self.flags(is_wide(key, value))) + key + self.mark_len() + value
     }
 
-    /// Writes all but the wheel's links and the value, for which there is room; returns where that
-    /// goes.
-    pub(crate) fn write(&self, out: &mut [u8], key: &[u8], value: usize) -> usize {
+    /// Bytes that the mark takes.
+    fn mark_len(&self) -> usize {
+        self.mark.map_or(0, mark_len)
+    }
+
+    /// Writes all but the wheel's links, the mark and the value, for which there is room; returns where
+    /// mark and value go.
+    pub(crate) fn write(&self, out: &mut [u8], key: &[u8], value: usize) -> (usize, usize) {
         let room = out.len();
+        let wide = self.in_room(room, key.len(), value);
         let unused = room - self.len(key.len(), value);
-        let wide = is_wide(key.len(), value) || unused > usize::from(u8::MAX);
         let flags = self.flags(wide);
+        let marked = if self.mark.is_some() { MARKED } else { 0 };
         out[0] = flags;
         out[DB] = self.db;
         let mut rest = HEAD;
@@ -96,17 +117,38 @@ impl Head {
             rest += TIMES;
         }
         if wide {
-            (out[KEY_LEN], out[UNUSED]) = (0, 0);
+            (out[KEY_LEN], out[UNUSED]) = (0, marked);
             rest = put(out, rest, key.len() as u64, 2);
             rest = put(out, rest, value as u64, 4);
         } else {
-            (out[KEY_LEN], out[UNUSED]) = (key.len() as u8, unused as u8);
+            (out[KEY_LEN], out[UNUSED]) = (key.len() as u8, unused as u8 | marked);
         }
         if flags & FIELDS != 0 {
             put(out, rest, self.deadline, TIME);
         }
-        put_bytes(out, key_at(flags), key)
+        let mut end = put_bytes(out, key_at(flags), key);
+        let mark = end + MARK_LEN;
+        if let Some(name) = self.mark {
+            put(out, end, u64::from(name), MARK_LEN);
+            end += self.mark_len();
+        }
+        (mark, end)
     }
+
+    /// Where the mark goes in a slot of this size.
+    pub(crate) fn mark_at(&self, room: usize, key: usize, value: usize) -> usize {
+        key_at(self.flags(self.in_room(room, key, value))) + key + MARK_LEN
+    }
+
+    /// Whether an entry is wide in a slot of this size.
+    fn in_room(&self, room: usize, key: usize, value: usize) -> bool {
+        is_wide(key, value) || room - self.len(key, value) > UNUSED_MOST
+    }
+}
+
+/// Bytes that a mark takes, of whose name this is the length.
+const fn mark_len(name: u16) -> usize {
+    MARK_LEN + MARK_FACTS + name as usize
 }
 
 /// Whether a slot holds a key of a keyspace, not a session.
@@ -190,7 +232,28 @@ impl<'a> KeyView<'a> {
     #[inline]
     pub(crate) fn key(self) -> &'a [u8] {
         let at = key_at(self.0[0]);
-        &self.0[at..at + self.lengths().0]
+        &self.0[at..at + self.key_len()]
+    }
+
+    /// The mark, if it has one: [`MARK_FACTS`] bytes, and a name.
+    #[inline]
+    pub(crate) fn mark(self) -> Option<&'a [u8]> {
+        Some(&self.0[self.mark_range()?])
+    }
+
+    /// Where in the slot the mark is.
+    #[inline]
+    pub(crate) fn mark_range(self) -> Option<std::ops::Range<usize>> {
+        let name = self.mark_name()?;
+        let at = key_at(self.0[0]) + self.key_len() + MARK_LEN;
+        Some(at..at + MARK_FACTS + usize::from(name))
+    }
+
+    /// The length of the name in the mark, if it has one.
+    #[inline]
+    fn mark_name(self) -> Option<u16> {
+        let marked = self.0[UNUSED] & MARKED != 0;
+        marked.then(|| take(self.0, key_at(self.0[0]) + self.key_len(), MARK_LEN) as u16)
     }
 
     #[inline]
@@ -201,9 +264,13 @@ impl<'a> KeyView<'a> {
     /// Where in the slot the value is.
     #[inline]
     pub(crate) fn value_range(self) -> std::ops::Range<usize> {
-        let (key, value) = self.lengths();
-        let at = key_at(self.0[0]) + key;
-        at..at + value
+        let flags = self.0[0];
+        let at = key_at(flags) + self.key_len() + self.mark_name().map_or(0, mark_len);
+        if flags & WIDE == 0 {
+            at..self.0.len() - usize::from(self.0[UNUSED] & !MARKED)
+        } else {
+            at..at + take(self.0, lengths_at(flags) + 2, 4) as usize
+        }
     }
 
     pub(crate) fn head(self) -> Head {
@@ -217,24 +284,24 @@ impl<'a> KeyView<'a> {
             } else {
                 NEVER
             },
+            mark: self.mark_name(),
         }
     }
 
     #[inline]
-    fn lengths(self) -> (usize, usize) {
+    fn key_len(self) -> usize {
         let flags = self.0[0];
         if flags & WIDE == 0 {
-            let key = usize::from(self.0[KEY_LEN]);
-            let unused = usize::from(self.0[UNUSED]);
-            (key, self.0.len() - unused - key - key_at(flags))
+            usize::from(self.0[KEY_LEN])
         } else {
-            let at = HEAD + if flags & TIMED == 0 { 0 } else { TIMES };
-            (
-                take(self.0, at, 2) as usize,
-                take(self.0, at + 2, 4) as usize,
-            )
+            take(self.0, lengths_at(flags), 2) as usize
         }
     }
+}
+
+/// Where the lengths of a wide entry are.
+const fn lengths_at(flags: u8) -> usize {
+    HEAD + if flags & TIMED == 0 { 0 } else { TIMES }
 }
 
 /// Where the key begins.
@@ -264,17 +331,25 @@ mod tests {
             (kind, db, spread) in (0_usize..4, any::<u8>(), any::<bool>()),
             deadline in prop_oneof![Just(NEVER), 0..NEVER],
             fields in prop_oneof![Just(NEVER), 0..NEVER],
+            mark in prop::option::of(prop::collection::vec(any::<u8>(), MARK_FACTS..MARK_FACTS + 321)),
             more in 0_usize..900,
         ) {
-            let head = Head { kind: KINDS[kind], db, spread, deadline, fields };
+            let name = mark.as_ref().map(|mark| (mark.len() - MARK_FACTS) as u16);
+            let head = Head { kind: KINDS[kind], db, spread, deadline, fields, mark: name };
             let len = head.len(key.len(), value.len());
             let mut slot = vec![0xaa; len + more];
-            let at = head.write(&mut slot, &key, value.len());
+            let (mark_at, at) = head.write(&mut slot, &key, value.len());
+            if let Some(mark) = &mark {
+                prop_assert_eq!(head.mark_at(len + more, key.len(), value.len()), mark_at);
+                slot[mark_at..mark_at + mark.len()].copy_from_slice(mark);
+            }
             slot[at..at + value.len()].copy_from_slice(&value);
             set_referenced(&mut slot);
             let view = KeyView(&slot);
             prop_assert!(is_key(&slot) && view.is(db, &key) && !view.is(db, b"other"));
             prop_assert_eq!((view.key(), view.value()), (&*key, &*value));
+            prop_assert_eq!(view.mark(), mark.as_deref());
+            prop_assert_eq!(view.head().mark, name);
             // The first field cannot end before the key's own end is told apart: if no field has
             // a deadline, the due time is the key's.
             prop_assert_eq!((view.deadline(), view.due()), (deadline, head.due()));

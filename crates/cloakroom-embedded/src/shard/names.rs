@@ -9,12 +9,14 @@ use std::hash::BuildHasher as _;
 use cloakroom_core::UnixMillis;
 use hashbrown::DefaultHashBuilder;
 
+use super::marks::Mark;
 use super::name::{self, Head, KeyView, NEVER};
 use super::room::Need;
 use super::spread::Spread;
 use super::{At, Shard};
-use crate::engine::{Change, KeyError, Kind};
-use crate::entry;
+use crate::engine::{Change, KeyError, Kind, Reach};
+use crate::index::SubjectIndex;
+use crate::pool;
 use crate::slab::SlotRef;
 use crate::table::Table;
 
@@ -30,6 +32,8 @@ pub(crate) struct Name<'a> {
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(super) table: Table,
+    /// Keys by the name in their mark.
+    pub(super) marked: SubjectIndex,
     spreads: Vec<Option<Box<Spread>>>,
     free: Vec<u32>,
     spread_bytes: usize,
@@ -47,6 +51,13 @@ pub(crate) struct Count {
     pub(crate) expires: usize,
 }
 
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+/// Lines of an entry that say what it is, and its key.
+const HEAD_LINES: usize = 2;
+/// Lines of an entry that are asked for at most: the processor sees by then where it goes.
+const VALUE_LINES: usize = 9;
+
 /// A scratch that is larger is given back.
 const SCRATCH: usize = 16 << 10;
 
@@ -54,6 +65,7 @@ impl Names {
     pub(super) fn new() -> Self {
         Self {
             table: Table::new(),
+            marked: SubjectIndex::new(),
             spreads: Vec::new(),
             free: Vec::new(),
             spread_bytes: 0,
@@ -65,6 +77,7 @@ impl Names {
 
     pub(super) const fn bytes(&self) -> usize {
         self.table.bytes()
+            + self.marked.bytes()
             + self.spread_bytes
             + self.spreads.capacity() * size_of::<Option<Box<Spread>>>()
             + self.free.capacity() * size_of::<u32>()
@@ -173,13 +186,29 @@ impl Shard {
         self.names.table.prefetch(hash);
     }
 
+    /// Says so once more, when what [`Shard::prefetch_name`] asked for is there: now the entry is
+    /// asked for.
+    #[inline]
+    pub(crate) fn prefetch_key(&self, hash: u64, reach: Reach) {
+        let Some(slot) = self.names.table.find(hash, |_| true) else {
+            return;
+        };
+        ask_for(self.slab.get(slot), reach);
+    }
+
     /// The slot of a key that lives, marked as used. What is over of it is removed.
     #[inline]
     pub(crate) fn live(&mut self, name: Name<'_>, at: At<'_>) -> Option<SlotRef> {
+        self.look(name, Reach::Head, at)
+    }
+
+    /// As [`Shard::live`], for a step that goes on to the value.
+    #[inline]
+    pub(super) fn look(&mut self, name: Name<'_>, reach: Reach, at: At<'_>) -> Option<SlotRef> {
         let slab = &self.slab;
         let slot = self.names.table.find(name.hash, |slot| {
             let entry = slab.get(*slot);
-            entry::fetch(entry);
+            ask_for(entry, reach);
             KeyView(entry).is(name.db, name.key)
         })?;
         let entry = self.slab.get_mut(slot);
@@ -197,7 +226,7 @@ impl Shard {
         kind: Kind,
         at: At<'_>,
     ) -> Result<Option<SlotRef>, KeyError> {
-        match self.live(name, at) {
+        match self.look(name, Reach::Value, at) {
             Some(slot) if self.key(slot).kind() != kind => Err(KeyError::WrongType),
             slot => Ok(slot),
         }
@@ -217,7 +246,11 @@ impl Shard {
             at.ears.tell(view.db(), view.key(), Change::Expired);
             self.reaped.keys += 1;
             self.note_expired(at.now);
+            let left = self.left_by(slot, at);
             self.remove_key(slot);
+            if let Some(left) = left {
+                self.leave_mark(&left, at);
+            }
             return None;
         }
         if view.due() > now {
@@ -252,11 +285,11 @@ impl Shard {
             let head = Head { deadline, ..head };
             let need = self.need(name, head.len(name.key.len(), value.len()), Some(slot));
             let _ = self.make_room(&need, at);
-            self.write(Some(slot), name, head, &value);
+            self.write(Some(slot), name, head, Mark::Kept, &value);
         }
     }
 
-    /// Puts a key's entry in place of the old one, if there is one.
+    /// Puts a key's entry in place of the old one, whose mark it keeps, if there is one.
     pub(crate) fn put(
         &mut self,
         old: Option<SlotRef>,
@@ -265,6 +298,23 @@ impl Shard {
         value: &[u8],
         at: At<'_>,
     ) -> Result<SlotRef, KeyError> {
+        self.put_marked(old, name, head, Mark::Kept, value, at)
+    }
+
+    /// As [`Shard::put`], with a mark.
+    pub(super) fn put_marked(
+        &mut self,
+        old: Option<SlotRef>,
+        name: Name<'_>,
+        head: Head,
+        mark: Mark<'_>,
+        value: &[u8],
+        at: At<'_>,
+    ) -> Result<SlotRef, KeyError> {
+        let head = Head {
+            mark: mark.name_len(old.map(|slot| self.key(slot))),
+            ..head
+        };
         let len = head.len(name.key.len(), value.len());
         let room = old.map_or(0, |slot| self.slab.get(slot).len());
         if !lies_well(len, room) {
@@ -276,10 +326,10 @@ impl Shard {
                 true
             };
             if !there && let Some(slot) = old {
-                return Ok(self.write_into(slot, name, head, value));
+                return Ok(self.write_into(slot, name, head, mark, value));
             }
         }
-        Ok(self.write(old, name, head, value))
+        Ok(self.write(old, name, head, mark, value))
     }
 
     pub(super) const fn need<'a>(
@@ -299,18 +349,36 @@ impl Shard {
     }
 
     /// Writes an entry for which there is room.
-    fn write(&mut self, old: Option<SlotRef>, name: Name<'_>, head: Head, value: &[u8]) -> SlotRef {
+    pub(super) fn write(
+        &mut self,
+        old: Option<SlotRef>,
+        name: Name<'_>,
+        head: Head,
+        mark: Mark<'_>,
+        value: &[u8],
+    ) -> SlotRef {
         let len = head.len(name.key.len(), value.len());
         if let Some(old) = old
             && lies_well(len, self.slab.get(old).len())
         {
-            return self.write_into(old, name, head, value);
+            return self.write_into(old, name, head, mark, value);
         }
         let slot = self.slab.alloc(len);
-        let at = head.write(self.slab.get_mut(slot), name.key, value.len());
+        let (mark_at, at) = head.write(self.slab.get_mut(slot), name.key, value.len());
         self.slab.get_mut(slot)[at..at + value.len()].copy_from_slice(value);
+        if head.mark.is_some() {
+            let kept = old.and_then(|old| self.key(old).mark()).map(<[u8]>::to_vec);
+            let mark = match mark {
+                Mark::Set(mark) => mark,
+                Mark::Kept => kept.as_deref().expect("a mark that is kept was there"),
+            };
+            self.slab.get_mut(slot)[mark_at..at].copy_from_slice(mark);
+        }
         if let Some(old) = old {
             self.names.table.replace(name.hash, old, slot);
+            let before = self.hash_of_name_in(old).map(|hash| (hash, old));
+            let after = self.hash_of_name_in(slot).map(|hash| (hash, slot));
+            self.follow_mark(before, after);
             self.forget_value(old, &head, value);
             self.uncount(old);
             if self.key(old).is_timed() {
@@ -336,6 +404,7 @@ impl Shard {
         slot: SlotRef,
         name: Name<'_>,
         head: Head,
+        mark: Mark<'_>,
         value: &[u8],
     ) -> SlotRef {
         self.forget_value(slot, &head, value);
@@ -347,15 +416,41 @@ impl Shard {
         if before != NEVER && !stays {
             self.wheel.remove(&mut self.slab, slot);
         }
+        let named = match mark {
+            Mark::Kept => {
+                self.move_mark(slot, name, &head, value.len());
+                None
+            }
+            Mark::Set(_) => self.hash_of_name_in(slot),
+        };
         let bytes = self.slab.get_mut(slot);
-        let at = head.write(bytes, name.key, value.len());
+        let (mark_at, at) = head.write(bytes, name.key, value.len());
         bytes[at..at + value.len()].copy_from_slice(value);
         name::set_referenced(bytes);
+        if let Mark::Set(mark) = mark {
+            if head.mark.is_some() {
+                bytes[mark_at..at].copy_from_slice(mark);
+            }
+            let after = self.hash_of_name_in(slot).map(|hash| (hash, slot));
+            self.follow_mark(named.map(|hash| (hash, slot)), after);
+        }
         if due != NEVER && !stays {
             self.wheel.insert(&mut self.slab, slot, due);
         }
         self.count(head);
         slot
+    }
+
+    /// Puts the mark of a key where it belongs in an entry with this head in the same slot.
+    fn move_mark(&mut self, slot: SlotRef, name: Name<'_>, head: &Head, value: usize) {
+        let Some(range) = self.key(slot).mark_range() else {
+            return;
+        };
+        let bytes = self.slab.get_mut(slot);
+        let at = head.mark_at(bytes.len(), name.key.len(), value);
+        if at != range.start {
+            bytes.copy_within(range, at);
+        }
     }
 
     /// Removes a key, whatever it holds. Nobody is told.
@@ -368,6 +463,9 @@ impl Shard {
         }
         self.uncount(slot);
         self.names.table.remove(hash, slot);
+        if let Some(hash) = self.hash_of_name_in(slot) {
+            self.names.marked.remove(hash, slot);
+        }
         if timed {
             self.wheel.remove(&mut self.slab, slot);
         }
@@ -436,6 +534,25 @@ impl Shard {
         if scratch.capacity() <= SCRATCH {
             self.names.scratch = scratch;
         }
+    }
+}
+
+/// Asks for the lines of an entry, so that the misses of the cache happen at the same time. Else the
+/// second waits for the comparison of the keys, which is in the first line, and the rest waits for the
+/// lengths, which are in the second.
+#[inline]
+fn ask_for(entry: &[u8], reach: Reach) {
+    let most = LINE
+        * match reach {
+            Reach::Head => HEAD_LINES,
+            Reach::Value => VALUE_LINES,
+        };
+    let mut at = 0;
+    while at < most
+        && let Some(byte) = entry.get(at)
+    {
+        pool::prefetch(byte);
+        at += LINE;
     }
 }
 

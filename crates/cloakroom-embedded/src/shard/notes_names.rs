@@ -130,24 +130,27 @@ fn all(view: KeyView<'_>, spread: Option<&Spread>, push: &mut dyn FnMut(&Effect<
     let (db, key, kind) = (view.db(), view.key(), view.kind());
     let deadline = deadline_of(view.deadline());
     if kind == Kind::String {
-        let value = view.value();
-        return push(&Effect::String {
+        push(&Effect::String {
             db,
             key,
-            value,
+            value: view.value(),
             deadline,
         });
-    }
-    push(&Effect::Remove { db, key });
-    match spread {
-        Some(spread) => spread.iter().for_each(|it| push(&put(kind, db, key, &it))),
-        None => {
-            let members = Run::new(kind, view.value());
-            members.for_each(|(it, _)| push(&put(kind, db, key, &it)));
+    } else {
+        push(&Effect::Remove { db, key });
+        match spread {
+            Some(spread) => spread.iter().for_each(|it| push(&put(kind, db, key, &it))),
+            None => {
+                let members = Run::new(kind, view.value());
+                members.for_each(|(it, _)| push(&put(kind, db, key, &it)));
+            }
+        }
+        if view.deadline() != NEVER {
+            push(&Effect::Deadline { db, key, deadline });
         }
     }
-    if view.deadline() != NEVER {
-        push(&Effect::Deadline { db, key, deadline });
+    if let Some(mark) = view.mark() {
+        push(&Effect::Mark { db, key, mark });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Giving memory back: what expired unread, what `revoke_all` killed, what is remembered too long.
 //! In small portions, so that nobody waits long for the lock.
 
+use super::marks::hash_of_marked;
 use super::name::{self, KeyView};
 use super::names::hash_of_entry;
 use super::{At, Shard, hash_of_key, spread};
@@ -110,8 +111,10 @@ impl Shard {
         let keys = |slot: &u32| spread(hasher, View(slab.get(*slot)).hash());
         let subjects = |slot: &u32| hasher.hash_one(View(slab.get(*slot)).subject());
         let names = |slot: &u32| hash_of_entry(hasher, KeyView(slab.get(*slot)));
+        let marked = |slot: &u32| hash_of_marked(hasher, KeyView(slab.get(*slot)));
         self.keys.shrink(keys)
             || self.names.table.shrink(names)
+            || self.names.marked.shrink(marked)
             || self.subjects.shrink(subjects)
             || self.tombs.shrink(|key| hash_of_key(hasher, key))
     }

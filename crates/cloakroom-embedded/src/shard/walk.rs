@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use super::marks::leaves_until;
 use super::{At, Shard, name};
 use crate::entry::View;
 use crate::journal::{Effect, Portion, Step};
@@ -112,7 +113,12 @@ impl Shard {
             return None;
         }
         let (mut step, mut left) = (Step::new(), budget);
-        let next = self.walk_slots_of_names((segment, from), 8 * budget, at, &mut |slot| {
+        let next = self.walk_slots_of_names((segment, from), 8 * budget, &mut |slot| {
+            let view = self.key(slot);
+            // What is over and leaves something behind does so after a restart.
+            if !self.lives(view, at) && leaves_until(view, at).is_none() {
+                return ControlFlow::Continue(());
+            }
             self.write_all(slot, &mut step, &mut |step| portion.push(step));
             left = left.saturating_sub(1);
             if left == 0 {

@@ -6,7 +6,6 @@ use super::name::KeyView;
 use super::names::hash_of_entry;
 use super::record::Run;
 use super::{At, Shard};
-use crate::engine::Kind;
 use crate::slab::SlotRef;
 
 impl Shard {
@@ -19,40 +18,33 @@ impl Shard {
         (segment, from): (usize, u64),
         places: usize,
         at: At<'_>,
-        each: &mut dyn FnMut(&[u8], Kind) -> ControlFlow<()>,
+        each: &mut dyn FnMut(KeyView<'_>) -> ControlFlow<()>,
     ) -> u64 {
-        self.walk_slots_of_names((segment, from), places, at, &mut |slot| {
+        self.walk_slots_of_names((segment, from), places, &mut |slot| {
             let view = KeyView(self.slab.get(slot));
-            if view.db() == db {
-                each(view.key(), view.kind())
+            if view.db() == db && self.lives(view, at) {
+                each(view)
             } else {
                 ControlFlow::Continue(())
             }
         })
     }
 
-    /// As [`Shard::walk_names`], over the slots of all keyspaces.
+    /// As [`Shard::walk_names`], over the slots of all keyspaces and what does not live any more.
     pub(super) fn walk_slots_of_names(
         &self,
         (segment, from): (usize, u64),
         places: usize,
-        at: At<'_>,
         each: &mut dyn FnMut(SlotRef) -> ControlFlow<()>,
     ) -> u64 {
         let (slab, hasher) = (&self.slab, &self.hasher);
         let hash_of = |slot: &SlotRef| hash_of_entry(hasher, KeyView(slab.get(*slot)));
         let table = &self.names.table;
-        table.walk(segment, from, places, hash_of, |slot| {
-            if self.lives(KeyView(slab.get(slot)), at) {
-                each(slot)
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
+        table.walk(segment, from, places, hash_of, each)
     }
 
     /// Whether a key is there for those who read.
-    fn lives(&self, view: KeyView<'_>, at: At<'_>) -> bool {
+    pub(super) fn lives(&self, view: KeyView<'_>, at: At<'_>) -> bool {
         let now = at.now.as_millis();
         if view.due() > now {
             return true;

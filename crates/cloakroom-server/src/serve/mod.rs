@@ -10,6 +10,8 @@ mod listen;
 mod patience;
 pub(crate) mod resp;
 mod shutdown;
+#[cfg(test)]
+mod sick;
 mod tls;
 mod touches;
 

@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::table::{Setting, TABLE};
 use super::{LowSettings, SettingError};
+use crate::bench;
 
 /// What was asked for.
 pub(crate) enum Task {
@@ -13,6 +14,8 @@ pub(crate) enum Task {
     Serve(LowSettings),
     /// Keep what verifies of the journal in this data directory.
     Repair(PathBuf),
+    /// Measure a server of the Redis protocol.
+    Bench(ArgMatches),
     /// Print a generated page.
     Print(Page),
 }
@@ -67,6 +70,7 @@ pub(crate) fn command() -> Command {
                         .help("The data directory, which no server uses"),
                 ),
         )
+        .subcommand(bench::command())
         .subcommand(
             Command::new("print")
                 .about("Prints a page that the binary generates.")
@@ -92,6 +96,9 @@ impl Task {
                 .get_one("keep-what-verifies")
                 .expect("clap requires it");
             return Ok(Self::Repair(dir.clone()));
+        }
+        if let Some(("bench", matches)) = matches.subcommand() {
+            return Ok(Self::Bench(matches.clone()));
         }
         let serve = matches.subcommand_matches("serve");
         let flag = |setting: &Setting| serve?.get_one::<String>(setting.name).cloned();

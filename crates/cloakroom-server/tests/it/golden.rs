@@ -18,6 +18,10 @@ fn generated_pages_are_the_ones_in_the_repository() {
         &["serve", "--help"],
         "crates/cloakroom-server/tests/golden/help-serve.txt",
     );
+    check(
+        &["bench", "--help"],
+        "crates/cloakroom-server/tests/golden/help-bench.txt",
+    );
     check(&["print", "settings"], "docs/operate/settings.md");
     check(&["print", "metrics"], "docs/operate/metrics.md");
     check(&["print", "problems"], "docs/problems.md");

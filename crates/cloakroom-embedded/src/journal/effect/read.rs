@@ -6,7 +6,7 @@ use cloakroom_core::id::SlotTag;
 
 use super::bytes::In;
 use super::{
-    DEADLINE, Effect, FLUSH, GENERATION, HASH_REMOVE, HASH_SET, KEY, KEYSPACES, REMOVE,
+    DEADLINE, Effect, FLUSH, GENERATION, HASH_REMOVE, HASH_SET, KEY, KEYSPACES, MARK, REMOVE,
     SESSION_END, SESSION_FIELDS, SESSION_PUT, SESSION_REMOVE, SESSION_SEEN, SET_ADD, SET_REMOVE,
     SORTED_ADD, SORTED_REMOVE, STRING, TIME, TOMBSTONE, session,
 };
@@ -84,7 +84,7 @@ impl<'a> Effects<'a> {
 
     fn parse_keyed(&mut self, tag: u8) -> Result<Effect<'a>, Refused> {
         let input = &mut self.rest;
-        if !(STRING..=TOMBSTONE).contains(&tag) {
+        if !(STRING..=MARK).contains(&tag) {
             return Err(Refused::Newer(tag.into()));
         }
         let (db, key) = self.key.ok_or(Refused::Damaged)?;
@@ -139,6 +139,11 @@ impl<'a> Effects<'a> {
                 key,
                 until: input.time()?,
             },
+            MARK => Effect::Mark {
+                db,
+                key,
+                mark: input.bytes()?,
+            },
             tag => return Err(Refused::Newer(tag.into())),
         })
     }
@@ -192,7 +197,8 @@ impl<'a> Effect<'a> {
             | Effect::SetRemove { key, .. }
             | Effect::SortedAdd { key, .. }
             | Effect::SortedRemove { key, .. }
-            | Effect::Tombstone { key, .. } => Concern::Key(key),
+            | Effect::Tombstone { key, .. }
+            | Effect::Mark { key, .. } => Concern::Key(key),
         }
     }
 }

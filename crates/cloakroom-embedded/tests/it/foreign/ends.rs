@@ -112,9 +112,6 @@ fn after_an_expiry_a_guest_may_come_back_where_ids_are_adopted() {
 }
 
 const INTEGER: &[u8] = b"\xac\xed\x00\x05sr\x00\x11java.lang.Integer\x12\xe2\xa0\xa4\xf7\x81\x878\x02\x00\x01I\x00\x05valuexr\x00\x10java.lang.Number\x86\xac\x95\x1d\x0b\x94\xe0\x8b\x02\x00\x00xp\x00\x00";
-const PRINCIPAL: &[u8] = b"sessionAttr:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME";
-const NAME: &[u8] = b"\xac\xed\x00\x05t\x00\x05alice";
-
 fn spring(front: &Front, key: &[u8]) {
     front.hset(
         key,
@@ -212,6 +209,6 @@ fn after_a_logout_was_answered_no_thread_brings_the_session_back() {
             }
         });
         assert_eq!((front.get(SID), front.of("alice").len()), (None, 0));
-        assert_eq!(front.foreign.with_subject(), 0);
+        assert_eq!(front.with_subject(), 0);
     }
 }

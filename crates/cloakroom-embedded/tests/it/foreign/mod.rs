@@ -2,6 +2,7 @@
 
 mod ends;
 mod holds;
+mod kept;
 mod listed;
 
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Event, Observer, SessionInfo, UnixMillis, limits};
 use cloakroom_embedded::{
-    Change, Db, EmbeddedConfig, Engine, Foreign, ForeignConfig, KeyError, Watcher, Written,
+    Change, Db, EmbeddedConfig, Engine, Foreign, ForeignConfig, KeyError, There, Watcher, Written,
 };
 
 use crate::kit;
@@ -26,6 +27,9 @@ const SPRING_NEW: &[u8] = b"spring:session:sessions:0c70138d-0047-4ddb-a7e7-256b
 const ALICE: &[u8] = br#"{"cookie":{},"passport":{"user":"alice"}}"#;
 const BOB: &[u8] = br#"{"cookie":{},"passport":{"user":"bob"}}"#;
 const GUEST: &[u8] = br#"{"cookie":{},"cart":["coat"]}"#;
+
+const PRINCIPAL: &[u8] = b"sessionAttr:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME";
+const NAME: &[u8] = b"\xac\xed\x00\x05t\x00\x05alice";
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -54,22 +58,17 @@ impl Heard {
     }
 }
 
-/// As a protocol front does it: what the engine tells, the keeper hears.
-struct Told(Arc<Foreign>);
+/// As a protocol front does it.
+struct Told;
 
 impl Watcher for Told {
-    fn changed(&self, db: Db, key: &[u8], change: Change) {
-        assert!(db < 16, "a head is nobody's key");
-        self.0.changed(db, key, change);
+    fn changed(&self, db: Db, _: &[u8], _: Change) {
+        assert!(db < 16, "a tombstone is nobody's key");
     }
 
-    fn flushed(&self, db: Option<Db>) {
-        self.0.flushed(db);
-    }
+    fn flushed(&self, _: Option<Db>, _: &mut There<'_>) {}
 
-    fn swapped(&self, one: Db, other: Db) {
-        self.0.swapped(one, other);
-    }
+    fn swapped(&self, _: Db, _: Db, _: &mut There<'_>) {}
 }
 
 fn front() -> Front {
@@ -77,11 +76,14 @@ fn front() -> Front {
 }
 
 fn front_with(config: ForeignConfig) -> Front {
-    let clock = ManualClock::new();
-    let engine = kit::store(&clock, EmbeddedConfig::new()).engine();
+    front_on(config, EmbeddedConfig::new(), ManualClock::new())
+}
+
+fn front_on(config: ForeignConfig, embedded: EmbeddedConfig, clock: ManualClock) -> Front {
+    let engine = kit::store(&clock, embedded).engine();
     let heard = Arc::new(Heard::default());
     let foreign = Arc::new(Foreign::new(config.observer(heard.clone())).unwrap());
-    assert!(engine.watch(Arc::new(Told(foreign.clone()))));
+    assert!(engine.watch(Arc::new(Told)));
     Front {
         engine,
         foreign,
@@ -161,6 +163,10 @@ impl Front {
         let now = self.now();
         let deadline = self.engine.with_key(0, key, |tx| tx.deadline(0, key))?;
         Some(deadline.expect("a session has a deadline").since(now))
+    }
+
+    fn with_subject(&self) -> usize {
+        self.foreign.with_subject(&self.engine)
     }
 
     fn of(&self, subject: &str) -> Vec<SessionInfo> {

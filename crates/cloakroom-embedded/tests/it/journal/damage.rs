@@ -4,18 +4,7 @@
 use cloakroom_embedded::journal::{Durability, Effects, RecoverError, Refused, recover};
 
 use super::disk::FakeDisk;
-use super::{block_on, open, read, record};
-
-/// A disk with a journal of so many records, each synced by itself, closed well.
-fn journal_of(records: usize) -> FakeDisk {
-    let disk = FakeDisk::default();
-    let (journal, ..) = open(&disk, Durability::Always).unwrap();
-    for number in 0..records {
-        block_on(journal.wait(journal.append(&record(number)))).unwrap();
-    }
-    drop(journal);
-    disk
-}
+use super::{block_on, journal_of, later_version, open, read};
 
 /// Every bit of every byte: either the record after it is not read, or nothing depends on it.
 #[test]
@@ -129,11 +118,7 @@ fn a_torn_tail_is_cut_and_told_once() {
 fn a_later_version_is_left_alone() {
     let disk = journal_of(3);
     let last = disk.names().pop().unwrap();
-    disk.edit(&last, |bytes| {
-        bytes[8] = 2;
-        let sum = crc32fast::hash(&bytes[..60]);
-        bytes[60..64].copy_from_slice(&sum.to_le_bytes());
-    });
+    later_version(&disk, &last, 2);
     let before = disk.edit(&last, |bytes| bytes.clone());
     let error = open(&disk, Durability::Always).unwrap_err();
     assert!(

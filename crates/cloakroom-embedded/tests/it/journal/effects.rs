@@ -153,6 +153,11 @@ fn keyed(parts: &Parts) -> Vec<Effect<'_>> {
             member: field,
         },
         Effect::Deadline { db, key, deadline },
+        Effect::Mark {
+            db,
+            key,
+            mark: value,
+        },
         Effect::Tombstone {
             db,
             key,

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloakroom_core::{Error, ErrorKind};
 use cloakroom_embedded::journal::{Durability, Journal, JournalError, JournalState};
@@ -147,6 +147,44 @@ fn under_everysec_writers_are_held_up_when_the_disk_is_a_second_behind() {
     drop(journal);
     let (found, _) = read(&disk).unwrap();
     assert_eq!(found, (0..number).map(record).collect::<Vec<_>>());
+}
+
+/// A disk that hangs: nobody waits longer than they are told, in any mode, and nothing is lost when it goes on.
+#[test]
+fn whoever_waits_for_a_disk_that_stands_still_is_told_and_writes_go_on_with_it() {
+    for durability in [Durability::Always, Durability::Everysec] {
+        let disk = FakeDisk::default();
+        let (journal, ..) = open(&disk, durability).unwrap();
+        write(&journal, 0).unwrap();
+        disk.hold_syncs(true);
+        let before = journal.stats().written;
+        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+        thread::scope(|scope| {
+            let end = scope.spawn(|| write(&journal, 1));
+            wait_for("the write before the sync", || {
+                journal.stats().written > before
+            });
+            // As long as a slow disk takes, it is waited for.
+            journal.watch(later(4));
+            assert_eq!(journal.state(), JournalState::Open);
+            wait_for("that it hangs", || {
+                journal.watch(later(30));
+                journal.state() == JournalState::Stalled
+            });
+            assert_eq!(end.join().unwrap(), Err(JournalError::Stalled));
+        });
+        assert_eq!(journal.admits(), Poll::Ready(Err(JournalError::Stalled)));
+        let error = Error::from(block_on(journal.admission()).unwrap_err());
+        assert_eq!(*error.kind(), ErrorKind::StoreUnavailable);
+        assert!(error.is_retryable());
+        assert_eq!(write(&journal, 2), Err(JournalError::Stalled));
+        disk.hold_syncs(false);
+        wait_for("the disk", || journal.state() == JournalState::Open);
+        write(&journal, 3).unwrap();
+        drop(journal);
+        let (found, _) = read(&disk).unwrap();
+        assert_eq!(found, (0..4).map(record).collect::<Vec<_>>());
+    }
 }
 
 /// More than waits to be written at a time, in every mode: writers wait, and go on.

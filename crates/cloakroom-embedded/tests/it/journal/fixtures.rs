@@ -211,17 +211,38 @@ fn effects() -> Vec<Effect<'static>> {
     ]
 }
 
+/// What came later: programs that do not know it refuse it by its tag.
+fn later_effects() -> Vec<Effect<'static>> {
+    let (db, key) = (3, b"name".as_slice());
+    let marked = |mark| Effect::Mark { db, key, mark };
+    vec![
+        Effect::String {
+            db,
+            key,
+            value: b"value",
+            deadline: None,
+        },
+        marked(b"\x01\0\x06\x05\x04\x03\x02\x01alice"),
+        marked(b""),
+    ]
+}
+
 #[test]
 fn effects_of_version_1_are_read() {
-    let disk = FakeDisk::default();
-    let config = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::Always);
-    let (journal, _) = Journal::open(&config, Arc::new(clock()), &mut |_| Ok(())).unwrap();
-    let mut step = Step::new();
-    effects().iter().for_each(|effect| step.push(effect));
-    block_on(journal.wait(journal.append(step.as_bytes()))).unwrap();
-    drop(journal);
-    is_as_before("journal-1-effects", &disk);
-    let (records, _) = super::read(&fixture("journal-1-effects")).unwrap();
-    let read: Vec<_> = Effects::of(&records[0]).map(Result::unwrap).collect();
-    assert_eq!(read, effects());
+    for (name, effects) in [
+        ("journal-1-effects", effects()),
+        ("journal-1-marks", later_effects()),
+    ] {
+        let disk = FakeDisk::default();
+        let config = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::Always);
+        let (journal, _) = Journal::open(&config, Arc::new(clock()), &mut |_| Ok(())).unwrap();
+        let mut step = Step::new();
+        effects.iter().for_each(|effect| step.push(effect));
+        block_on(journal.wait(journal.append(step.as_bytes()))).unwrap();
+        drop(journal);
+        is_as_before(name, &disk);
+        let (records, _) = super::read(&fixture(name)).unwrap();
+        let read: Vec<_> = Effects::of(&records[0]).map(Result::unwrap).collect();
+        assert_eq!(read, effects);
+    }
 }

@@ -61,6 +61,26 @@ fn open(
     Ok((journal, records, recovered))
 }
 
+/// A disk with a journal of so many records, each synced by itself, closed well.
+fn journal_of(records: usize) -> FakeDisk {
+    let disk = FakeDisk::default();
+    let (journal, ..) = open(&disk, Durability::Always).unwrap();
+    for number in 0..records {
+        block_on(journal.wait(journal.append(&record(number)))).unwrap();
+    }
+    drop(journal);
+    disk
+}
+
+/// Says in a segment's header that this version wrote it.
+fn later_version(disk: &FakeDisk, name: &str, version: u8) {
+    disk.edit(name, |bytes| {
+        bytes[8] = version;
+        let sum = crc32fast::hash(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&sum.to_le_bytes());
+    });
+}
+
 /// The records on `disk`.
 fn read(disk: &dyn Disk) -> Result<(Vec<Vec<u8>>, Recovered), RecoverError> {
     let mut records = Vec::new();

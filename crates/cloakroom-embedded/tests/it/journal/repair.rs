@@ -5,17 +5,7 @@ use std::sync::Arc;
 use cloakroom_embedded::journal::{Disk, Durability, RecoverError, repair};
 
 use super::disk::FakeDisk;
-use super::{block_on, open, read, record};
-
-fn journal_of(records: usize) -> FakeDisk {
-    let disk = FakeDisk::default();
-    let (journal, ..) = open(&disk, Durability::Always).unwrap();
-    for number in 0..records {
-        block_on(journal.wait(journal.append(&record(number)))).unwrap();
-    }
-    drop(journal);
-    disk
-}
+use super::{block_on, journal_of, later_version, open, read};
 
 fn on(disk: &FakeDisk) -> Arc<dyn Disk> {
     Arc::new(disk.clone())
@@ -80,11 +70,7 @@ fn a_missing_segment_and_a_lost_header_are_told() {
 fn what_a_later_version_wrote_is_not_repaired() {
     let disk = journal_of(3);
     let name = disk.names().pop().unwrap();
-    disk.edit(&name, |bytes| {
-        bytes[8] = 3;
-        let sum = crc32fast::hash(&bytes[..60]);
-        bytes[60..64].copy_from_slice(&sum.to_le_bytes());
-    });
+    later_version(&disk, &name, 3);
     let error = repair(&on(&disk), 0, &mut |_| Ok(())).unwrap_err();
     assert!(
         matches!(error, RecoverError::Newer { version: 3, .. }),

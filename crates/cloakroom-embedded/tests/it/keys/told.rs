@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloakroom_core::Clock as _;
 use cloakroom_core::testkit::ManualClock;
-use cloakroom_embedded::{Change, Db, EmbeddedConfig, Watcher};
+use cloakroom_embedded::{Change, Db, EmbeddedConfig, There, Watcher};
 
 use crate::kit;
 
@@ -18,12 +18,12 @@ impl Watcher for Heard {
         self.0.lock().unwrap().push((name, change));
     }
 
-    fn flushed(&self, db: Option<Db>) {
+    fn flushed(&self, db: Option<Db>, _: &mut There<'_>) {
         let name = format!("{db:?}");
         self.0.lock().unwrap().push((name, Change::Del));
     }
 
-    fn swapped(&self, one: Db, other: Db) {
+    fn swapped(&self, one: Db, other: Db, _: &mut There<'_>) {
         let name = format!("{one}<>{other}");
         self.0.lock().unwrap().push((name, Change::Set));
     }

@@ -36,6 +36,10 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str)
             let why = "the journal failed: writes are refused until a restart; the log says why\n";
             return (StatusCode::SERVICE_UNAVAILABLE, why);
         }
+        Some(JournalState::Stalled) => {
+            let why = "the disk does not answer: writes are refused until it does\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, why);
+        }
         Some(JournalState::Open | JournalState::Behind) | None => {}
     }
     match asked(&app).await {

@@ -114,7 +114,7 @@ pub(super) const TABLE: [Row; 24] = [
         "journal_up",
         "gauge",
         "",
-        "1: the embedded store's journal takes writes; 0: it refuses them (the disk is full or has failed), and the log says why. 1 as well without a journal",
+        "1: the embedded store's journal takes writes; 0: it refuses them (the disk is full, has failed or does not answer), and the log says why. 1 as well without a journal",
     ),
     row(
         "journal_records",

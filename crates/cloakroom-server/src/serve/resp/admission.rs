@@ -10,9 +10,13 @@ use super::table::{self, Command, NO_AUTH, Run, SUBCOMMANDS, SUBSCRIBED, WRITE};
 
 impl Conn {
     /// The command that is meant, if it may be run now.
-    pub(super) fn look_up(&self, args: Args<'_>) -> Result<(usize, &'static Command), Fail> {
-        let name = args.get(0);
-        let Some((mut number, mut command)) = table::find(name) else {
+    /// `named` is the one of this name.
+    pub(super) fn look_up(
+        &self,
+        args: Args<'_>,
+        named: Option<(usize, &'static Command)>,
+    ) -> Result<(usize, &'static Command), Fail> {
+        let Some((mut number, mut command)) = named else {
             return Err(unknown(args));
         };
         let is_family = matches!(command.run, Run::Family);
@@ -36,8 +40,8 @@ impl Conn {
         }
         if self.read_only && command.is(WRITE) {
             return Err(Fail::say(
-                "MISCONF Errors writing to the journal: the disk is full or has failed, and the \
-                 log says why. Reads go on.",
+                "MISCONF Errors writing to the journal: the disk is full, has failed or does not \
+                 answer, and the log says which. Reads go on.",
             ));
         }
         let listening = !self.channels.is_empty() || !self.patterns.is_empty();

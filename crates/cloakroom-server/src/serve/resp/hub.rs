@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use cloakroom_embedded::{Change, DATABASES, Db, Foreign, Watcher};
+use cloakroom_embedded::{Change, DATABASES, Db, Foreign, There, Watcher};
 use parking_lot::{Mutex, RwLock};
 
 use super::client::Client;
@@ -172,12 +172,25 @@ impl Hub {
         }
     }
 
-    fn dirty(&self, of: impl Fn(Db, &[u8]) -> bool) {
-        for ((db, key), clients) in &*self.watched.lock() {
-            if of(*db, key) {
-                for client in clients {
-                    client.dirty.store(true, Ordering::SeqCst);
-                }
+    /// A watched key changed.
+    fn dirty(&self, db: Db, key: Bytes) {
+        if let Some(clients) = self.watched.lock().get(&(db, key)) {
+            for client in clients {
+                client.dirty.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Keys of these keyspaces changed that were there, or are by now.
+    fn dirty_in(&self, of: impl Fn(Db) -> bool, mut there: impl FnMut(Db, &[u8]) -> bool) {
+        if self.watches.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let watched: Vec<_> = self.watched.lock().keys().cloned().collect();
+        for (db, key) in watched {
+            // Without the lock: what is over by now goes, and that is told, too.
+            if of(db) && there(db, &key) {
+                self.dirty(db, key);
             }
         }
     }
@@ -185,9 +198,6 @@ impl Hub {
 
 impl Watcher for Hub {
     fn changed(&self, db: Db, key: &[u8], change: Change) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.changed(db, key, change);
-        }
         match change {
             Change::Expired => {
                 self.expired.fetch_add(1, Ordering::Relaxed);
@@ -200,38 +210,25 @@ impl Watcher for Hub {
             Change::HashExpired => self.event(db, Class::Hash, "hexpired", key),
             _ => {}
         }
-        if self.watches.load(Ordering::SeqCst) > 0
-            && let Some(clients) = self.watched.lock().get(&(db, Bytes::from(key)))
-        {
-            for client in clients {
-                client.dirty.store(true, Ordering::SeqCst);
-            }
+        if self.watches.load(Ordering::SeqCst) > 0 {
+            self.dirty(db, Bytes::from(key));
         }
         if self.tracking.anybody() {
             self.tracking.changed(self, key, CURRENT.with(Cell::get));
         }
     }
 
-    fn flushed(&self, db: Option<Db>) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.flushed(db);
-        }
-        if self.watches.load(Ordering::SeqCst) > 0 {
-            self.dirty(|known, _| db.is_none_or(|db| db == known));
-        }
+    fn flushed(&self, db: Option<Db>, there: &mut There<'_>) {
+        self.dirty_in(|known| db.is_none_or(|db| db == known), there);
         if self.tracking.anybody() {
             self.tracking.forget_all(self);
         }
     }
 
-    fn swapped(&self, one: Db, other: Db) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.swapped(one, other);
-        }
+    fn swapped(&self, one: Db, other: Db, there: &mut There<'_>) {
         debug_assert!(one < DATABASES && other < DATABASES);
-        if self.watches.load(Ordering::SeqCst) > 0 {
-            self.dirty(|known, _| known == one || known == other);
-        }
+        let either = |_, key: &[u8]| there(one, key) || there(other, key);
+        self.dirty_in(|known| known == one || known == other, either);
         if self.tracking.anybody() {
             self.tracking.forget_all(self);
         }

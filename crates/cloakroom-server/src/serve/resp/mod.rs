@@ -7,6 +7,7 @@
 //! `transaction`, `scripts`, `users`.
 
 mod admission;
+mod ahead;
 mod args;
 mod call;
 mod client;
@@ -25,6 +26,8 @@ mod pump;
 mod reply;
 mod scripts;
 mod server;
+#[cfg(test)]
+mod sick_disk;
 mod slowlog;
 mod table;
 mod tracking;

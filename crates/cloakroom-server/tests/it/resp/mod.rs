@@ -3,6 +3,7 @@
 
 mod bounds;
 mod differential;
+mod exporter;
 mod handshakes;
 mod listening;
 mod programs;

@@ -29,6 +29,18 @@ fn a_transaction_runs_only_if_what_it_watches_did_not_change() {
         let done = ours.ask("EXEC");
         assert_eq!(done != Reply::Nil, runs, "{change}: {done:?}");
     }
+    // What is emptied or changes places has changed only if something was there, or is.
+    for change in ["FLUSHDB", "FLUSHALL", "SWAPDB 0 1"] {
+        for (key, runs) in [("k", false), ("none", true)] {
+            ours.ask("SET k v");
+            ours.ask(&format!("WATCH {key}"));
+            other.ask(change);
+            ours.ask("MULTI");
+            ours.ask("PING");
+            let done = ours.ask("EXEC");
+            assert_eq!(done != Reply::Nil, runs, "{change} with {key} watched");
+        }
+    }
     // What ends by itself while it is watched has changed, too.
     ours.ask("SET k v PX 30");
     ours.ask("WATCH k");
