@@ -10,6 +10,11 @@
 //! - *The epoch.* `revoke_all` changes another key than the session's. So the epoch is read behind the
 //!   write, in the same trip: if it still is that of the session, it was at the write, because no
 //!   epoch comes back. If it is not, the session had ended, and the write went where nobody looks.
+//!   In a cluster whose slots move, the two may be a round apart, and the epoch be read first: its key is
+//!   still here, and the session's is asked for elsewhere (`ASK`). A save may then be acknowledged that
+//!   came after a revocation. But that revocation was not acknowledged when the save began, or the epoch
+//!   would have told, so the two were at the same time, and the save counts as the earlier one. What it
+//!   wrote has the old epoch and is over.
 //! - *The server's time* must be known before the trip, for the stamp of a save. It is the time that
 //!   the server told last and what passed here since: not more than the server's, so no session gets
 //!   more than is its due. Every trip asks for the time again; if the server's clock was moved, the

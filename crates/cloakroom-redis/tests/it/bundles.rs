@@ -126,7 +126,7 @@ fn an_error_is_for_who_asked() {
             let good = Own::begin(&store, CALLERS).await;
             for _ in 0..20 {
                 let mut calls = JoinSet::new();
-                for own in bad.iter().cloned() {
+                for own in bad.clone() {
                     calls.spawn(async move {
                         for outcome in [own.load().await.map(drop), own.count().await] {
                             let error = outcome.expect_err("it is foreign");
@@ -134,7 +134,7 @@ fn an_error_is_for_who_asked() {
                         }
                     });
                 }
-                for own in good.iter().cloned() {
+                for own in good.clone() {
                     calls.spawn(async move {
                         own.count().await.expect("it is its own");
                         own.load().await.expect("it is its own");

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -125,14 +125,21 @@ impl Cluster {
             ok(node, &["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
             ok(node, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
         }
-        for node in &started.nodes[1..] {
-            let first = &started.nodes[0];
-            let own = (first.tls_port.unwrap_or(first.port), first.bus());
-            let (port, bus) = ways.first().copied().unwrap_or(own);
-            let (port, bus) = (port.to_string(), bus.to_string());
-            ok(node, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
-        }
+        let introduce = || {
+            for node in &started.nodes[1..] {
+                let first = &started.nodes[0];
+                let own = (first.tls_port.unwrap_or(first.port), first.bus());
+                let (port, bus) = ways.first().copied().unwrap_or(own);
+                let (port, bus) = (port.to_string(), bus.to_string());
+                ok(node, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+            }
+        };
+        let waits = AtomicUsize::new(0);
         started.wait("nodes that know each other", || {
+            // On a busy machine some forget each other before they have met.
+            if waits.fetch_add(1, Ordering::Relaxed).is_multiple_of(60) {
+                introduce();
+            }
             started.nodes.iter().all(|node| {
                 let nodes = node.cli(&["CLUSTER", "NODES"]);
                 nodes.lines().count() == 3 + replicas.len() && !nodes.contains("handshake")

@@ -34,7 +34,7 @@ fn ended_on_the_other_side(parameters: &str) {
     kit::run(async {
         let open = async |side: Side, timeout: u32| {
             let url = cluster::url_from(side, &doors, &format!("timeout={timeout}{parameters}"));
-            Arc::new(RedisStore::open(&url).await.expect("it opens"))
+            Arc::new(kit::open_patiently(&url).await)
         };
         let left = open(Side::Left, 1_000).await;
         let right = open(Side::Right, 10_000).await;
@@ -95,7 +95,7 @@ fn confirmed_on_one_side(parameters: &str) {
     kit::run(async {
         let open = async |side: Side, parameters: String| {
             let url = cluster::url_from(side, &doors, &parameters);
-            Arc::new(RedisStore::open(&url).await.expect("it opens"))
+            Arc::new(kit::open_patiently(&url).await)
         };
         let left = open(Side::Left, format!("timeout=1000{parameters}")).await;
         let right = open(Side::Right, format!("timeout=5000{parameters}")).await;

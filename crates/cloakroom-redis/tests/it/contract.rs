@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::cluster::Cluster;
 use crate::constellation::Constellation;
+use crate::histories::side_by_side;
 use crate::server::{Brand, Server};
 
 /// What a user needs, by the rows of the table there.
@@ -34,25 +35,79 @@ const AT_SENTINELS: &str = "at the sentinels";
 const HANGS: Duration = Duration::from_secs(600);
 
 #[test]
+fn one_server() {
+    side_by_side(&[packed, fields, plain_ids]);
+}
+
+#[test]
+fn one_server_over_resp3_a_socket_and_tls() {
+    side_by_side(&[
+        fields_over_resp3,
+        packed_over_a_unix_socket,
+        packed_over_tls_with_a_password,
+    ]);
+}
+
+#[test]
+fn no_more_rights_than_it_needs() {
+    side_by_side(&[
+        packed_with_no_more_rights_than_it_needs,
+        fields_with_no_more_rights_than_it_needs,
+        plain_ids_with_no_more_rights_than_it_needs,
+    ]);
+}
+
+#[test]
+fn without_scripting() {
+    side_by_side(&[packed_without_scripting, fields_without_scripting]);
+}
+
+#[test]
+fn behind_sentinel() {
+    side_by_side(&[
+        packed_behind_sentinel,
+        fields_behind_sentinel_without_scripting_and_no_more_rights_than_it_needs,
+    ]);
+}
+
+#[test]
+fn valkey() {
+    side_by_side(&[packed_on_valkey, fields_on_valkey]);
+}
+
+#[test]
+fn valkey_without_scripting() {
+    side_by_side(&[
+        packed_on_valkey_without_scripting,
+        fields_on_valkey_without_scripting,
+    ]);
+}
+
+#[test]
+fn the_newest_redis() {
+    side_by_side(&[
+        packed_on_the_newest_redis,
+        packed_on_the_newest_redis_without_scripting,
+        fields_on_the_newest_redis,
+    ]);
+}
+
 fn packed() {
     check(&Server::start(&[]), |server, number| server.url(number, ""));
 }
 
-#[test]
 fn fields() {
     check(&Server::start(&[]), |server, number| {
         server.url(number, "&layout=fields")
     });
 }
 
-#[test]
 fn plain_ids() {
     check(&Server::start(&[]), |server, number| {
         server.url(number, "&ids=plain")
     });
 }
 
-#[test]
 fn plain_ids_with_no_more_rights_than_it_needs() {
     check(&with_rights(&[PLAIN]), |server, number| {
         let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
@@ -60,7 +115,6 @@ fn plain_ids_with_no_more_rights_than_it_needs() {
     });
 }
 
-#[test]
 fn packed_without_scripting() {
     check(&with_rights(&[NO_SCRIPTS]), |server, number| {
         format!(
@@ -70,7 +124,6 @@ fn packed_without_scripting() {
     });
 }
 
-#[test]
 fn fields_without_scripting() {
     check(&with_rights(&[NO_SCRIPTS]), |server, number| {
         let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
@@ -78,7 +131,6 @@ fn fields_without_scripting() {
     });
 }
 
-#[test]
 fn packed_with_no_more_rights_than_it_needs() {
     check(&with_rights(&[SCRIPTS, TRACKING]), |server, number| {
         format!(
@@ -88,7 +140,6 @@ fn packed_with_no_more_rights_than_it_needs() {
     });
 }
 
-#[test]
 fn fields_with_no_more_rights_than_it_needs() {
     check(&with_rights(&[SCRIPTS, TRACKING]), |server, number| {
         let base = format!("redis://app:secret@127.0.0.1:{}/{number}", server.port);
@@ -96,7 +147,6 @@ fn fields_with_no_more_rights_than_it_needs() {
     });
 }
 
-#[test]
 fn packed_over_tls_with_a_password() {
     check(
         &Server::start_tls(&["--requirepass", "p@ss/word"]),
@@ -109,14 +159,12 @@ fn packed_over_tls_with_a_password() {
     );
 }
 
-#[test]
 fn fields_over_resp3() {
     check(&Server::start(&[]), |server, number| {
         server.url(number, "&layout=fields&protocol=resp3&connections=1")
     });
 }
 
-#[test]
 fn packed_over_a_unix_socket() {
     check(&Server::start(&[]), |server, number| {
         let socket = server.directory.join("redis.sock");
@@ -127,14 +175,12 @@ fn packed_over_a_unix_socket() {
     });
 }
 
-#[test]
 fn packed_behind_sentinel() {
     let constellation = Constellation::start();
     let url = |number| constellation.url(number, "timeout=30000");
     check_urls((0..CASES.len()).map(url).collect());
 }
 
-#[test]
 fn fields_behind_sentinel_without_scripting_and_no_more_rights_than_it_needs() {
     let servers = user(&[NO_SCRIPTS, REPLICAS, BEHIND_SENTINEL]);
     let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
@@ -148,13 +194,11 @@ fn fields_behind_sentinel_without_scripting_and_no_more_rights_than_it_needs() {
     check_urls((0..CASES.len()).map(url).collect());
 }
 
-#[test]
 fn packed_on_valkey() {
     let server = Server::start_brand(Brand::Valkey, &[]);
     check(&server, |server, number| server.url(number, ""));
 }
 
-#[test]
 fn fields_on_valkey() {
     let server = Server::start_brand(Brand::Valkey, &[]);
     check(&server, |server, number| {
@@ -162,7 +206,6 @@ fn fields_on_valkey() {
     });
 }
 
-#[test]
 fn packed_on_valkey_without_scripting() {
     let server = Server::start_brand(Brand::Valkey, &[]);
     check(&server, |server, number| {
@@ -170,7 +213,6 @@ fn packed_on_valkey_without_scripting() {
     });
 }
 
-#[test]
 fn fields_on_valkey_without_scripting() {
     let server = Server::start_brand(Brand::Valkey, &[]);
     check(&server, |server, number| {
@@ -178,13 +220,11 @@ fn fields_on_valkey_without_scripting() {
     });
 }
 
-#[test]
 fn packed_on_the_newest_redis() {
     let server = Server::start_brand(Brand::NewestRedis, &[]);
     check(&server, |server, number| server.url(number, ""));
 }
 
-#[test]
 fn packed_on_the_newest_redis_without_scripting() {
     let server = Server::start_brand(Brand::NewestRedis, &[]);
     check(&server, |server, number| {
@@ -192,7 +232,6 @@ fn packed_on_the_newest_redis_without_scripting() {
     });
 }
 
-#[test]
 fn fields_on_the_newest_redis() {
     let server = Server::start_brand(Brand::NewestRedis, &[]);
     check(&server, |server, number| {

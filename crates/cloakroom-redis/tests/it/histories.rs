@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_redis::RedisStore;
-
 use crate::history::{History, Report};
+use crate::kit;
 use crate::visitors::Load;
 
 /// The longest that one call may take.
@@ -35,11 +34,8 @@ pub(crate) fn fast(fault: &str, run: impl Fn() -> Report) {
 
 /// Once, or as often as `CLOAKROOM_HISTORIES` says; prints a row of the table.
 fn repeat(mode: &str, fault: &str, run: impl Fn() -> Report) -> Report {
-    let rounds = std::env::var("CLOAKROOM_HISTORIES").map_or(1, |rounds| {
-        rounds.parse().expect("CLOAKROOM_HISTORIES is a number")
-    });
     let mut report = Report::default();
-    for _ in 0..rounds {
+    for _ in 0..rounds().unwrap_or(1) {
         report.add(&run());
     }
     eprintln!("{}", report.row(mode, fault));
@@ -56,12 +52,22 @@ fn repeat(mode: &str, fault: &str, run: impl Fn() -> Report) -> Report {
     report
 }
 
+/// How often each history is wanted by who wants figures.
+fn rounds() -> Option<usize> {
+    let rounds = std::env::var("CLOAKROOM_HISTORIES").ok()?;
+    Some(rounds.parse().expect("CLOAKROOM_HISTORIES is a number"))
+}
+
 pub(crate) fn timeout(parameters: &str) -> String {
     format!("timeout={}{parameters}", TIMEOUT.as_millis())
 }
 
-/// Runs histories side by side: most of their time is waiting.
+/// Runs histories side by side, because most of their time is waiting; where figures are wanted one after
+/// another, because each takes a part of the machine.
 pub(crate) fn side_by_side(histories: &[fn()]) {
+    if rounds().is_some() {
+        return histories.iter().for_each(|history| history());
+    }
     std::thread::scope(|scope| {
         for history in histories {
             scope.spawn(history);
@@ -92,10 +98,10 @@ impl<Ears> Run<Ears> {
         let load = runtime.block_on(async {
             let mut stores = Vec::new();
             for url in urls {
-                stores.push(Arc::new(RedisStore::open(url).await.expect("it opens")));
+                stores.push(Arc::new(kit::open_patiently(url).await));
             }
             let mut load = Load::start(&history, &stores);
-            let operator = RedisStore::open(&patient).await.expect("it opens");
+            let operator = kit::open_patiently(&patient).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
             load.revoke_all(operator).await;
             load

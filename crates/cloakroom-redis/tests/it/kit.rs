@@ -6,6 +6,7 @@ use cloakroom_core::id::SlotTag;
 use cloakroom_core::policy::MaxSessions;
 use cloakroom_core::record::{Changes, Fields, Keep, Login, NewSession, Rotation, Subject, Value};
 use cloakroom_core::{Codec, Handle, Lifetimes, OsEntropy, SessionId, StoredKey};
+use cloakroom_redis::RedisStore;
 
 /// Makes keys and sessions.
 pub(crate) struct Ids;
@@ -73,6 +74,19 @@ pub(crate) fn rotation(grace: Duration) -> Rotation {
         login: None,
         grace,
     }
+}
+
+/// Opens a store whose calls are short. On a busy machine one of the first may take longer than that, which
+/// is not what is tried here.
+pub(crate) async fn open_patiently(url: &str) -> RedisStore {
+    let mut failed = None;
+    for _ in 0..20 {
+        match RedisStore::open(url).await {
+            Ok(store) => return store,
+            Err(error) => failed = Some(error),
+        }
+    }
+    panic!("it does not open: {failed:?}");
 }
 
 /// Runs a test on a runtime.

@@ -78,28 +78,30 @@ pub(super) async fn activity_slides_the_idle_limit(kit: &Kit) -> Checked {
     Ok(())
 }
 
-/// However busy a session is, its absolute limit ends it: touch, apply and rotate by turns.
+/// However busy a session is, its absolute limit ends it: one is touched, one changed, one rotated.
 pub(super) async fn nothing_moves_the_absolute_limit(kit: &Kit) -> Checked {
-    let lifetimes = kit.lifetimes(3, 6)?;
+    let new = NewSession {
+        lifetimes: kit.lifetimes(3, 6)?,
+        ..kit.anonymous()?
+    };
+    let mut busy = Vec::new();
     for doing in ["touch", "apply", "rotate"] {
-        let new = NewSession {
-            lifetimes,
-            ..kit.anonymous()?
-        };
-        let (mut key, created) = kit.begin(&new).await?;
-        let deadline = created.times.absolute_deadline();
-        for minute in 1..6 {
-            kit.pass(kit.unit()).await;
-            match doing {
-                "touch" => drop(kit.store.touch(&[key]).await?),
-                "apply" => drop(kit.write(&key, &adds("count", 1)?).await?),
-                _ => (key, _) = kit.turn(&key, &grace(Duration::ZERO)).await?,
+        let (key, created) = kit.begin(&with_new_handle(kit, &new)?).await?;
+        busy.push((doing, key, created.times.absolute_deadline()));
+    }
+    for minute in 1..6 {
+        kit.pass(kit.unit()).await;
+        for (doing, key, deadline) in &mut busy {
+            match *doing {
+                "touch" => drop(kit.store.touch(&[*key]).await?),
+                "apply" => drop(kit.write(key, &adds("count", 1)?).await?),
+                _ => (*key, _) = kit.turn(key, &grace(Duration::ZERO)).await?,
             }
-            let loaded = kit.alive(&key, "before its absolute limit").await?;
+            let loaded = kit.alive(key, "before its absolute limit").await?;
             let times = &loaded.record.times;
             ensure_eq!(
                 times.absolute_deadline(),
-                deadline,
+                *deadline,
                 "the limit after {doing}"
             );
             let most = kit.unit() * (6 - minute);
@@ -109,8 +111,11 @@ pub(super) async fn nothing_moves_the_absolute_limit(kit: &Kit) -> Checked {
                 loaded.remaining
             );
         }
-        kit.pass(kit.unit()).await;
-        kit.gone(&key, "after its absolute limit").await?;
+    }
+    kit.pass(kit.unit()).await;
+    for (doing, key, _) in &busy {
+        kit.gone(key, &format!("after its absolute limit, with {doing}"))
+            .await?;
     }
     Ok(())
 }
