@@ -19,6 +19,8 @@ pub struct Seen {
     pub trips: usize,
     /// The commands by name, in their order.
     pub commands: Vec<String>,
+    /// The same, word by word.
+    pub words: Vec<Vec<Vec<u8>>>,
     asked: bool,
 }
 
@@ -73,12 +75,15 @@ impl Capture {
 }
 
 impl Seen {
-    fn ask(&mut self, commands: Vec<String>) {
+    fn ask(&mut self, commands: Vec<Vec<Vec<u8>>>) {
         if !self.asked {
             self.trips += 1;
             self.asked = true;
         }
-        self.commands.extend(commands);
+        for words in commands {
+            self.commands.push(name(&words));
+            self.words.push(words);
+        }
     }
 }
 
@@ -105,28 +110,32 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut notice: impl FnMut(&[u8])) {
 struct Parser(Vec<u8>);
 
 impl Parser {
-    /// The names of the commands that are complete now.
-    fn commands(&mut self, bytes: &[u8]) -> Vec<String> {
+    /// The commands that are complete now.
+    fn commands(&mut self, bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
         self.0.extend_from_slice(bytes);
-        let mut names = Vec::new();
-        while let Some((name, used)) = first_command(&self.0) {
-            names.push(name);
+        let mut all = Vec::new();
+        while let Some((words, used)) = first_command(&self.0) {
+            all.push(words);
             self.0.drain(..used);
         }
-        names
+        all
     }
 }
 
-fn first_command(bytes: &[u8]) -> Option<(String, usize)> {
+fn name(words: &[Vec<u8>]) -> String {
+    let name = words.first().map_or(&[][..], Vec::as_slice);
+    String::from_utf8_lossy(name).to_uppercase()
+}
+
+fn first_command(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
     let (count, mut at) = number(bytes, 0)?;
-    let mut name = None;
+    let mut words = Vec::new();
     for _ in 0..count {
         let (length, begin) = number(bytes, at)?;
-        let word = bytes.get(begin..begin + length)?;
-        name.get_or_insert_with(|| String::from_utf8_lossy(word).to_uppercase());
+        words.push(bytes.get(begin..begin + length)?.to_vec());
         at = begin + length + 2;
     }
-    (at <= bytes.len()).then(|| (name.unwrap_or_default(), at))
+    (at <= bytes.len()).then_some((words, at))
 }
 
 /// The number in the line at `at`, after its first byte, and where the next line begins.
@@ -147,7 +156,7 @@ mod tests {
         let mut parser = Parser::default();
         let mut names = Vec::new();
         for byte in sent.chunks(3) {
-            names.extend(parser.commands(byte));
+            names.extend(parser.commands(byte).iter().map(|words| name(words)));
         }
         assert_eq!(names, ["GET", "PING"]);
     }

@@ -30,8 +30,9 @@ fn commands(bytes: &[u8], piece: usize) -> (Vec<Vec<Vec<u8>>>, bool) {
             match decoder.next(&bytes[begin..end], false) {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
-                    let word = |(from, to): &(u32, u32)| frame.bytes[*from as usize..*to as usize].to_vec();
-                    commands.push(frame.words.iter().map(word).collect());
+                    let (buffer, words) = decoder.words(&frame, &bytes[begin..end]);
+                    let word = |(from, to): &(u32, u32)| buffer[*from as usize..*to as usize].to_vec();
+                    commands.push(words.iter().map(word).collect());
                     begin += frame.taken;
                 }
                 Err(_) => return (commands, true),

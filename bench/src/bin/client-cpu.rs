@@ -1,16 +1,20 @@
 //! What `RedisStore` costs beyond the wire client below it: CPU of this process for an operation
-//! beside the bare client sending one command for the same bytes; CPU of Redis for a load beside one
-//! `GET` or `HGETALL`, by `INFO commandstats` and in all; memory of a session in both layouts.
+//! beside the bare client sending the very same command, `GET`, `HGETALL` or `EVALSHA`, byte for byte,
+//! with its usual timeout; CPU of Redis for a load beside one `GET` or `HGETALL`, by `INFO
+//! commandstats` and in all; memory of a session in both layouts.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml --bin client-cpu -- [operations] [rounds] [sessions]`
+//! `cargo run --release --manifest-path bench/Cargo.toml --bin client-cpu -- [operations] [rounds] [sessions] [words in a row's name]`
 //!
 //! 64 tasks in one thread, one connection, a processor for this process and one for Redis. Rounds of
-//! all rows are interleaved; the least of them is shown.
+//! all rows are interleaved; the least of them is shown. The bare client builds each command from words
+//! that are at hand, and drops the reply; in rows that say "made before" the command is there already.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloakroom_bench::redis_server::{RedisServer, number};
+use cloakroom_bench::wire::Capture;
 use cloakroom_bench::{FIELDS, field, key, mix, process_cpu, session, tie_to_processor, value};
 use cloakroom_core::record::{Changes, Condition, NewSession};
 use cloakroom_core::store::{Applied, Lookup};
@@ -34,26 +38,65 @@ fn main() {
         .enable_all()
         .build();
     let runtime = runtime.expect("a runtime");
-    runtime.block_on(operations_of(&redis, operations, rounds));
+    let named = std::env::args().nth(4).unwrap_or_default();
+    runtime.block_on(operations_of(&redis, operations, rounds, &named));
     runtime.block_on(memory(argument(3, 100_000)));
 }
 
 /// One row: what is done, once for each number.
 #[derive(Clone)]
 enum Work {
-    Bare(MultiplexedConnection, Arc<Vec<redis::Cmd>>),
+    Made(MultiplexedConnection, Arc<Vec<redis::Cmd>>),
+    Read(MultiplexedConnection, &'static str, Arc<Vec<String>>),
+    Call(MultiplexedConnection, Arc<Vec<Call>>),
     Load(Arc<RedisStore>, Arc<Vec<StoredKey>>),
     Apply(Arc<RedisStore>, Arc<Vec<StoredKey>>),
+}
+
+/// What the store called a script with to save a session, and which version it wrote.
+struct Call {
+    words: Vec<Vec<u8>>,
+    version: Option<AtomicU64>,
+}
+
+impl Call {
+    /// The call that saves the session as it is now.
+    fn command(&self) -> redis::Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        let Some(version) = &self.version else {
+            command.arg(&self.words[1..]);
+            return command;
+        };
+        let version = version.fetch_add(1, Ordering::Relaxed);
+        let (mut identity, mut head) = ([0; 18], [0; 57]);
+        identity.copy_from_slice(&self.words[5]);
+        head.copy_from_slice(&self.words[6]);
+        identity[12..].copy_from_slice(&version.to_be_bytes()[2..]);
+        head[21..27].copy_from_slice(&(version + 1).to_be_bytes()[2..]);
+        command.arg(&self.words[1..5]);
+        command.arg(&identity[..]).arg(&head[..]).arg(&self.words[7]);
+        command
+    }
 }
 
 impl Work {
     async fn once(&mut self, at: u64) {
         match self {
-            Self::Bare(connection, commands) => {
-                let command = &commands[at as usize % commands.len()];
-                let reply: redis::RedisResult<redis::Value> =
-                    connection.send_packed_command(command).await;
-                assert!(reply.is_ok_and(|reply| reply != redis::Value::Nil));
+            Self::Made(connection, commands) => {
+                send(connection, &commands[at as usize % commands.len()]).await;
+            }
+            Self::Read(connection, command, names) => {
+                let name = &names[at as usize % names.len()];
+                send(connection, redis::cmd(command).arg(name)).await;
+            }
+            Self::Call(connection, calls) => {
+                let command = calls[at as usize % calls.len()].command();
+                let reply = send(connection, &command).await;
+                let redis::Value::Array(words) = reply else {
+                    panic!("a script answers with words");
+                };
+                let ok = redis::Value::BulkString(b"ok".to_vec());
+                assert_eq!(words[0], ok, "it is saved");
             }
             Self::Load(store, keys) => {
                 let found = store.load(&keys[at as usize % keys.len()]).await;
@@ -73,7 +116,9 @@ impl Work {
             let mut work = self.clone();
             tasks.spawn(async move {
                 for step in 0..operations / TASKS {
-                    work.once(mix(step * TASKS + task + (round << 40))).await;
+                    // Each task has sessions of its own, so that nobody is faster than it.
+                    let random = mix(step * TASKS + task + (round << 40));
+                    work.once(random / TASKS * TASKS + task).await;
                 }
             });
         }
@@ -81,6 +126,13 @@ impl Work {
             done.expect("the work is done");
         }
     }
+}
+
+async fn send(connection: &mut MultiplexedConnection, command: &redis::Cmd) -> redis::Value {
+    let reply: redis::RedisResult<redis::Value> = connection.send_packed_command(command).await;
+    let reply = reply.expect("Redis answers in time");
+    assert_ne!(reply, redis::Value::Nil, "it is there");
+    reply
 }
 
 fn one_field(number: u64) -> Changes {
@@ -98,8 +150,9 @@ struct Least {
     commands: f64,
 }
 
-async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64) {
-    let rows = rows(redis).await;
+async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64, named: &str) {
+    let mut rows = rows(redis, named).await;
+    rows.retain(|(name, _)| name.contains(named));
     let mut least: Vec<Option<Least>> = vec![None; rows.len()];
     for round in 0..=rounds {
         for ((_, work), least) in rows.iter().zip(&mut least) {
@@ -144,46 +197,92 @@ async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64) {
     }
 }
 
+/// Sessions of the store's rows, and as many others of each row of the bare client that saves: a
+/// multiple of [`TASKS`].
+const SESSIONS: u64 = 9_600;
+
 /// What is measured: the bare client, then the store on the same connection's protocol.
-async fn rows(redis: &RedisServer) -> Vec<(String, Work)> {
+async fn rows(redis: &RedisServer, named: &str) -> Vec<(String, Work)> {
     let mut rows = Vec::new();
     for (database, layout, command) in [(0, "packed", "GET"), (1, "fields", "HGETALL")] {
-        let of = format!("redis://127.0.0.1:{}/{database}", redis.port());
-        for (protocol, note) in [("resp2", ""), ("resp3", ", RESP3")] {
-            let bare = format!("{of}?protocol={protocol}");
+        let mut make = true;
+        for (protocol, note, others) in [("resp2", "", 1), ("resp3", ", RESP3", 2)] {
+            // One row alone, for a profiler: nothing else is done then.
+            let (load_name, apply_name) = (
+                format!("{layout}: load{note}"),
+                format!("{layout}: apply of one field{note}"),
+            );
+            if !named.is_empty() && !load_name.contains(named) && !apply_name.contains(named) {
+                continue;
+            }
+            let address = |port| {
+                let settings = format!("connections=1&timeout=30000&protocol={protocol}");
+                format!("redis://127.0.0.1:{port}/{database}?layout={layout}&{settings}")
+            };
+            let bare = format!(
+                "redis://127.0.0.1:{}/{database}?protocol={protocol}",
+                redis.port()
+            );
             let client = redis::Client::open(bare).expect("a URL");
             let connection = client.get_multiplexed_async_connection().await;
-            let mut connection = connection.expect("Redis runs");
-            let address =
-                format!("{of}?layout={layout}&connections=1&timeout=30000&protocol={protocol}");
-            let store = Arc::new(RedisStore::open(&address).await.expect("Redis runs"));
-            let keys = Arc::new(filled(&store, 10_000, note.is_empty()).await);
-            let names: Vec<String> = redis::cmd("KEYS")
-                .arg("session:{*")
-                .query_async(&mut connection)
-                .await
-                .expect("it answers");
-            let reads = names.iter().map(|name| with(command, &[name]));
-            let text = "0123456789012345678901234567890123456789";
-            let writes = names.iter().map(|name| match layout {
-                "packed" => with("SET", &[&format!("bare:{name}"), &text.repeat(12)]),
-                _ => with("HSET", &[&format!("bare:{name}"), &field(3), text]),
-            });
-            let (reads, writes) = (
-                Arc::new(reads.collect()),
-                Arc::new(writes.collect::<Vec<_>>()),
-            );
-            let to = |commands| Work::Bare(connection.clone(), commands);
-            rows.push((format!("bare {command}{note}"), to(reads)));
+            let connection = connection.expect("Redis runs");
+            let store = RedisStore::open(&address(redis.port())).await;
+            let store = Arc::new(store.expect("Redis runs"));
+            let keys = Arc::new(filled(&store, 0, make).await);
+            let bare_keys = filled(&store, others * SESSIONS, true).await;
+            make = false;
+            let calls = Arc::new(captured(redis, &address, &bare_keys).await);
+            let names = calls.iter().map(|call| String::from_utf8(call.words[3].clone()));
+            let names: Result<Vec<String>, _> = names.collect();
+            let names = Arc::new(names.expect("names are text"));
+            let made = names.iter().map(|name| with(command, &[name]));
+            let made = Work::Made(connection.clone(), Arc::new(made.collect()));
+            rows.push((format!("bare {command}, made before{note}"), made));
+            let read = Work::Read(connection.clone(), command, names);
+            rows.push((format!("bare {command}{note}"), read));
             let load = Work::Load(Arc::clone(&store), Arc::clone(&keys));
-            rows.push((format!("{layout}: load{note}"), load));
-            let write = ["bare HSET of one field", "bare SET"][usize::from(layout == "packed")];
-            rows.push((format!("{write}{note}"), to(writes)));
+            rows.push((load_name, load));
+            let call = Work::Call(connection, calls);
+            rows.push((format!("bare EVALSHA of {layout}{note}"), call));
             let apply = Work::Apply(store, keys);
-            rows.push((format!("{layout}: apply of one field{note}"), apply));
+            rows.push((apply_name, apply));
         }
     }
     rows
+}
+
+/// What a store says to Redis to save each of these sessions.
+async fn captured(
+    redis: &RedisServer,
+    address: &impl Fn(u16) -> String,
+    keys: &[StoredKey],
+) -> Vec<Call> {
+    let capture = Capture::start(redis.port());
+    let store = RedisStore::open(&address(capture.port())).await;
+    let store = store.expect("Redis runs");
+    // Redis gets to know the script.
+    let changes = one_field(0);
+    let known = store.apply(&keys[0], &changes, &Condition::Always).await;
+    known.expect("it is there");
+    let mut calls = Vec::new();
+    for (number, key) in keys.iter().enumerate() {
+        // A save of the packed layout is one trip after a load.
+        store.load(key).await.expect("it is there");
+        drop(capture.take());
+        let changes = one_field(number as u64);
+        let saved = store.apply(key, &changes, &Condition::Always).await;
+        let Ok(Applied::Done { version, .. }) = saved else {
+            panic!("it is there");
+        };
+        let mut sent = capture.take().words;
+        let words = sent.pop().expect("it was told");
+        assert!(sent.is_empty(), "a save is one command");
+        assert_eq!(words[0], b"EVALSHA", "Redis 7 has no IFEQ");
+        let compares = words.len() == 8 && words[5].len() == 18;
+        let version = compares.then(|| AtomicU64::new(version));
+        calls.push(Call { words, version });
+    }
+    calls
 }
 
 fn with(command: &str, args: &[&str]) -> redis::Cmd {
@@ -223,10 +322,10 @@ fn between(before: &Spent, after: &Spent) -> f64 {
     others.map(|name| took(name)).sum()
 }
 
-/// The keys of sessions that are there; `make` makes them.
-async fn filled(store: &RedisStore, count: u64, make: bool) -> Vec<StoredKey> {
+/// The keys of sessions that are there, from the one with the number `first` on; `make` makes them.
+async fn filled(store: &RedisStore, first: u64, make: bool) -> Vec<StoredKey> {
     let mut keys = Vec::new();
-    for at in 0..count {
+    for at in first..first + SESSIONS {
         let key = key(at, 0);
         if make {
             store.create(&key, &session(at, false)).await.expect("room");

@@ -40,8 +40,8 @@ mod wheel;
 pub use clock::SystemClock;
 pub use config::{EmbeddedConfig, Eviction, MIN_MEMORY};
 pub use engine::{
-    Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyspaceStats, Kind, LexRange,
-    MEMBERS, Packing, ScoreRange, There, Tx, VALUE_BYTES, Watcher,
+    Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyHash, KeyspaceStats, Kind,
+    LexRange, MEMBERS, Packing, Reach, ScoreRange, There, Tx, VALUE_BYTES, Watcher,
 };
 pub use foreign::{Foreign, ForeignConfig, Found, WithForeign, Written};
 pub use rewrite::Rewritten;

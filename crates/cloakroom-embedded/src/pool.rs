@@ -28,7 +28,9 @@ use parking_lot::Mutex;
 /// Bytes that the size of each page is a multiple of.
 pub(crate) const UNIT: usize = 4096;
 /// The most units of a page.
-pub(crate) const MOST_UNITS: usize = 8;
+pub(crate) const MOST_UNITS: usize = 32;
+/// Marks that owners give their pages are below this.
+pub(crate) const MARKS: usize = UNIT / MOST_UNITS;
 
 const CHUNK: usize = 2 << 20;
 /// Chunks that a store has before it asks for huge pages: 16 MiB.
@@ -63,7 +65,8 @@ pub(crate) struct Pages {
 /// Pages on their way back.
 pub(crate) struct Freed(Vec<Page>, Arc<Pool>);
 
-/// A page that nobody else has: its address, and in the bits below [`UNIT`] its units less one.
+/// A page that nobody else has: its address, and in the bits below [`UNIT`] its owner's mark and its
+/// units less one.
 struct Page(NonNull<u8>);
 
 // SAFETY: plain bytes with one owner, as a `Box<[u8]>` is.
@@ -105,33 +108,30 @@ impl Pages {
         }
     }
 
-    /// The bytes of page `number`; none if there is no such page.
+    /// The bytes of page `number` and its mark, if there is such a page.
     #[inline]
-    pub(crate) fn get(&self, number: usize) -> &[u8] {
-        match self.pages.get(number) {
-            // SAFETY: the page is ours alone until it is freed, which takes `&mut self`; it lies in
-            // a chunk that is mapped as long as one of its pages is out, in a pool that we hold.
-            Some(Some(page)) => unsafe { std::slice::from_raw_parts(page.start(), page.bytes()) },
-            _ => &[],
-        }
+    pub(crate) fn get(&self, number: usize) -> Option<(&[u8], usize)> {
+        let page = self.pages.get(number)?.as_ref()?;
+        // SAFETY: the page is ours alone until it is freed, which takes `&mut self`; it lies in
+        // a chunk that is mapped as long as one of its pages is out, in a pool that we hold.
+        let bytes = unsafe { std::slice::from_raw_parts(page.start(), page.bytes()) };
+        Some((bytes, page.mark()))
     }
 
     /// As [`Pages::get`], to write.
     #[inline]
-    pub(crate) fn get_mut(&mut self, number: usize) -> &mut [u8] {
-        match self.pages.get_mut(number) {
-            // SAFETY: as in `get`, and the borrow is exclusive.
-            Some(Some(page)) => unsafe {
-                std::slice::from_raw_parts_mut(page.start(), page.bytes())
-            },
-            _ => &mut [],
-        }
+    pub(crate) fn get_mut(&mut self, number: usize) -> Option<(&mut [u8], usize)> {
+        let page = self.pages.get_mut(number)?.as_mut()?;
+        // SAFETY: as in `get`, and the borrow is exclusive.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(page.start(), page.bytes()) };
+        Some((bytes, page.mark()))
     }
 
-    /// Gives `number`, which is the next one or has no page, a page of so many units; of none, if
-    /// its bytes lie elsewhere.
-    pub(crate) fn put(&mut self, number: usize, units: usize) {
-        let page = (units > 0).then(|| self.pool.take(units));
+    /// Gives `number`, which is the next one or has no page, a page of so many units with a mark; of
+    /// none, if its bytes lie elsewhere.
+    pub(crate) fn put(&mut self, number: usize, units: usize, mark: usize) {
+        debug_assert!(mark < MARKS);
+        let page = (units > 0).then(|| self.pool.take(units).marked(mark));
         match self.pages.get_mut(number) {
             Some(free) => *free = page,
             None => self.pages.push(page),
@@ -187,6 +187,15 @@ impl Page {
         Self(start.map_addr(|at| at | (units - 1)))
     }
 
+    fn marked(self, mark: usize) -> Self {
+        Self(self.0.map_addr(|at| at | (mark * MOST_UNITS)))
+    }
+
+    #[inline]
+    fn mark(&self) -> usize {
+        self.0.addr().get() % UNIT / MOST_UNITS
+    }
+
     #[inline]
     fn start(&self) -> *mut u8 {
         self.0.as_ptr().map_addr(|at| at & !(UNIT - 1))
@@ -194,7 +203,7 @@ impl Page {
 
     #[inline]
     fn bytes(&self) -> usize {
-        (self.0.addr().get() % UNIT + 1) * UNIT
+        (self.0.addr().get() % MOST_UNITS + 1) * UNIT
     }
 }
 
@@ -331,38 +340,39 @@ mod tests {
     fn pages_do_not_overlap_and_chunks_go_back() {
         let pool = Arc::new(Pool::new());
         // Miri takes a microsecond for each byte that is looked at.
-        let (count, stride) = if cfg!(miri) { (24, 1021) } else { (12_000, 1) };
+        let (count, stride) = if cfg!(miri) { (34, 4093) } else { (3_000, 1) };
         let mut owners = [(); 2].map(|()| Pages::new(Arc::clone(&pool)));
         let units = |number: usize| number % MOST_UNITS + 1;
         for number in 0..count {
             for (mark, pages) in owners.iter_mut().enumerate() {
-                pages.put(number, units(number));
-                assert_eq!(pages.get(number).len(), units(number) * UNIT);
-                pages.get_mut(number).fill((number * 2 + mark) as u8);
+                pages.put(number, units(number), number % MARKS);
+                let (bytes, marked) = pages.get_mut(number).unwrap();
+                assert_eq!(
+                    (bytes.len(), marked),
+                    (units(number) * UNIT, number % MARKS)
+                );
+                bytes.fill((number * 2 + mark) as u8);
             }
         }
         for round in 0..3 {
             for number in (round..count).step_by(3) {
                 let pages = &mut owners[1];
                 pages.free(number);
-                assert!(pages.get(number).is_empty());
+                assert!(pages.get(number).is_none());
             }
             drop(owners[1].take_freed());
             assert!(owners[1].take_freed().is_none());
             for number in (round..count).step_by(3) {
-                owners[1].put(number, units(number));
-                owners[1].get_mut(number).fill((number * 2 + 1) as u8);
+                owners[1].put(number, units(number), number % MARKS);
+                let (bytes, _) = owners[1].get_mut(number).unwrap();
+                bytes.fill((number * 2 + 1) as u8);
             }
             for number in 0..count {
                 for (mark, pages) in owners.iter().enumerate() {
                     let filled = (number * 2 + mark) as u8;
-                    assert!(
-                        pages
-                            .get(number)
-                            .iter()
-                            .step_by(stride)
-                            .all(|byte| *byte == filled)
-                    );
+                    let (bytes, mark) = pages.get(number).unwrap();
+                    assert_eq!(mark, number % MARKS);
+                    assert!(bytes.iter().step_by(stride).all(|byte| *byte == filled));
                 }
             }
         }

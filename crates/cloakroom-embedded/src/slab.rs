@@ -4,9 +4,10 @@
 //! Sizes go in steps of 16 bytes up to 1 KiB (the rounding costs 8 bytes on average), then in
 //! eighths of a doubling; above 4 KiB a slot has a page of its own. A page is about 8 KiB: with 64
 //! shards and 50 sizes in use, half-filled pages cost 64 x 50 x 4 KiB = 12 MiB, which is 12 bytes
-//! for each of a million sessions. A size of which there are many gets pages of up to 32 KiB: what is
-//! noted of pages is read on the way to every session, and so should stay in a cache. Pages of slots up to 2 KiB come from the store's pool; larger
-//! ones, of which few fit a page, from the allocator. A page whose last slot is freed goes back.
+//! for each of a million sessions. A size of which there are many gets pages of up to 128 KiB: what is
+//! noted of pages is read on the way to every session, and so should stay in a cache. Pages of slots
+//! up to 2 KiB come from the store's pool; larger ones, of which few fit a page, from the allocator.
+//! A page whose last slot is freed goes back.
 
 use std::sync::Arc;
 
@@ -15,18 +16,21 @@ use hashbrown::HashMap;
 use crate::pool::{Freed, MOST_UNITS, Pages, Pool, UNIT};
 use crate::table::NUMBER_BITS;
 
-/// Names a slot: the page's number (20 bits), then six bits for the slot in it. The bits above are
+/// Names a slot: the page's number (17 bits), then nine bits for the slot in it. The bits above are
 /// never set, so others use them for marks.
 pub(crate) type SlotRef = u32;
 
-const SLOT_BITS: u32 = 6;
+const SLOT_BITS: u32 = 9;
 const SLOTS: usize = 1 << SLOT_BITS;
+const WORDS: usize = SLOTS / 64;
 const PAGES: usize = 1 << (NUMBER_BITS - SLOT_BITS);
 const PAGE_BYTES: usize = 8 * 1024;
 /// Units that a page has at most while its class has few pages.
 const FEW_UNITS: usize = 4;
-/// Pages of a class after which the next ones are large.
-const FEW_PAGES: u32 = 32;
+/// Pages of a class after which the next ones are large, and again larger.
+const FEW_PAGES: [u32; 2] = [32, 96];
+/// Units of a page at most, by then.
+const LARGE_UNITS: [usize; 2] = [8, MOST_UNITS];
 /// Bytes of a shard that may have large pages, of which one is then less than a 500th.
 const ROOMY: u64 = 16 << 20;
 /// Classes whose pages are the pool's: slots up to 2 KiB.
@@ -47,8 +51,8 @@ const PAGE_NOTES: usize = size_of::<Page>() + size_of::<usize>() + size_of::<u8>
 /// Slots of bytes.
 #[derive(Debug)]
 pub(crate) struct Slab {
-    /// What finding a slot reads, apart from the rest: 9 bytes for a page are mostly in the cache,
-    /// so that a session costs one miss and not two.
+    /// What finding a slot reads, apart from the rest: 8 bytes for a page, with its class as the
+    /// mark, are mostly in the cache, so that a session costs one miss and not two.
     pooled: Pages,
     classes: Vec<u8>,
     /// The pages that are not the pool's.
@@ -60,8 +64,8 @@ pub(crate) struct Slab {
     empty: u32,
     /// Pages of the pool in use, by class.
     counts: [u32; POOLED],
-    /// Pages of a class after which the next ones are large.
-    few: u32,
+    /// As [`FEW_PAGES`].
+    few: [u32; 2],
     bytes: usize,
     freed: Vec<Box<[u8]>>,
 }
@@ -75,10 +79,50 @@ pub(crate) struct FreedPages {
 
 #[derive(Debug)]
 struct Page {
-    used: u64,
+    /// A bit for each slot, and how many are set.
+    used: [u64; WORDS],
+    count: u16,
+    slots: u16,
     next: u32,
     prev: u32,
-    slots: u8,
+}
+
+impl Page {
+    /// Takes the first free slot of a page that has one.
+    fn take(&mut self) -> u32 {
+        let free = |word: &u64| *word != u64::MAX;
+        let at = self
+            .used
+            .iter()
+            .position(free)
+            .expect("an open page has room");
+        let bit = self.used[at].trailing_ones();
+        self.used[at] |= 1 << bit;
+        self.count += 1;
+        at as u32 * 64 + bit
+    }
+
+    fn give(&mut self, slot: usize) {
+        self.used[slot / 64] &= !(1 << (slot % 64));
+        self.count -= 1;
+    }
+
+    const fn is_full(&self) -> bool {
+        self.count == self.slots
+    }
+
+    /// The first slot in use at `from` or behind it.
+    fn first_from(&self, from: usize) -> Option<u32> {
+        let mut mask = u64::MAX << (from % 64);
+        for at in from / 64..WORDS {
+            let used = self.used[at] & mask;
+            if used != 0 {
+                return Some(at as u32 * 64 + used.trailing_zeros());
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
 }
 
 impl Slab {
@@ -94,7 +138,7 @@ impl Slab {
             open: [END; CLASSES],
             empty: END,
             counts: [0; POOLED],
-            few: if roomy { FEW_PAGES } else { u32::MAX },
+            few: if roomy { FEW_PAGES } else { [u32::MAX; 2] },
             bytes: 0,
             freed: Vec::new(),
         }
@@ -109,9 +153,8 @@ impl Slab {
             _ => self.add_page(class, len),
         };
         let page = &mut self.pages[number as usize];
-        let slot = page.used.trailing_ones();
-        page.used |= 1 << slot;
-        if class != LARGE && page.used.count_ones() == u32::from(page.slots) {
+        let slot = page.take();
+        if class != LARGE && page.is_full() {
             self.unlink(number);
         }
         number << SLOT_BITS | slot
@@ -121,13 +164,13 @@ impl Slab {
     pub(crate) fn free(&mut self, slot: SlotRef) {
         let number = slot >> SLOT_BITS;
         let page = &mut self.pages[number as usize];
-        let was_full = page.used.count_ones() == u32::from(page.slots);
-        page.used &= !(1 << (slot as usize % SLOTS));
-        let (used, class) = (page.used, self.classes[number as usize]);
+        let was_full = page.is_full();
+        page.give(slot as usize % SLOTS);
+        let (left, class) = (page.count, self.classes[number as usize]);
         if was_full && class != LARGE {
             self.link(number);
         }
-        if used == 0 {
+        if left == 0 {
             if class != LARGE {
                 self.unlink(number);
             }
@@ -161,15 +204,14 @@ impl Slab {
     #[inline]
     pub(crate) fn get(&self, slot: SlotRef) -> &[u8] {
         let number = (slot >> SLOT_BITS) as usize;
-        let class = usize::from(self.classes[number]);
-        match POOLED_SIZES.get(class) {
-            Some(&bytes) => {
-                let bytes = usize::from(bytes);
-                &self.pooled.get(number)[slot as usize % SLOTS * bytes..][..bytes]
+        match self.pooled.get(number) {
+            Some((page, class)) => {
+                let bytes = usize::from(POOLED_SIZES[class]);
+                &page[slot as usize % SLOTS * bytes..][..bytes]
             }
             None => {
                 let page = &*self.boxed[&(number as u32)];
-                &page[in_box(page, class, slot)]
+                &page[in_box(page, self.classes[number].into(), slot)]
             }
         }
     }
@@ -178,17 +220,15 @@ impl Slab {
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: SlotRef) -> &mut [u8] {
         let number = (slot >> SLOT_BITS) as usize;
-        let class = usize::from(self.classes[number]);
-        match POOLED_SIZES.get(class) {
-            Some(&bytes) => {
-                let bytes = usize::from(bytes);
-                let page = self.pooled.get_mut(number);
+        match self.pooled.get_mut(number) {
+            Some((page, class)) => {
+                let bytes = usize::from(POOLED_SIZES[class]);
                 &mut page[slot as usize % SLOTS * bytes..][..bytes]
             }
             None => {
                 let page = self.boxed.get_mut(&(number as u32));
                 let page = &mut **page.expect("the page is in use");
-                let range = in_box(page, class, slot);
+                let range = in_box(page, self.classes[number].into(), slot);
                 &mut page[range]
             }
         }
@@ -223,13 +263,12 @@ impl Slab {
     /// The first slot in use at `from` or behind it, in the order of their numbers.
     pub(crate) fn used_from(&self, from: SlotRef) -> Option<SlotRef> {
         let first = (from >> SLOT_BITS) as usize;
-        let mut mask = u64::MAX << (from as usize % SLOTS);
+        let mut from = from as usize % SLOTS;
         for (number, page) in self.pages.iter().enumerate().skip(first) {
-            let used = page.used & mask;
-            mask = u64::MAX;
-            if used != 0 {
-                return Some((number as u32) << SLOT_BITS | used.trailing_zeros());
+            if let Some(slot) = page.first_from(from) {
+                return Some((number as u32) << SLOT_BITS | slot);
             }
+            from = 0;
         }
         None
     }
@@ -242,10 +281,11 @@ impl Slab {
     fn add_page(&mut self, class: u8, len: usize) -> u32 {
         let shape = self.shape(class, len);
         let page = Page {
-            used: 0,
+            used: [0; WORDS],
+            count: 0,
+            slots: shape.slots as u16,
             next: END,
             prev: END,
-            slots: shape.slots as u8,
         };
         let number = if self.empty == END {
             self.make_number();
@@ -259,7 +299,7 @@ impl Slab {
             self.pages[number] = page;
             number as u32
         };
-        self.pooled.put(number as usize, shape.units);
+        self.pooled.put(number as usize, shape.units, class.into());
         match self.counts.get_mut(usize::from(class)) {
             Some(count) => *count += 1,
             None => {
@@ -276,8 +316,9 @@ impl Slab {
 
     /// How the next page of a class is divided.
     fn shape(&self, class: u8, len: usize) -> Shape {
-        let count = self.counts.get(usize::from(class)).copied();
-        shape(class, len, count.is_some_and(|count| count >= self.few))
+        let count = self.counts.get(usize::from(class)).copied().unwrap_or(0);
+        let tier = self.few.iter().filter(|few| count >= **few).count();
+        shape(class, len, tier)
     }
 
     /// Makes room for the notes on one page more. The three lists grow alike, so that one capacity
@@ -327,10 +368,10 @@ fn class_of(len: usize) -> u8 {
     class as u8
 }
 
-/// How a page is divided; a large one, if its class has some.
-fn shape(class: u8, len: usize, large: bool) -> Shape {
+/// How a page is divided; by `tier`, a usual one, a large one or one of the largest.
+fn shape(class: u8, len: usize, tier: usize) -> Shape {
     let class = usize::from(class);
-    let shapes = if large { &LARGE_SHAPES } else { &POOLED_SHAPES };
+    let shapes = &POOLED_SHAPES[tier];
     let boxed = |bytes, slots| Shape {
         bytes,
         slots,
@@ -374,7 +415,7 @@ struct Shape {
 
 /// How the pool's pages are divided, by class: they have about [`PAGE_BYTES`], or another size if that loses
 /// less to the remainder.
-const POOLED_SHAPES: [Shape; POOLED] = {
+const USUAL_SHAPES: [Shape; POOLED] = {
     let mut shapes = [Shape {
         bytes: 0,
         slots: 0,
@@ -400,25 +441,31 @@ const POOLED_SHAPES: [Shape; POOLED] = {
     shapes
 };
 
-/// How large pages are divided, by class: they have as many slots as a page can have of which less
-/// than a 128th is lost to the remainder; else they are as the others. With 64 slots in any case, a
-/// size of 464 bytes would lose a tenth.
-const LARGE_SHAPES: [Shape; POOLED] = {
-    let mut shapes = POOLED_SHAPES;
+/// How pages of each tier are divided, by class.
+const POOLED_SHAPES: [[Shape; POOLED]; 3] = [
+    USUAL_SHAPES,
+    larger(USUAL_SHAPES, LARGE_UNITS[0]),
+    larger(larger(USUAL_SHAPES, LARGE_UNITS[0]), LARGE_UNITS[1]),
+];
+
+/// Pages of up to so many units, by class: they have as many slots as a page can have of which less
+/// than a 128th is lost to the remainder; else they are as before. Above eight units only doublings,
+/// which a chunk of the pool has room for without a remainder, and so that few sizes take chunks.
+const fn larger(mut shapes: [Shape; POOLED], most: usize) -> [Shape; POOLED] {
     let mut class = 0;
-    while class < shapes.len() {
+    while class < POOLED {
         let mut units = 1;
-        while units <= MOST_UNITS {
+        while units <= most {
             let large = shape_of(SLOT_SIZES[class] as usize, units);
             if lost(large) * 128 < units * UNIT && large.slots > shapes[class].slots {
                 shapes[class] = large;
             }
-            units += 1;
+            units = if units < 8 { units + 1 } else { units * 2 };
         }
         class += 1;
     }
     shapes
-};
+}
 
 /// Bytes of a slot of the pool's pages, by class, on as few lines of the cache as there are.
 const POOLED_SIZES: [u16; POOLED] = {
@@ -474,14 +521,15 @@ mod tests {
     fn every_length_has_the_smallest_class_that_holds_it() {
         let mut last = 0;
         for len in 1..=300_000 {
-            let usual = shape(class_of(len), len, false);
-            let large = shape(class_of(len), len, true);
+            let [usual, large, largest] = [0, 1, 2].map(|tier| shape(class_of(len), len, tier));
             let bytes = usual.bytes;
             assert!(bytes >= len && bytes >= last, "{len} in {bytes}");
             assert!(bytes - len < STEP.max(bytes / 8), "{len} in {bytes}");
             assert!((1..=SLOTS).contains(&usual.slots));
             assert!((usual.slots..=SLOTS).contains(&large.slots));
-            assert!(large.units <= MOST_UNITS && large.bytes == bytes);
+            assert!((large.slots..=SLOTS).contains(&largest.slots));
+            assert!(largest.units <= MOST_UNITS && large.units <= LARGE_UNITS[0]);
+            assert!(large.bytes == bytes && largest.bytes == bytes);
             last = bytes;
         }
     }
@@ -493,7 +541,7 @@ mod tests {
             few in 0_u32..3,
         ) {
             let mut slab = Slab::new(Arc::new(Pool::new()), None);
-            slab.few = few;
+            slab.few = [few, few * 2];
             let mut model: BTreeMap<SlotRef, (usize, u8)> = BTreeMap::new();
             for (len, byte, free) in steps {
                 if free && !model.is_empty() {

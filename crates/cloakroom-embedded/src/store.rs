@@ -22,6 +22,7 @@ use cloakroom_core::{
 use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
+use self::follow::Access;
 use crate::config::EmbeddedConfig;
 use crate::durable::Durable;
 use crate::engine::{Ears, Engine};
@@ -295,7 +296,7 @@ impl Store for EmbeddedStore {
             let loaded = |shard: &mut Shard, alive, forwarded, _: At<'_>| {
                 Lookup::Found(shard.loaded(alive, forwarded))
             };
-            let found = self.0.follow(key, loaded);
+            let found = self.0.follow(key, Access::Reads, loaded);
             Poll::Ready(Ok(found.unwrap_or_else(Lookup::Absent)))
         }))
     }
@@ -310,8 +311,9 @@ impl Store for EmbeddedStore {
             .into());
         }
         let touch = |key| {
-            self.0
-                .follow(key, |shard, alive, _, at| shard.touch(alive, at))
+            self.0.follow(key, Access::Writes, |shard, alive, _, at| {
+                shard.touch(alive, at);
+            })
         };
         let touched = keys.iter().filter(|key| touch(key).is_ok()).count();
         self.0.written().await?;
@@ -326,7 +328,7 @@ impl Store for EmbeddedStore {
     ) -> Result<Applied, Error> {
         self.0.admitted().await?;
         let applied = self.0.with_room(|| {
-            let applied = self.0.follow(key, |shard, alive, _, at| {
+            let applied = self.0.follow(key, Access::Writes, |shard, alive, _, at| {
                 shard.apply(alive, changes, condition, at)
             });
             applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
@@ -361,9 +363,9 @@ impl Store for EmbeddedStore {
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
-        let ended = self
-            .0
-            .follow(key, |shard, alive, _, at| shard.destroy(alive, at));
+        let ended = self.0.follow(key, Access::Writes, |shard, alive, _, at| {
+            shard.destroy(alive, at);
+        });
         self.0.synced().await?;
         Ok(ended.is_ok())
     }

@@ -164,15 +164,22 @@ fn decode_target(bytes: &[u8]) -> Option<StoredKey> {
 
 /// What follows the head of a packed record before the fields: subject and label, each with its
 /// length in a byte.
-pub(crate) fn encode_names(record: &Record) -> Vec<u8> {
-    let subject = record.subject.as_ref().map_or("", Subject::as_str);
-    let label = record.label.as_ref().map_or("", Label::as_str);
-    let mut bytes = Vec::with_capacity(2 + subject.len() + label.len());
-    for name in [subject, label] {
+pub(crate) fn encode_names(record: &Record, bytes: &mut Vec<u8>) {
+    for name in names(record) {
         bytes.push(u8::try_from(name.len()).expect("names are at most 255 bytes"));
         bytes.extend_from_slice(name.as_bytes());
     }
-    bytes
+}
+
+/// How many bytes [`encode_names`] writes.
+pub(crate) fn size_of_names(record: &Record) -> usize {
+    names(record).iter().map(|name| 1 + name.len()).sum()
+}
+
+fn names(record: &Record) -> [&str; 2] {
+    let subject = record.subject.as_ref().map_or("", Subject::as_str);
+    let label = record.label.as_ref().map_or("", Label::as_str);
+    [subject, label]
 }
 
 /// Reads subject and label; gives what follows them.

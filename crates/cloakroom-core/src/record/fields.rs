@@ -23,27 +23,49 @@ impl Fields {
     /// [`ErrorKind::Invalid`] if they are anything else; limits as for writing.
     pub fn from_bytes(bytes: Box<[u8]>) -> Result<Self, Error> {
         within("session", bytes.len(), limits::RECORD_BYTES)?;
-        // Packed anew they must be the same bytes: one value has one encoding, one name one value.
-        let mut packed = Vec::with_capacity(bytes.len());
-        let mut names = Vec::new();
         let mut rest = &*bytes;
+        let mut count = 0;
         while let Some((name, value, next)) = split_first(rest) {
             within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
-            within("fields", names.len() + 1, limits::FIELDS)?;
-            if names.contains(&name) {
+            count += 1;
+            within("fields", count, limits::FIELDS)?;
+            // One value has one encoding, one name one value.
+            let before = &bytes[..bytes.len() - rest.len()];
+            let header = rest.len() - next.len() - name.len() - value.bytes.len();
+            if header != 1 + digits(value.bytes.len()) || is_among(name, before) {
                 break;
             }
-            names.push(name);
-            push(&mut packed, name, value);
             rest = next;
         }
-        if packed != *bytes {
+        if !rest.is_empty() {
             return Err(ErrorKind::Invalid {
                 what: "not the packed fields of a session",
             }
             .into());
         }
         Ok(Self(bytes))
+    }
+
+    /// Fields from names and values, for a store that keeps them apart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for an empty name or one that comes twice; limits as for writing.
+    pub fn collect<'a>(
+        fields: impl Iterator<Item = (&'a str, ValueRef<'a>)>,
+    ) -> Result<Self, Error> {
+        let mut packed = Vec::with_capacity(512);
+        for (number, (name, value)) in fields.enumerate() {
+            within("field name", name.len(), limits::FIELD_NAME_BYTES)?;
+            within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
+            within("fields", number + 1, limits::FIELDS)?;
+            if name.is_empty() || is_among(name, &packed) {
+                let what = "a field without a name, or one that comes twice";
+                return Err(ErrorKind::Invalid { what }.into());
+            }
+            push(&mut packed, name, value);
+        }
+        within("session", packed.len(), limits::RECORD_BYTES)?;
+        Ok(Self(packed.into()))
     }
 
     /// The bytes that [`Fields::as_bytes`] gave, taken on trust by a store that kept them itself.
@@ -229,6 +251,27 @@ fn push(packed: &mut Vec<u8>, name: &str, value: ValueRef<'_>) {
     packed.push(length as u8);
     packed.extend_from_slice(name.as_bytes());
     packed.extend_from_slice(value.bytes);
+}
+
+/// How many bytes [`push`] says a length in.
+const fn digits(length: usize) -> usize {
+    match length {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => 3,
+    }
+}
+
+/// Whether packed fields have one of this name.
+fn is_among(name: &str, packed: &[u8]) -> bool {
+    let mut rest = packed;
+    while let Some((known, _, next)) = split_first_bytes(rest) {
+        if known == name.as_bytes() {
+            return true;
+        }
+        rest = next;
+    }
+    false
 }
 
 fn split_first(bytes: &[u8]) -> Option<(&str, ValueRef<'_>, &[u8])> {

@@ -85,11 +85,29 @@ impl Record {
     /// # Errors
     /// A limit, or an increment of something that is no integer.
     pub fn apply(&mut self, changes: &Changes, now: UnixMillis) -> Result<Vec<i64>, Error> {
-        let (fields, increments) = self.fields.changed(changes)?;
-        self.fields = fields;
-        self.version += 1;
-        self.times.seen_at = now;
+        let (applied, increments) = self.applied(changes, now)?;
+        *self = applied;
         Ok(increments)
+    }
+
+    /// What [`Record::apply`] would make of this record, and of each increment's field.
+    ///
+    /// # Errors
+    /// As [`Record::apply`].
+    pub fn applied(&self, changes: &Changes, now: UnixMillis) -> Result<(Self, Vec<i64>), Error> {
+        let (fields, increments) = self.fields.changed(changes)?;
+        let applied = Self {
+            handle: self.handle,
+            times: Times {
+                seen_at: now,
+                ..self.times
+            },
+            subject: self.subject.clone(),
+            label: self.label.clone(),
+            version: self.version + 1,
+            fields,
+        };
+        Ok((applied, increments))
     }
 
     /// Takes the record to a new id: same session, no clock reset, unless it is a login.

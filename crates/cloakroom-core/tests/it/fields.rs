@@ -74,6 +74,8 @@ proptest! {
             prop_assert_eq!(fields.len(), model.len());
             let again = Fields::from_bytes(fields.as_bytes().into());
             prop_assert_eq!(again.expect("packed fields"), fields.clone());
+            let collected = Fields::collect(fields.iter());
+            prop_assert_eq!(collected.expect("fields"), fields.clone());
         }
     }
 
@@ -96,6 +98,29 @@ proptest! {
         let bytes = fields.as_bytes();
         let read = Fields::from_bytes(bytes[..cut.min(bytes.len())].into());
         prop_assert!(read.map_or(true, |read| read.len() < 2));
+    }
+}
+
+#[test]
+fn what_is_collected_keeps_the_limits() {
+    let value = Value::integer(1);
+    let refused = |names: &[&str]| {
+        let fields = names.iter().map(|name| (*name, value.as_ref()));
+        Fields::collect(fields).unwrap_err().kind().clone()
+    };
+    for names in [&["a", "b", "a"][..], &[""]] {
+        assert!(
+            matches!(refused(names), ErrorKind::Invalid { .. }),
+            "{names:?}"
+        );
+    }
+    let long = "n".repeat(limits::FIELD_NAME_BYTES + 1);
+    let many: Vec<String> = (0..=limits::FIELDS)
+        .map(|number| number.to_string())
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for names in [&[&*long][..], &many] {
+        assert!(matches!(refused(names), ErrorKind::Limit { .. }));
     }
 }
 

@@ -4,6 +4,7 @@
 //! Steps are atomic. Whoever wants one names the keys first: their shards are locked in the order
 //! of their numbers, so no two steps wait for each other, and the closure works on a [`Tx`].
 
+mod ahead;
 mod apply;
 mod changes;
 mod ears;
@@ -24,6 +25,7 @@ use cloakroom_core::Error;
 use cloakroom_core::store::Stats;
 use parking_lot::MutexGuard;
 
+pub use self::ahead::{KeyHash, Reach};
 pub use self::changes::{Change, There, Watcher};
 pub(crate) use self::ears::Ears;
 pub(crate) use self::kinds::BESIDE;
@@ -82,7 +84,17 @@ impl Engine {
     /// One atomic step on one key. The closure may touch this key in this keyspace and what else
     /// happens to be in its shard; use [`Engine::with_keys`] for more.
     pub fn with_key<T>(&self, db: Db, key: &[u8], work: impl FnOnce(&mut Tx<'_>) -> T) -> T {
-        let hash = self.0.hash_of_name(key);
+        self.step(db, key, self.hash_of(key), work)
+    }
+
+    #[inline]
+    fn step<T>(
+        &self,
+        db: Db,
+        key: &[u8],
+        KeyHash(hash): KeyHash,
+        work: impl FnOnce(&mut Tx<'_>) -> T,
+    ) -> T {
         let number = self.0.shard_of_hash(hash);
         let mut shard = self.0.shards[number].lock();
         // The first miss of the cache, while the clock is read.

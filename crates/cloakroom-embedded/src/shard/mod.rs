@@ -145,16 +145,23 @@ impl Shard {
         }
     }
 
-    /// Says that [`Shard::find`] comes next.
+    /// Says that [`Shard::find_hashed`] comes next, and returns the hash for it.
     #[inline]
-    pub(crate) fn prefetch(&self, key: &StoredKey) {
-        self.keys.prefetch(hash_of_key(&self.hasher, key));
+    pub(crate) fn prefetch(&self, key: &StoredKey) -> u64 {
+        let hash = hash_of_key(&self.hasher, key);
+        self.keys.prefetch(hash);
+        hash
     }
 
     /// What is under `key`. A session that is over is removed at once, so that no clock brings it
     /// back.
     pub(crate) fn find(&mut self, key: &StoredKey, at: At<'_>) -> Found {
-        let hash = hash_of_key(&self.hasher, key);
+        self.find_hashed(key, hash_of_key(&self.hasher, key), at)
+    }
+
+    /// As [`Shard::find`], with the key's hash.
+    #[inline]
+    pub(crate) fn find_hashed(&mut self, key: &StoredKey, hash: u64, at: At<'_>) -> Found {
         let slab = &self.slab;
         let slot = self.keys.find(hash, |slot| {
             let entry = slab.get(*slot);

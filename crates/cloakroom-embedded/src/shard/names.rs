@@ -13,9 +13,9 @@ use super::marks::Mark;
 use super::name::{self, Head, KeyView, NEVER};
 use super::spread::Spread;
 use super::{At, Shard};
-use crate::engine::{Change, KeyError, Kind};
-use crate::entry;
+use crate::engine::{Change, KeyError, Kind, Reach};
 use crate::index::SubjectIndex;
+use crate::pool;
 use crate::slab::SlotRef;
 use crate::table::Table;
 
@@ -49,6 +49,13 @@ pub(crate) struct Count {
     pub(crate) keys: usize,
     pub(crate) expires: usize,
 }
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+/// Lines of an entry that say what it is, and its key.
+const HEAD_LINES: usize = 2;
+/// Lines of an entry that are asked for at most: the processor sees by then where it goes.
+const VALUE_LINES: usize = 9;
 
 /// A scratch that is larger is given back.
 const SCRATCH: usize = 16 << 10;
@@ -178,13 +185,29 @@ impl Shard {
         self.names.table.prefetch(hash);
     }
 
+    /// Says so once more, when what [`Shard::prefetch_name`] asked for is there: now the entry is
+    /// asked for.
+    #[inline]
+    pub(crate) fn prefetch_key(&self, hash: u64, reach: Reach) {
+        let Some(slot) = self.names.table.find(hash, |_| true) else {
+            return;
+        };
+        ask_for(self.slab.get(slot), reach);
+    }
+
     /// The slot of a key that lives, marked as used. What is over of it is removed.
     #[inline]
     pub(crate) fn live(&mut self, name: Name<'_>, at: At<'_>) -> Option<SlotRef> {
+        self.look(name, Reach::Head, at)
+    }
+
+    /// As [`Shard::live`], for a step that goes on to the value.
+    #[inline]
+    pub(super) fn look(&mut self, name: Name<'_>, reach: Reach, at: At<'_>) -> Option<SlotRef> {
         let slab = &self.slab;
         let slot = self.names.table.find(name.hash, |slot| {
             let entry = slab.get(*slot);
-            entry::fetch(entry);
+            ask_for(entry, reach);
             KeyView(entry).is(name.db, name.key)
         })?;
         let entry = self.slab.get_mut(slot);
@@ -202,7 +225,7 @@ impl Shard {
         kind: Kind,
         at: At<'_>,
     ) -> Result<Option<SlotRef>, KeyError> {
-        match self.live(name, at) {
+        match self.look(name, Reach::Value, at) {
             Some(slot) if self.key(slot).kind() != kind => Err(KeyError::WrongType),
             slot => Ok(slot),
         }
@@ -337,6 +360,25 @@ impl Shard {
         if scratch.capacity() <= SCRATCH {
             self.names.scratch = scratch;
         }
+    }
+}
+
+/// Asks for the lines of an entry, so that the misses of the cache happen at the same time. Else the
+/// second waits for the comparison of the keys, which is in the first line, and the rest waits for the
+/// lengths, which are in the second.
+#[inline]
+fn ask_for(entry: &[u8], reach: Reach) {
+    let most = LINE
+        * match reach {
+            Reach::Head => HEAD_LINES,
+            Reach::Value => VALUE_LINES,
+        };
+    let mut at = 0;
+    while at < most
+        && let Some(byte) = entry.get(at)
+    {
+        pool::prefetch(byte);
+        at += LINE;
     }
 }
 

@@ -3,7 +3,7 @@
 use super::name::{Head, NEVER};
 use super::names::Name;
 use super::{At, Shard};
-use crate::engine::{KeyError, Kind};
+use crate::engine::{KeyError, Kind, Reach};
 
 impl Shard {
     /// What a string is, as bytes.
@@ -28,7 +28,7 @@ impl Shard {
             fields: NEVER,
             mark: None,
         };
-        let old = self.live(name, at);
+        let old = self.look(name, Reach::Value, at);
         self.put(old, name, head, value, at)?;
         self.note_string(name, value, deadline);
         Ok(())

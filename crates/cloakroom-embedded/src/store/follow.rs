@@ -3,18 +3,29 @@
 use cloakroom_core::store::Absence;
 use cloakroom_core::{StoredKey, limits};
 
+use parking_lot::MutexGuard;
+
 use super::Inner;
 use crate::shard::{Alive, At, Found, Shard};
+
+/// What is done with a session that lives.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    Reads,
+    Writes,
+}
 
 impl Inner {
     /// Does something with the session under `key` or, if that has moved, where it is now.
     ///
     /// Every request comes by here, and so neither keys nor results are wrapped and moved more than once:
-    /// reading what was just written in other portions stops the processor for a dozen cycles.
+    /// reading what was just written in other portions stops the processor for a dozen cycles. Where
+    /// `work` only reads, there is nothing to reckon up behind it.
     #[inline]
     pub(super) fn follow<T>(
         &self,
         key: &StoredKey,
+        access: Access,
         mut work: impl FnMut(&mut Shard, Alive, bool, At<'_>) -> T,
     ) -> Result<T, Absence> {
         let mut next;
@@ -22,12 +33,15 @@ impl Inner {
         for hop in 0..=limits::FORWARD_HOPS {
             let mut shard = self.shards[self.shard_of(key.tag())].lock();
             // The miss of the cache has begun when the clock is read.
-            shard.prefetch(key);
+            let hash = shard.prefetch(key);
             let at = self.at();
-            match shard.find(key, at) {
+            match shard.find_hashed(key, hash, at) {
                 Found::Alive(alive) => {
                     let done = work(&mut shard, alive, hop > 0, at);
-                    self.finish(shard);
+                    match access {
+                        Access::Reads => MutexGuard::unlock_fair(shard),
+                        Access::Writes => self.finish(shard),
+                    }
                     return Ok(done);
                 }
                 Found::Moved(to) => {

@@ -5,7 +5,7 @@
 //! JSON that begins like that, stands a byte: 1 raw, 2 MessagePack, 3 Protobuf, 4 JSON.
 
 use cloakroom_core::codec::Codec;
-use cloakroom_core::record::{Changes, FieldName, Fields, Label, Subject, Value, ValueRef};
+use cloakroom_core::record::{Changes, Fields, Label, Subject, Value, ValueRef};
 use cloakroom_core::{Record, limits};
 
 use super::{Kept, LEAVING};
@@ -42,33 +42,37 @@ pub(super) fn beneath(reply: Reply) -> Result<Option<Kept>, Failure> {
 type Pair = (Vec<u8>, Vec<u8>);
 
 fn pairs(reply: Reply) -> Result<Vec<Pair>, Failure> {
-    let mut pairs = Vec::new();
-    if reply == Reply::Nil {
-        return Ok(pairs);
-    }
-    let mut items = wire::array(reply)?.into_iter();
-    while let (Some(name), Some(value)) = (items.next(), items.next()) {
-        let missing = || Failure::protocol("a hash has a field without a value");
+    let missing = || Failure::protocol("a hash has a field without a value");
+    let pair = |(name, value)| {
         let name = wire::bytes(name)?.ok_or_else(missing)?;
-        pairs.push((name, wire::bytes(value)?.ok_or_else(missing)?));
+        Ok((name, wire::bytes(value)?.ok_or_else(missing)?))
+    };
+    match reply {
+        Reply::Nil => Ok(Vec::new()),
+        Reply::Map(pairs) => pairs.into_iter().map(pair).collect(),
+        list => {
+            let list = wire::array(list)?;
+            let mut pairs = Vec::with_capacity(list.len() / 2);
+            let mut items = list.into_iter();
+            while let (Some(name), Some(value)) = (items.next(), items.next()) {
+                pairs.push(pair((name, value))?);
+            }
+            Ok(pairs)
+        }
     }
-    Ok(pairs)
 }
 
 fn decode_pairs(mut pairs: Vec<Pair>) -> Option<Kept> {
-    pairs.sort();
+    pairs.sort_unstable();
     let (mut found, mut subject, mut label) = (None, None, None);
-    let mut changes = Changes::new();
-    for (name, value) in pairs {
-        match &*name {
-            HEAD => found = Some(head::decode(&value)?),
-            MARKER => return Some(Kept::Ended(head::decode_marker(&value)?)),
-            SUBJECT => subject = Some(Subject::new(str::from_utf8(&value).ok()?).ok()?),
-            LABEL => label = Some(Label::new(str::from_utf8(&value).ok()?)),
-            name => {
-                let name = FieldName::new(str::from_utf8(name).ok()?).ok()?;
-                changes.set(name.as_str(), decode_value(&value)).ok()?;
-            }
+    let mut own = Vec::with_capacity(pairs.len());
+    for (name, value) in &pairs {
+        match &**name {
+            HEAD => found = Some(head::decode(value)?),
+            MARKER => return Some(Kept::Ended(head::decode_marker(value)?)),
+            SUBJECT => subject = Some(Subject::new(str::from_utf8(value).ok()?).ok()?),
+            LABEL => label = Some(Label::new(str::from_utf8(value).ok()?)),
+            name => own.push((str::from_utf8(name).ok()?, value_in(value))),
         }
     }
     let head = found?;
@@ -78,7 +82,7 @@ fn decode_pairs(mut pairs: Vec<Pair>) -> Option<Kept> {
         subject,
         label,
         version: head.version,
-        fields: Fields::default().changed(&changes).ok()?.0,
+        fields: Fields::collect(own.into_iter()).ok()?,
     };
     Some(Kept::Record(Box::new(record), head.epoch))
 }
@@ -173,6 +177,11 @@ pub(super) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
 }
 
 pub(super) fn decode_value(bytes: &[u8]) -> Value {
+    value_in(bytes).to_value()
+}
+
+/// The value that a Redis field holds.
+fn value_in(bytes: &[u8]) -> ValueRef<'_> {
     let (codec, bytes) = match bytes.split_first() {
         Some((1, rest)) => (Codec::Raw, rest),
         Some((2, rest)) => (Codec::MessagePack, rest),
@@ -180,5 +189,5 @@ pub(super) fn decode_value(bytes: &[u8]) -> Value {
         Some((4, rest)) => (Codec::Json, rest),
         _ => (Codec::Json, bytes),
     };
-    Value::new(codec, bytes)
+    ValueRef { codec, bytes }
 }

@@ -47,17 +47,28 @@ fn decode_bytes(bytes: &[u8]) -> Option<Kept> {
 
 pub(super) fn parts(record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
     let head = head::encode(record, Epoch::default());
-    let mut rest = head::encode_names(record);
-    rest.extend_from_slice(record.fields.as_bytes());
+    let mut rest = Vec::with_capacity(size(record) - HEAD_BYTES);
+    encode_rest(record, &mut rest);
     (head.to_vec(), vec![rest])
 }
 
 /// All bytes of a session.
 pub(crate) fn encode(record: &Record, epoch: Epoch) -> Vec<u8> {
-    let mut value = head::encode(record, epoch).to_vec();
-    value.extend(head::encode_names(record));
-    value.extend_from_slice(record.fields.as_bytes());
+    let mut value = Vec::with_capacity(size(record));
+    value.extend(head::encode(record, epoch));
+    encode_rest(record, &mut value);
     value
+}
+
+/// What follows the head.
+pub(crate) fn encode_rest(record: &Record, bytes: &mut Vec<u8>) {
+    head::encode_names(record, bytes);
+    bytes.extend_from_slice(record.fields.as_bytes());
+}
+
+/// How many bytes a session takes.
+pub(crate) fn size(record: &Record) -> usize {
+    HEAD_BYTES + head::size_of_names(record) + record.fields.as_bytes().len()
 }
 
 pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {

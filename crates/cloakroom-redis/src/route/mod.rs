@@ -14,7 +14,7 @@ use cloakroom_core::id::SlotTag;
 use futures_util::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::wire::{Command, Exclusive, Lane, Reply, Seen, Wire};
+use crate::wire::{Command, Exclusive, Lane, Question, Reply, Seen, Wire};
 
 pub(crate) use cluster::Cluster;
 pub(crate) use ring::Ring;
@@ -39,8 +39,20 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure>;
 
+    /// Sends one command of a tag; its reply, which is no error.
+    fn call(
+        &self,
+        tag: SlotTag,
+        lane: Lane,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Reply, Failure>>;
+
     /// As [`Wire::read`], at the node that has the tag.
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>>;
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>>;
 
     /// Sends batches of any tags, in one trip to each node that has some of them. An answer for each
     /// batch, in their order.

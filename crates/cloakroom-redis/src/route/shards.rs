@@ -15,7 +15,7 @@ use super::single::send_each;
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
 use crate::settings::Moving;
-use crate::wire::{Command, Exclusive, Lane, Reply, Seen, Wire};
+use crate::wire::{Command, Exclusive, Lane, Question, Reply, Seen, Wire};
 
 /// By how much the clocks of processes may differ.
 const SKEW: Duration = Duration::from_secs(60);
@@ -126,8 +126,21 @@ impl Route for Shards {
         self.node(self.owner(tag)).send(lane, commands).await
     }
 
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
-        self.node(self.owner(tag)).read(tag, command)
+    fn call(
+        &self,
+        tag: SlotTag,
+        lane: Lane,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Reply, Failure>> {
+        self.node(self.owner(tag)).call(lane, command)
+    }
+
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>> {
+        self.node(self.owner(tag)).read(tag, question)
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {

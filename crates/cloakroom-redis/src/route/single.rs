@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
-use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Seen, Wire};
+use crate::wire::{Answers, Command, Exclusive, Lane, Question, Reply, Seen, Wire};
 
 /// The route to one node.
 #[derive(Debug)]
@@ -25,8 +25,21 @@ impl Route for Single {
         self.0.send(lane, commands).await
     }
 
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
-        self.0.read(tag, command)
+    fn call(
+        &self,
+        _: SlotTag,
+        lane: Lane,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Reply, Failure>> {
+        self.0.call(lane, command)
+    }
+
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>> {
+        self.0.read(tag, question)
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {

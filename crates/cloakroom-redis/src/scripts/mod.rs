@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use crate::settings::LayoutName;
-use crate::wire::{self, Command, Lane};
+use crate::wire::{Command, Lane};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 const PACKED: &str = include_str!("packed.lua");
@@ -77,17 +77,71 @@ impl Script {
         Self { lane, ..self }
     }
 
-    pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Command {
+    pub(crate) fn by_hash(&self, keys: &Words, args: &Words) -> Command {
         call("EVALSHA", &self.hash, keys, args)
     }
 
-    pub(crate) fn by_text(&self, keys: &[String], args: &[Vec<u8>]) -> Command {
+    pub(crate) fn by_text(&self, keys: &Words, args: &Words) -> Command {
         call("EVAL", &self.text, keys, args)
     }
 }
 
-fn call(name: &str, script: &str, keys: &[String], args: &[Vec<u8>]) -> Command {
-    let mut command = wire::command(name, [script]);
-    command.arg(keys.len()).arg(keys).arg(args);
+fn call(name: &str, script: &str, keys: &Words, args: &Words) -> Command {
+    let words = 3 + keys.len() + args.len();
+    let bytes = name.len() + script.len() + 20 + keys.bytes.len() + args.bytes.len();
+    let mut command = Command::with_capacity(words, bytes);
+    command.arg(name).arg(script).arg(keys.len());
+    for word in keys.iter().chain(args.iter()) {
+        command.arg(word);
+    }
     command
+}
+
+/// Words of a command, in one run of bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    pub(crate) fn push(&mut self, word: impl AsRef<[u8]>) {
+        self.push_with(|bytes| bytes.extend_from_slice(word.as_ref()));
+    }
+
+    /// A word that is written in place.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Makes room.
+    pub(crate) fn reserve(&mut self, words: usize, bytes: usize) {
+        self.ends.reserve(words);
+        self.bytes.reserve(bytes);
+    }
+
+    const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        let places = begins.zip(&self.ends);
+        places.map(|(begin, end)| &self.bytes[begin..*end])
+    }
+}
+
+impl<W: AsRef<[u8]>> Extend<W> for Words {
+    fn extend<T: IntoIterator<Item = W>>(&mut self, words: T) {
+        words.into_iter().for_each(|word| self.push(word));
+    }
+}
+
+impl<W: AsRef<[u8]>> FromIterator<W> for Words {
+    fn from_iter<T: IntoIterator<Item = W>>(words: T) -> Self {
+        let mut all = Self::default();
+        all.extend(words);
+        all
+    }
 }

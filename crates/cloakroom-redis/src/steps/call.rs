@@ -1,5 +1,7 @@
 //! What a script is called with, and what it says.
 
+use std::borrow::Cow;
+
 use cloakroom_core::UnixMillis;
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::Condition;
@@ -7,27 +9,28 @@ use cloakroom_core::record::Condition;
 use super::Found;
 use crate::failure::Failure;
 use crate::head;
+use crate::scripts::Words;
 use crate::settings::LayoutName;
 use crate::wire::{self, Reply};
 
 /// The keys, all of one tag as far as nodes are concerned, and the arguments of a script.
 pub(super) struct Call {
     pub(super) tag: SlotTag,
-    pub(super) keys: Vec<String>,
-    pub(super) args: Vec<Vec<u8>>,
+    pub(super) keys: Words,
+    pub(super) args: Words,
 }
 
 impl Call {
     pub(super) fn new<const N: usize>(tag: SlotTag, keys: [String; N]) -> Self {
         Self {
             tag,
-            keys: keys.into(),
-            args: Vec::new(),
+            keys: keys.into_iter().collect(),
+            args: Words::default(),
         }
     }
 
     pub(super) fn arg(&mut self, arg: impl AsRef<[u8]>) {
-        self.args.push(arg.as_ref().to_vec());
+        self.args.push(arg);
     }
 
     pub(super) fn condition(&mut self, layout: LayoutName, condition: &Condition) {
@@ -52,20 +55,22 @@ impl Call {
 
 /// What a script said.
 pub(super) struct Answer {
-    pub(super) word: String,
+    pub(super) word: Cow<'static, str>,
     pub(super) now: UnixMillis,
     pub(super) rest: Vec<Reply>,
 }
 
 impl Answer {
-    pub(super) fn of(replies: Vec<Reply>) -> Result<Self, Failure> {
-        let [reply] = wire::exactly(replies)?;
+    pub(super) fn of(reply: Reply) -> Result<Self, Failure> {
         let mut items = wire::array(reply)?.into_iter();
         let missing = || Failure::protocol("a script's reply is too short");
         let word = wire::bytes(items.next().ok_or_else(missing)?)?.ok_or_else(missing)?;
         let now = wire::integer(&items.next().ok_or_else(missing)?)?;
         Ok(Self {
-            word: String::from_utf8_lossy(&word).into_owned(),
+            word: match &*word {
+                b"ok" => Cow::Borrowed("ok"),
+                other => Cow::Owned(String::from_utf8_lossy(other).into_owned()),
+            },
             now: UnixMillis::new(u64::try_from(now).unwrap_or_default()),
             rest: items.collect(),
         })

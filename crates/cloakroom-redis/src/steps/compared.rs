@@ -73,10 +73,12 @@ impl Compared {
         };
         let asked = Instant::now();
         let (epoch, stamp) = (known.epoch, known.stamp(before.times.seen_at));
-        let mut record = before.clone();
-        let increments = match record.apply(changes, stamp) {
-            Ok(increments) if before.meets(condition) => increments,
-            refused => return self.refuse(key, before, condition, refused).await,
+        let (record, increments) = match before.applied(changes, stamp) {
+            Ok(applied) if before.meets(condition) => applied,
+            refused => {
+                let refused = refused.map(|(_, increments)| increments);
+                return self.refuse(key, before, condition, refused).await;
+            }
         };
         let swap = Swap::new(key, epoch, packed::encode(before, epoch), before, &record);
         let Some(swapped) = self.swaps.swap(&[swap]).await? else {

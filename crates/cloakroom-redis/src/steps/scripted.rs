@@ -12,15 +12,15 @@ use cloakroom_core::{Error, ErrorKind, Record};
 
 use super::call::{Answer, Call};
 use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
-use crate::epoch;
+use crate::epoch::{self, Epoch};
 use crate::failure::{Class, Failure};
 use crate::head;
 use crate::keys::{self, Entry};
-use crate::layout::{Kept, Present};
+use crate::layout::{Kept, Present, packed};
 use crate::route::{Batch, Route};
 use crate::scripts::{Script, Scripts};
 use crate::settings::LayoutName;
-use crate::wire::{self, Command, Reply};
+use crate::wire;
 
 /// Steps by script.
 #[derive(Debug)]
@@ -43,14 +43,14 @@ impl Scripted {
     /// Runs a script; gives its first word and what follows.
     async fn run(&self, script: &Script, call: Call) -> Result<Answer, Failure> {
         let by_hash = script.by_hash(&call.keys, &call.args);
-        let replies = match self.send(script, call.tag, by_hash).await {
+        let reply = match self.route.call(call.tag, script.lane, by_hash).await {
             Err(failure) if failure.class() == Class::NoScript => {
                 let by_text = script.by_text(&call.keys, &call.args);
-                self.send(script, call.tag, by_text).await?
+                self.route.call(call.tag, script.lane, by_text).await?
             }
             answer => answer?,
         };
-        Answer::of(replies)
+        Answer::of(reply)
     }
 
     /// Runs a script on keys of several tags, in one trip to each node; an answer for each call.
@@ -71,7 +71,6 @@ impl Scripted {
         let again: Vec<usize> = (0..calls.len())
             .filter(|at| unknown(&answers[*at]))
             .collect();
-        // A message without commands is refused by the client, as if the connection were broken.
         if !again.is_empty() {
             let by_text = again.iter().map(|at| {
                 let call = &calls[*at];
@@ -83,16 +82,11 @@ impl Scripted {
             }
         }
         let answers = answers.into_iter();
-        answers.map(|answer| Answer::of(answer?)).collect()
-    }
-
-    async fn send(
-        &self,
-        script: &Script,
-        tag: SlotTag,
-        command: Command,
-    ) -> Result<Vec<Reply>, Failure> {
-        self.route.send(tag, script.lane, vec![command]).await
+        let of = |replies| {
+            let [reply] = wire::exactly(replies)?;
+            Answer::of(reply)
+        };
+        answers.map(|answer| of(answer?)).collect()
     }
 
     /// What a script says is under a key that is not what was expected.
@@ -113,16 +107,16 @@ impl Scripted {
         let Some(before) = hint else {
             return Ok(Tried::NeedsHint);
         };
-        let mut record = before.clone();
         // A hint that does not meet the condition may be old: an unchanged write asks the server.
         let meets = before.meets(condition);
-        let increments = if meets {
-            record.apply(changes, before.times.seen_at)
-        } else {
-            Ok(Vec::new())
+        let (mut record, increments) = match meets {
+            true => match before.applied(changes, before.times.seen_at) {
+                Ok((record, increments)) => (record, Ok(increments)),
+                Err(error) => (before.clone(), Err(error)),
+            },
+            false => (before.clone(), Ok(Vec::new())),
         };
         let failed = increments.is_err() || !meets;
-        let (head, mut parts) = self.layout.parts(&record);
         let tag = key.tag();
         let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
         // The identity that no session has makes the server tell what is there and write nothing.
@@ -131,9 +125,11 @@ impl Scripted {
         } else {
             head::identity(before)
         };
+        call.args.reserve(3, packed::size(&record) + expected.len());
         call.arg(expected);
-        call.arg(head);
-        call.args.append(&mut parts);
+        call.arg(head::encode(&record, Epoch::default()));
+        call.args
+            .push_with(|bytes| packed::encode_rest(&record, bytes));
         let answer = self.run(&self.scripts.apply, call).await?;
         if answer.word == "ok" {
             record.times.seen_at = answer.now;
@@ -297,9 +293,9 @@ impl Steps for Scripted {
         for candidate in &place.candidates {
             call.arg(candidate.encode());
         }
-        let (head, mut parts) = self.layout.parts(place.record);
+        let (head, parts) = self.layout.parts(place.record);
         call.arg(head);
-        call.args.append(&mut parts);
+        call.args.extend(parts);
         let answer = self.run(&self.scripts.place, call).await?;
         Ok(match &*answer.word {
             "ok" => Placed::Done(answer.now),

@@ -72,18 +72,22 @@ impl RedisStore {
         F: Future<Output = Result<T, Error>> + Send,
         T: Send,
     {
+        // What is rare is apart, so that the future of what is usual stays small.
         let first = match operation().await {
-            Err(error) if is_moving(&error) && self.route.begin() => operation().await,
+            Err(error) if is_moving(&error) && self.route.begin() => Box::pin(operation()).await,
             first => first,
         }?;
         if !is_missed(&first) {
             return Ok(first);
         }
-        let known_ahead = self.is_ahead(key.tag(), keys::session(key)).await?;
-        if known_ahead || self.carry(key).await? {
-            return operation().await;
-        }
-        Ok(first)
+        Box::pin(async {
+            let known_ahead = self.is_ahead(key.tag(), keys::session(key)).await?;
+            if known_ahead || self.carry(key).await? {
+                return operation().await;
+            }
+            Ok(first)
+        })
+        .await
     }
 
     /// As [`RedisStore::following`], for what concerns all sessions of a subject.

@@ -40,7 +40,7 @@ impl RedisStore {
         else {
             return Lookup::Absent(Absence::Unknown);
         };
-        self.shared.recent.put(key, record.clone());
+        self.shared.recent.see(key, &record);
         Lookup::Found(Loaded {
             record,
             remaining,
@@ -61,7 +61,7 @@ impl RedisStore {
         let again = [Class::Unreachable, Class::NoScript];
         let retry = matches!(&read, Err(failure) if again.contains(&failure.class()));
         let (present, now) = if retry {
-            self.read_once(key).await?
+            Box::pin(self.read_once(key)).await?
         } else {
             read?
         };
@@ -76,13 +76,16 @@ impl RedisStore {
 
     async fn read_once(&self, key: &StoredKey) -> Result<(Present, UnixMillis), Failure> {
         let name = keys::session(key);
-        let seen = self.route.read(key.tag(), self.layout.read(&name)).await?;
+        let seen = self
+            .route
+            .read(key.tag(), &|| self.layout.read(&name))
+            .await?;
         let (kept, told) = self.layout.decode_timed(seen.reply)?;
         if let Some(now) = told {
             return Ok((kept.judge(seen.epoch, now), now));
         }
         if kept.may_be_over(seen.now) {
-            return self.read_surely(key, &name).await;
+            return Box::pin(self.read_surely(key, &name)).await;
         }
         if matches!(kept, Kept::Record(..)) {
             self.steps.saw(key.tag(), seen.epoch, seen.now_at_least);

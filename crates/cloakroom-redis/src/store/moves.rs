@@ -40,7 +40,7 @@ impl Moves {
     /// Waits for the moves of this session that are under way now.
     pub(super) async fn of(&self, key: &StoredKey) {
         if self.count.load(Ordering::SeqCst) > 0 {
-            self.wait(|old, new| old == key || new == key).await;
+            Box::pin(self.wait(|old, new| old == key || new == key)).await;
         }
     }
 

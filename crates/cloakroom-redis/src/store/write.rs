@@ -79,7 +79,7 @@ impl RedisStore {
                     });
                 }
                 Tried::Conflict { version } => return Ok(Applied::Conflict { version }),
-                Tried::NeedsHint => match self.present(&mut at, *key).await? {
+                Tried::NeedsHint => match Box::pin(self.present(&mut at, *key)).await? {
                     Ok(record) => hint = Some(Arc::new(*record)),
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },

@@ -12,15 +12,13 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
+use super::bundle::{Answered, Asked};
 use super::exclusive::{RedisExclusive, Spares};
-use super::known::Ask;
-use super::open::{OpenShared, Opener, transmit, without_errors};
+use super::open::{OpenShared, Opener, check};
 use super::trust::Trust;
-use super::{Answers, Command, Exclusive, Holds, Lane, Reply, Seen, Shared, Wire};
-use crate::epoch::{self, Epoch};
+use super::{Answers, Command, Exclusive, Holds, Lane, Question, Reply, Seen, Shared, Wire};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
-use crate::steps::time;
 
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
@@ -101,10 +99,11 @@ impl RedisWire {
         let late = || Failure::new(Class::Timeout, "no answer in time");
         let slot = &self.slots.questions;
         let opening = tokio::time::timeout_at(until, slot.connection(&self.opener));
-        let (generation, mut open) = opening.await.map_err(|_| late())??;
-        let asking = transmit(&mut open.connection, questions);
+        let (generation, open) = opening.await.map_err(|_| late())??;
+        let asking = open.bundler.ask(Asked::Many(questions));
         match tokio::time::timeout_at(until, asking).await {
-            Ok(answer) => answer.map_err(|error| self.broken(slot, generation, &error)),
+            Ok(Ok(answered)) => Ok(answered.all()),
+            Ok(Err(error)) => Err(self.broken(slot, generation, &error)),
             Err(_) => {
                 slot.discard(generation);
                 Err(late())
@@ -117,27 +116,34 @@ impl RedisWire {
         &self,
         lane: Lane,
         slot: &Slot,
-        commands: Vec<Command>,
-    ) -> Result<Answers, Failure> {
+        asked: Asked,
+    ) -> Result<Answered, Failure> {
         let opened = slot.connection(&self.opener).await;
-        let (generation, mut open) = opened.map_err(Failure::unsent)?;
+        let (generation, open) = opened.map_err(Failure::unsent)?;
         let confirmed = self.confirm(lane, open.number).await;
         confirmed.map_err(Failure::unsent)?;
         let waiting = Waiting::new(slot, generation, self.opener.timeout());
-        let sent = transmit(&mut open.connection, commands);
-        let sent = self.opener.trust().while_primary(open.number, sent);
-        let Ok(answer) = tokio::time::timeout(self.opener.timeout(), sent).await else {
-            return Err(Failure::new(Class::Timeout, "no answer in time"));
-        };
-        let answer = answer?;
-        waiting.answered();
-        let replies = answer.map_err(|error| self.broken(slot, generation, &error))?;
+        let answered = open.bundler.ask(asked);
+        let answered = self.opener.trust().while_primary(open.number, answered);
+        let answered = self.told(waiting, answered.await?)?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(lane, open.number).await?;
-        Ok(Answers {
-            replies,
-            confirmed: Ok(()),
-        })
+        Ok(answered)
+    }
+
+    /// What the client has brought. What is given up in time may come of a hung server.
+    fn told(
+        &self,
+        waiting: Waiting<'_>,
+        answered: Result<Answered, redis::RedisError>,
+    ) -> Result<Answered, Failure> {
+        match answered {
+            Ok(answered) => {
+                waiting.answered();
+                Ok(answered)
+            }
+            Err(error) => Err(self.broken(waiting.slot, waiting.generation, &error)),
+        }
     }
 
     /// What an error of the client means; a connection that broke is let go.
@@ -150,24 +156,22 @@ impl RedisWire {
         failure
     }
 
-    async fn read_now(&self, tag: SlotTag, command: Command) -> Result<Seen, Failure> {
+    async fn read_now(&self, tag: SlotTag, question: Question<'_>) -> Result<Seen, Failure> {
         let slot = self.next_slot();
-        let (generation, mut open) = slot.connection(&self.opener).await?;
+        let (generation, open) = slot.connection(&self.opener).await?;
         let confirmed = self.confirm(Lane::Main, open.number).await;
         confirmed.map_err(Failure::unsent)?;
-        let waiting = Waiting::new(slot, generation, self.opener.timeout());
         let mut ask = open.known.ask(tag);
         let seen = loop {
-            let number = open.number;
-            let read = open.read(&ask, &command);
-            let answer = self.opener.trust().while_primary(number, read).await?;
-            match answer.map_err(|error| self.broken(slot, generation, &error))? {
+            let waiting = Waiting::new(slot, generation, self.opener.timeout());
+            let answered = open.bundler.ask(open.asked(&ask, question()));
+            let answered = self.opener.trust().while_primary(open.number, answered);
+            match open.seen(&ask, self.told(waiting, answered.await?)?) {
                 Some(seen) => break seen,
                 // The epoch changed while the reply was on its way: the next one brings it along.
                 None => ask = open.known.ask(tag).again(),
             }
         };
-        waiting.answered();
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(Lane::Main, open.number).await?;
         seen
@@ -198,84 +202,15 @@ impl RedisWire {
     }
 }
 
-impl OpenShared {
-    /// Sends what a load asks for; `None` if the epoch that was known is not the present one.
-    async fn read(
-        &mut self,
-        ask: &Ask,
-        command: &Command,
-    ) -> Result<Option<Result<Seen, Failure>>, redis::RedisError> {
-        if let (Some(epoch), false) = (ask.epoch, ask.time) {
-            let reply = self.connection.send_packed_command(command).await?;
-            if !self.known.is_still(ask) {
-                return Ok(None);
-            }
-            return Ok(Some(self.seen(Some(epoch), reply)));
-        }
-        // The epoch after the session: a read that adopts a session may make it.
-        let mut commands = vec![command.clone()];
-        if ask.time {
-            commands.push(super::command::<&str>("TIME", []));
-        }
-        if ask.epoch.is_none() {
-            if self.known.is_tracking() {
-                commands.push(super::command("CLIENT", ["CACHING", "YES"]));
-            }
-            commands.push(epoch::read(ask.tag));
-        }
-        let replies = transmit(&mut self.connection, commands).await?;
-        let known = ask.epoch.filter(|_| self.known.is_still(ask));
-        if ask.epoch.is_some() && known.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(self.heard(ask, known, replies)))
-    }
-
-    fn heard(&self, ask: &Ask, known: Option<Epoch>, replies: Vec<Reply>) -> Result<Seen, Failure> {
-        let mut replies = without_errors(replies)?.into_iter();
-        let mut next = || {
-            let missing = || Failure::protocol("not as many replies as commands");
-            replies.next().ok_or_else(missing)
-        };
-        let reply = next()?;
-        if ask.time {
-            self.known.learn_time(ask, time(next()?)?);
-        }
-        let epoch = match known {
-            Some(epoch) => Some(epoch),
-            None => {
-                if self.known.is_tracking() {
-                    next()?;
-                }
-                let epoch = epoch::decode(next()?)?;
-                self.known.learn(ask, epoch);
-                epoch
-            }
-        };
-        self.seen(epoch, reply)
-    }
-
-    fn seen(&self, epoch: Option<Epoch>, reply: Reply) -> Result<Seen, Failure> {
-        if let Reply::ServerError(error) = &reply {
-            return Err(Failure::of_server(error));
-        }
-        let now = self.known.now();
-        let (now_at_least, now) =
-            now.ok_or_else(|| Failure::protocol("the server told no time"))?;
-        Ok(Seen {
-            reply,
-            epoch,
-            now,
-            now_at_least,
-        })
-    }
-}
-
 #[async_trait]
 impl Wire for RedisWire {
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>> {
         Box::pin(async move {
-            let seen = self.read_now(tag, command).await;
+            let seen = self.read_now(tag, question).await;
             if let Err(failure) = &seen
                 && failure.class() == Class::ReadOnly
             {
@@ -286,15 +221,26 @@ impl Wire for RedisWire {
     }
 
     async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
-        let answers = match self.slot(lane) {
-            Some(slot) => self.exchange_on(lane, slot, commands).await?,
-            None => self.exchange_safe(lane, commands).await?,
-        };
-        let is_no_primary = |reply: &Reply| matches!(reply, Reply::ServerError(error) if error.code() == "READONLY");
-        if answers.replies.iter().any(is_no_primary) {
-            self.slots.discard();
-        }
-        Ok(answers)
+        self.exchange_now(lane, commands).await
+    }
+
+    fn call(&self, lane: Lane, command: Command) -> BoxFuture<'_, Result<Reply, Failure>> {
+        Box::pin(async move {
+            let Some(slot) = self.slot(lane) else {
+                let answers = self.exchange_now(lane, vec![command]).await?;
+                let [reply] = super::exactly(answers.all()?)?;
+                return Ok(reply);
+            };
+            let answered = self.exchange_on(lane, slot, Asked::One(command)).await?;
+            let [reply] = match answered {
+                Answered::One(reply) => [reply],
+                Answered::Many(replies) => super::exactly(replies)?,
+            };
+            if is_no_primary(&reply) {
+                self.slots.discard();
+            }
+            check(&reply).map(|()| reply)
+        })
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
@@ -304,6 +250,23 @@ impl Wire for RedisWire {
 }
 
 impl RedisWire {
+    async fn exchange_now(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
+        let answers = match self.slot(lane) {
+            Some(slot) => {
+                let answered = self.exchange_on(lane, slot, Asked::Many(commands)).await?;
+                Answers {
+                    replies: answered.all(),
+                    confirmed: Ok(()),
+                }
+            }
+            None => Box::pin(self.exchange_safe(lane, commands)).await?,
+        };
+        if answers.replies.iter().any(is_no_primary) {
+            self.slots.discard();
+        }
+        Ok(answers)
+    }
+
     /// The connection of a lane that shares one; what must be confirmed by replicas shares none.
     fn slot(&self, lane: Lane) -> Option<&Slot> {
         match lane {
@@ -317,6 +280,10 @@ impl RedisWire {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         &self.slots.main[next % self.slots.main.len()]
     }
+}
+
+fn is_no_primary(reply: &Reply) -> bool {
+    matches!(reply, Reply::ServerError(error) if error.code() == "READONLY")
 }
 
 impl fmt::Debug for RedisWire {
@@ -357,17 +324,22 @@ async fn watch(trust: Arc<Trust>, slots: Arc<Slots>) {
 /// One multiplexed connection, or the place for it.
 #[derive(Default)]
 struct Slot {
-    open: Mutex<(u64, Option<OpenShared>)>,
+    open: Mutex<(u64, Option<Arc<OpenShared>>)>,
     opening: tokio::sync::Mutex<()>,
     late: AtomicUsize,
 }
 
 impl Slot {
-    async fn connection(&self, opener: &Opener) -> Result<(u64, OpenShared), Failure> {
+    async fn connection(&self, opener: &Opener) -> Result<(u64, Arc<OpenShared>), Failure> {
         let trust = opener.trust();
         if let Some(open) = self.present(trust) {
             return Ok(open);
         }
+        Box::pin(self.reopen(opener)).await
+    }
+
+    async fn reopen(&self, opener: &Opener) -> Result<(u64, Arc<OpenShared>), Failure> {
+        let trust = opener.trust();
         let _one_opens = self.opening.lock().await;
         if let Some(open) = self.present(trust) {
             return Ok(open);
@@ -375,22 +347,22 @@ impl Slot {
         let opened = loop {
             // What is being opened when there is a new primary is opened anew.
             tokio::select! {
-                opened = opener.open_shared() => break opened?,
+                opened = opener.open_shared() => break Arc::new(opened?),
                 () = trust.changed(trust.number()) => {}
             }
         };
         let mut open = self.open.lock();
-        *open = (open.0 + 1, Some(opened.clone()));
+        *open = (open.0 + 1, Some(Arc::clone(&opened)));
         self.late.store(0, Ordering::Relaxed);
         Ok((open.0, opened))
     }
 
     /// The connection, if it leads to who is primary.
-    fn present(&self, trust: &Trust) -> Option<(u64, OpenShared)> {
+    fn present(&self, trust: &Trust) -> Option<(u64, Arc<OpenShared>)> {
         let open = self.open.lock();
         let current = open.1.as_ref();
         let current = current.filter(|current| current.number == trust.number());
-        current.map(|current| (open.0, current.clone()))
+        current.map(|current| (open.0, Arc::clone(current)))
     }
 
     /// Forgets the connection, unless it is another one by now.

@@ -2,12 +2,14 @@
 //! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers). A [`Wire`] goes
 //! to one node; which node has a session is [`crate::route`]'s to say.
 
+mod bundle;
 mod client;
 mod concerns;
 mod exclusive;
 mod known;
 mod lane;
 mod open;
+mod reading;
 mod retell;
 mod sentinel;
 mod shared;
@@ -56,15 +58,25 @@ pub(crate) struct Seen {
     pub(crate) now_at_least: UnixMillis,
 }
 
+/// Makes the command of a read, which may have to be sent more than once.
+pub(crate) type Question<'a> = &'a (dyn Fn() -> Command + Sync);
+
 /// Sends commands to one node, gets replies. Every call has a deadline.
 #[async_trait]
 pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
     /// Reads one key of a tag, and with it what tells whether a session lives. The deadline is the
     /// caller's.
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>>;
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>>;
 
     /// Sends `commands` in one trip; as many replies, errors of the server among them.
     async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure>;
+
+    /// Sends one command; its reply, which is no error.
+    fn call(&self, lane: Lane, command: Command) -> BoxFuture<'_, Result<Reply, Failure>>;
 
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;

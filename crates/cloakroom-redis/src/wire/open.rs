@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{AsyncConnectionConfig, Pipeline, PushInfo, ServerError};
 
+use super::bundle::Bundler;
 use super::client::Clients;
 use super::known::Known;
 use super::retell::{Elsewhere, retell};
@@ -27,9 +28,8 @@ pub(super) struct Open {
 }
 
 /// As [`Open`], for many callers, and what it knows.
-#[derive(Clone)]
 pub(super) struct OpenShared {
-    pub(super) connection: MultiplexedConnection,
+    pub(super) bundler: Bundler,
     pub(super) number: u64,
     pub(super) known: Arc<Known>,
 }
@@ -122,7 +122,7 @@ impl Opener {
     async fn open_shared_now(&self) -> Result<OpenShared, Failure> {
         let known = Arc::new(Known::new());
         let shared = |open: Open| OpenShared {
-            connection: open.connection,
+            bundler: Bundler::new(open.connection, self.timeout),
             number: open.number,
             known: Arc::clone(&known),
         };
@@ -250,7 +250,7 @@ impl Opener {
     }
 }
 
-/// Sends commands over one connection in one trip.
+/// Sends commands over one connection in one trip; none in no trip.
 pub(super) async fn transmit(
     connection: &mut MultiplexedConnection,
     commands: Vec<Command>,

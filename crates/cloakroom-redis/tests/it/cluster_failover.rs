@@ -198,14 +198,14 @@ fn cut_off(primary: &Server, replica: &Server) {
 }
 
 /// A slot on its way from its owner to another primary.
-struct Moving<'a> {
+pub(crate) struct Moving<'a> {
     from: &'a Server,
     to: &'a Server,
     slot: String,
 }
 
 impl<'a> Moving<'a> {
-    fn begin(cluster: &'a Cluster, tag: u16) -> Self {
+    pub(crate) fn begin(cluster: &'a Cluster, tag: u16) -> Self {
         let number = cluster::slot_of(&cluster.nodes[0], tag);
         let from = cluster.owner(number);
         let mut others = cluster.nodes.iter().filter(|node| node.port != from.port);
@@ -218,7 +218,7 @@ impl<'a> Moving<'a> {
     }
 
     /// Moves these keys.
-    fn keys(&self, is_one: impl Fn(&str) -> bool) {
+    pub(crate) fn keys(&self, is_one: impl Fn(&str) -> bool) {
         let names = self
             .from
             .cli(&["--raw", "CLUSTER", "GETKEYSINSLOT", &self.slot, "100"]);
@@ -229,7 +229,7 @@ impl<'a> Moving<'a> {
         }
     }
 
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let target = self.to.cli(&["CLUSTER", "MYID"]);
         for node in [self.to, self.from] {
             cluster::ok(node, &["CLUSTER", "SETSLOT", &self.slot, "NODE", &target]);

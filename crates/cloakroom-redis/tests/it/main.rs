@@ -7,6 +7,7 @@
 
 mod across;
 mod adopted;
+mod bundles;
 mod cluster;
 mod cluster_failover;
 mod cluster_histories;

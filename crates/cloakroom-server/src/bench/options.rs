@@ -72,11 +72,6 @@ const TIMES: [(&str, &str, &str); 2] = [
 
 /// The grammar of its command line.
 pub(crate) fn command() -> Command {
-    let mixes: Vec<_> = MIXES.iter().map(|mix| mix.name).collect();
-    let described: Vec<_> = MIXES
-        .iter()
-        .map(|mix| format!("{}: {}", mix.name, mix.doc))
-        .collect();
     let numbers = NUMBERS.map(|(name, default, help)| {
         Arg::new(name)
             .long(name)
@@ -101,25 +96,39 @@ pub(crate) fn command() -> Command {
              Valkey. It writes sessions under keys of its own, which end by themselves after 30 minutes (one of \
              ten after 30 days). Use a server that serves nobody else.",
         )
-        .arg(
-            Arg::new("url")
-                .long("url")
-                .value_name("URL")
-                .default_value("redis://127.0.0.1:6380")
-                .help("redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]; the password may be in REDISCLI_AUTH"),
-        )
-        .arg(
-            Arg::new("mix")
-                .long("mix")
-                .value_name("MIX")
-                .value_parser(mixes)
-                .default_value("m1")
-                .help(described.join("; ")),
-        )
+        .args([url(), mix()])
         .args(numbers)
         .args(times)
-        .arg(
-            Arg::new("rate")
+        .args(more())
+}
+
+fn url() -> Arg {
+    Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .default_value("redis://127.0.0.1:6380")
+        .help(
+            "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]; the password may be in REDISCLI_AUTH",
+        )
+}
+
+fn mix() -> Arg {
+    let mixes: Vec<_> = MIXES.iter().map(|mix| mix.name).collect();
+    let described: Vec<_> = MIXES
+        .iter()
+        .map(|mix| format!("{}: {}", mix.name, mix.doc))
+        .collect();
+    Arg::new("mix")
+        .long("mix")
+        .value_name("MIX")
+        .value_parser(mixes)
+        .default_value("m1")
+        .help(described.join("; "))
+}
+
+/// What may be left out.
+fn more() -> [Arg; 6] {
+    [Arg::new("rate")
                 .long("rate")
                 .value_name("COUNT")
                 .value_parser(value_parser!(f64))
@@ -127,30 +136,23 @@ pub(crate) fn command() -> Command {
                     "Open loop: so many commands a second at random times, and times count from when each was \
                      meant to be sent; takes a whole processor",
                 ),
-        )
-        .arg(
-            Arg::new("size")
+Arg::new("size")
                 .long("size")
                 .value_name("BYTES")
                 .value_parser(value_parser!(u64).range(LEAST as u64..=MOST as u64))
                 .help("Bytes of each session; without it, as the mix says"),
-        )
-        .arg(
-            Arg::new("prefix")
+Arg::new("prefix")
                 .long("prefix")
                 .value_name("TEXT")
                 .default_value("sess:")
                 .help("How keys begin; 38 digits follow. sess: makes them sessions of express-session"),
-        )
-        .arg(switch("no-load", "The sessions are there from a run before with the same sessions and seed"))
-        .arg(switch("json", "Print JSON in place of a table"))
-        .arg(
-            Arg::new("server-pid")
+switch("no-load", "The sessions are there from a run before with the same sessions and seed"),
+switch("json", "Print JSON in place of a table"),
+Arg::new("server-pid")
                 .long("server-pid")
                 .value_name("PID")
                 .value_parser(value_parser!(u32))
-                .help("The server's process on this machine: shows its CPU time for each operation"),
-        )
+                .help("The server's process on this machine: shows its CPU time for each operation"),]
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {

@@ -27,7 +27,7 @@ use crate::epoch;
 use crate::failure::{Class, Failure, Redirect};
 use crate::settings::Settings;
 use crate::steps::time;
-use crate::wire::{self, Command, Exclusive, LEASE, Lane, Reply, Seen, Shared, Wire};
+use crate::wire::{self, Command, Exclusive, LEASE, Lane, Question, Reply, Seen, Shared, Wire};
 use asking::Asking;
 use map::slot;
 use node::Node;
@@ -156,12 +156,28 @@ impl Route for Cluster {
         run.finish().await.into_iter().collect()
     }
 
+    fn call(
+        &self,
+        tag: SlotTag,
+        lane: Lane,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Reply, Failure>> {
+        Box::pin(async move {
+            let [reply] = wire::exactly(self.send(tag, lane, vec![command]).await?)?;
+            Ok(reply)
+        })
+    }
+
     /// What the owner cannot answer, because slots are moving, it is gone or nobody vouches for it, is asked
     /// for in full: then each command goes where it has to.
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>> {
         Box::pin(async move {
             if let Ok(owner) = self.owner(tag) {
-                let asked = owner.wire.read(tag, command.clone());
+                let asked = owner.wire.read(tag, question);
                 let asked = self.scout.while_it_owns(&owner, asked);
                 match tokio::time::timeout(self.scout.timeout() / 2, asked).await {
                     Ok(Ok(Ok(seen))) if self.scout.trust.believes(tag, &owner) => return Ok(seen),
@@ -170,7 +186,11 @@ impl Route for Cluster {
                     Err(_) => self.scout.report(),
                 }
             }
-            let commands = vec![command, wire::command::<&str>("TIME", []), epoch::read(tag)];
+            let commands = vec![
+                question(),
+                wire::command::<&str>("TIME", []),
+                epoch::read(tag),
+            ];
             let replies = self.send(tag, Lane::Main, commands).await?;
             let [reply, now, epoch] = wire::exactly(replies)?;
             let now = time(now)?;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use super::node::Node;
 use super::scout::{Scout, unvouched};
 use crate::failure::Failure;
-use crate::wire::{Answers, Command, Exclusive, Lane, Reply, Seen, Wire};
+use crate::wire::{Answers, Command, Exclusive, Lane, Question, Reply, Seen, Wire};
 
 /// A connection for a transaction on keys of one tag.
 pub(super) struct Vouched {
@@ -96,9 +96,13 @@ impl Whole {
 
 #[async_trait]
 impl Wire for Whole {
-    fn read(&self, tag: SlotTag, command: Command) -> BoxFuture<'_, Result<Seen, Failure>> {
+    fn read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'a>,
+    ) -> BoxFuture<'a, Result<Seen, Failure>> {
         Box::pin(async move {
-            let seen = self.node.wire.read(tag, command).await?;
+            let seen = self.node.wire.read(tag, question).await?;
             self.check().await?;
             Ok(seen)
         })
@@ -108,6 +112,14 @@ impl Wire for Whole {
         let answers = self.node.wire.exchange(lane, commands).await?;
         self.check().await?;
         Ok(answers)
+    }
+
+    fn call(&self, lane: Lane, command: Command) -> BoxFuture<'_, Result<Reply, Failure>> {
+        Box::pin(async move {
+            let reply = self.node.wire.call(lane, command).await?;
+            self.check().await?;
+            Ok(reply)
+        })
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {

@@ -10,9 +10,13 @@ use super::table::{self, Command, NO_AUTH, Run, SUBCOMMANDS, SUBSCRIBED, WRITE};
 
 impl Conn {
     /// The command that is meant, if it may be run now.
-    pub(super) fn look_up(&self, args: Args<'_>) -> Result<(usize, &'static Command), Fail> {
-        let name = args.get(0);
-        let Some((mut number, mut command)) = table::find(name) else {
+    /// `named` is the one of this name.
+    pub(super) fn look_up(
+        &self,
+        args: Args<'_>,
+        named: Option<(usize, &'static Command)>,
+    ) -> Result<(usize, &'static Command), Fail> {
+        let Some((mut number, mut command)) = named else {
             return Err(unknown(args));
         };
         let is_family = matches!(command.run, Run::Family);

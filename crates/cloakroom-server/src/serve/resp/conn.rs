@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cloakroom_embedded::{Db, Tx};
+use cloakroom_embedded::{Db, KeyHash, Tx};
 
 use super::admission::unknown;
+use super::ahead::Meant;
 use super::args::Args;
 use super::call::Call;
 use super::client::Client;
@@ -123,9 +124,9 @@ impl Conn {
     }
 
     /// Runs one command and answers it.
-    pub(crate) fn run(&mut self, args: Args<'_>, out: &mut Out) {
+    pub(crate) fn run(&mut self, args: Args<'_>, meant: Meant, out: &mut Out) {
         let mark = out.bytes.len();
-        if let Err(fail) = self.attempt(args, out) {
+        if let Err(fail) = self.attempt(args, meant, out) {
             out.bytes.truncate(mark);
             out.error(&fail.to_string());
             self.server.counts.errors.fetch_add(1, Ordering::Relaxed);
@@ -144,8 +145,8 @@ impl Conn {
         }
     }
 
-    fn attempt(&mut self, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-        let looked_up = self.look_up(args);
+    fn attempt(&mut self, args: Args<'_>, meant: Meant, out: &mut Out) -> Result<(), Fail> {
+        let looked_up = self.look_up(args, meant.command);
         let (number, command) = match looked_up {
             Ok(found) => found,
             Err(fail) => {
@@ -169,10 +170,10 @@ impl Conn {
         // What takes constant time is not timed, because the clock would take a good part of it.
         let quick = command.is(FAST) || command.group == Group::String;
         if !quick || args.len() > QUICK_WORDS || self.server.times_all() {
-            return self.timed(number, command, args, out);
+            return self.timed(number, command, args, meant.key, out);
         }
         self.count(number);
-        self.perform(command, args, out)
+        self.perform(command, args, meant.key, out)
     }
 
     fn timed(
@@ -180,11 +181,12 @@ impl Conn {
         number: usize,
         command: &'static Command,
         args: Args<'_>,
+        hash: Option<KeyHash>,
         out: &mut Out,
     ) -> Result<(), Fail> {
         let began = Instant::now();
         self.count(number);
-        let done = self.perform(command, args, out);
+        let done = self.perform(command, args, hash, out);
         let took = began.elapsed();
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.server.counts.micros[number].fetch_add(micros, Ordering::Relaxed);
@@ -194,16 +196,17 @@ impl Conn {
         done
     }
 
-    /// Runs a command now.
+    /// Runs a command now. `hash` is that of its only key, if it is known.
     pub(crate) fn perform(
         &mut self,
         command: &'static Command,
         args: Args<'_>,
+        hash: Option<KeyHash>,
         out: &mut Out,
     ) -> Result<(), Fail> {
         let done = match command.run {
             Run::Conn(run) | Run::Whole(run) => run(self, args, out),
-            Run::Keys(_) => self.step(command, args, out),
+            Run::Keys(_) => self.step(command, args, hash, out),
             Run::All(_) => {
                 let engine = &self.server.engine;
                 engine.with_all(|tx| self.on_keys(tx, command, args, out))
@@ -217,12 +220,20 @@ impl Conn {
     }
 
     /// Runs a command on keys as a step of its own.
-    fn step(&self, command: &'static Command, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    fn step(
+        &self,
+        command: &'static Command,
+        args: Args<'_>,
+        hash: Option<KeyHash>,
+        out: &mut Out,
+    ) -> Result<(), Fail> {
         let engine = &self.server.engine;
         let places = command.key_places(args)?;
         if let Some(at) = places.only() {
             let key = args.get(at);
-            return engine.with_key(self.db, key, |tx| self.on_keys(tx, command, args, out));
+            let hash = hash.unwrap_or_else(|| engine.hash_of(key));
+            let work = |tx: &mut Tx<'_>| self.on_keys(tx, command, args, out);
+            return engine.with_hashed(self.db, key, hash, work);
         }
         let keys = places.iter().map(|at| (self.db, args.get(at)));
         let keys: Vec<(Db, &[u8])> = keys.collect();

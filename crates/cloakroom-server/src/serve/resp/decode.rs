@@ -1,6 +1,9 @@
 //! Bytes of a connection become commands: arrays of bulk strings, or a line of words. Nothing is copied: a
 //! command is a list of places in the buffer that it was read into, and a command that is not complete
-//! is gone on with where it stopped, so that no byte is looked at twice.
+//! is gone on with where it stopped, so that no byte is looked at twice. Many commands may be read before the
+//! first is run; their words stay until [`Decoder::forget`].
+
+use std::ops::Range;
 
 use super::limits;
 
@@ -10,25 +13,27 @@ pub(crate) type Place = (u32, u32);
 /// Reads commands, one after another.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
-    /// The words found so far.
+    /// The words of the commands that were found, then those of the one that has begun.
     words: Vec<Place>,
+    /// Where those begin.
+    begun: usize,
     /// Words that are still to come; none while no command has begun.
     missing: usize,
     /// How far the command that has begun was read.
     at: usize,
-    /// The words of a line with quotes, which are not what is in the buffer.
+    /// The words of lines with quotes, which are not what is in the buffer.
     unquoted: Vec<u8>,
 }
 
 /// A complete command.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame<'a> {
-    /// What the places count in.
-    pub(crate) bytes: &'a [u8],
-    /// The words; none for an empty line.
-    pub(crate) words: &'a [Place],
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frame {
+    /// Which of the decoder's words are its own; none for an empty line.
+    words: Range<usize>,
     /// Bytes of the buffer that it took.
     pub(crate) taken: usize,
+    /// Whether it was a line, of which the words are elsewhere.
+    typed: bool,
 }
 
 /// What breaks the protocol, in Redis' words. The connection ends after it.
@@ -54,13 +59,9 @@ impl Decoder {
     /// The next command in `buffer`, which begins where the last one ended; nothing while it is not
     /// complete. Then the same bytes have to be handed in again, with more behind them. `stranger`:
     /// who has not signed in is given less.
-    pub(crate) fn next<'a>(
-        &'a mut self,
-        buffer: &'a [u8],
-        stranger: bool,
-    ) -> Result<Option<Frame<'a>>, Broken> {
+    pub(crate) fn next(&mut self, buffer: &[u8], stranger: bool) -> Result<Option<Frame>, Broken> {
         if self.missing == 0 {
-            self.words.clear();
+            self.begun = self.words.len();
             self.at = 0;
             match buffer.first() {
                 None => return Ok(None),
@@ -73,9 +74,8 @@ impl Decoder {
             let count = count.ok_or(Broken::Count)?;
             if count <= 0 {
                 return Ok(Some(Frame {
-                    bytes: buffer,
-                    words: &[],
                     taken: after,
+                    ..Frame::default()
                 }));
             }
             let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -94,20 +94,54 @@ impl Decoder {
             }
         }
         Ok(Some(Frame {
-            bytes: buffer,
-            words: &self.words,
+            words: self.begun..self.words.len(),
             taken: self.at,
+            typed: false,
         }))
     }
 
-    /// How many bytes of the present command are known to be missing at least, and no more than
-    /// may be asked for at once: a claim costs the one who makes it.
-    pub(crate) fn gives_memory_back(&mut self) {
-        if self.missing == 0 && self.words.capacity() > 64 {
-            self.words = Vec::new();
+    /// The words of a command as places, and the bytes that they count in. `buffer` begins with it.
+    pub(crate) fn words<'a>(&'a self, frame: &Frame, buffer: &'a [u8]) -> (&'a [u8], &'a [Place]) {
+        let bytes = if frame.typed { &self.unquoted } else { buffer };
+        (bytes, &self.words[frame.words.clone()])
+    }
+
+    /// The commands that were found are done with. One that has begun is not.
+    pub(crate) fn forget(&mut self) {
+        if self.missing == 0 {
+            self.words.clear();
+        } else if self.begun > 0 {
+            self.words.drain(..self.begun);
         }
-        if self.unquoted.capacity() > 0 {
-            self.unquoted = Vec::new();
+        self.begun = 0;
+        self.unquoted.clear();
+    }
+
+    /// What has begun is read from its beginning again, because what was found before it is as well.
+    pub(crate) fn go_back(&mut self) {
+        self.missing = 0;
+        self.forget();
+    }
+
+    /// Takes a list for words over, unless there is one in use.
+    pub(crate) fn borrow(&mut self, list: &mut Vec<Place>) {
+        if self.words.is_empty() {
+            std::mem::swap(&mut self.words, list);
+        }
+    }
+
+    /// Gives the list back, if a command that has begun does not need it, and all other memory.
+    pub(crate) fn give_back(&mut self, list: &mut Vec<Place>) {
+        self.forget();
+        self.unquoted = Vec::new();
+        if self.words.len() <= FEW_WORDS {
+            let rest = self.words.clone();
+            let mut own = std::mem::replace(&mut self.words, rest);
+            if own.capacity() > list.capacity() {
+                own.clear();
+                own.shrink_to(KEPT_WORDS);
+                *list = own;
+            }
         }
     }
 
@@ -146,7 +180,7 @@ impl Decoder {
     }
 
     /// A command as people type it: words between blanks, quotes as in a shell.
-    fn line<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Option<Frame<'a>>, Broken> {
+    fn line(&mut self, buffer: &[u8]) -> Result<Option<Frame>, Broken> {
         let window = &buffer[..buffer.len().min(limits::LINE_BYTES + 1)];
         let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
             if buffer.len() > limits::LINE_BYTES {
@@ -155,15 +189,19 @@ impl Decoder {
             return Ok(None);
         };
         let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
-        self.unquoted.clear();
         unquote(line, &mut self.unquoted, &mut self.words)?;
         Ok(Some(Frame {
-            bytes: &self.unquoted,
-            words: &self.words,
+            words: self.begun..self.words.len(),
             taken: end + 1,
+            typed: true,
         }))
     }
 }
+
+/// Words of a command that has begun which are copied, so that it leaves its list to others.
+const FEW_WORDS: usize = 64;
+/// Words that a list has room for that is used again.
+const KEPT_WORDS: usize = 16 << 10;
 
 /// The number in the line that begins at `begin`, and where the next line begins. `None` inside if it is
 /// no number.
@@ -172,11 +210,34 @@ fn number(
     begin: usize,
     too_long: &'static str,
 ) -> Result<Option<(Option<i64>, usize)>, Broken> {
+    if let Some(found) = short_number(buffer, begin) {
+        return Ok(Some(found));
+    }
     let Some(end) = line_end(buffer, begin, too_long)? else {
         return Ok(None);
     };
     Ok(Some((super::number::integer(&buffer[begin..end]), end + 2)))
 }
+
+/// The same for a line of a few digits, as nearly all are; nothing for any other.
+#[inline]
+fn short_number(buffer: &[u8], begin: usize) -> Option<(Option<i64>, usize)> {
+    let mut value = 0;
+    for (digits, byte) in buffer.get(begin..)?.iter().take(SHORT).enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+            b'\r' if digits > 0 && (digits == 1 || buffer[begin] != b'0') => {
+                let after = begin + digits + 2;
+                return (after <= buffer.len()).then_some((Some(value), after));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Bytes of a line that is short.
+const SHORT: usize = 8;
 
 /// Where the line ends: at a CR that has a byte behind it.
 fn line_end(buffer: &[u8], begin: usize, too_long: &'static str) -> Result<Option<usize>, Broken> {
@@ -306,10 +367,10 @@ mod tests {
                 match decoder.next(&stream[begin..end], false) {
                     Ok(None) => break,
                     Ok(Some(frame)) => {
-                        let word = |(from, to): &(u32, u32)| {
-                            frame.bytes[*from as usize..*to as usize].to_vec()
-                        };
-                        commands.push(frame.words.iter().map(word).collect());
+                        let (bytes, words) = decoder.words(&frame, &stream[begin..end]);
+                        let word =
+                            |(from, to): &(u32, u32)| bytes[*from as usize..*to as usize].to_vec();
+                        commands.push(words.iter().map(word).collect());
                         begin += frame.taken;
                     }
                     Err(broken) => return (commands, Some(broken)),
@@ -355,6 +416,41 @@ mod tests {
             assert_eq!(cut, (expected.clone(), None), "seed {seed}");
             assert_eq!(decode(&stream, std::iter::empty()), (expected, None));
         }
+    }
+
+    #[test]
+    fn commands_may_be_found_before_the_first_is_done_with() {
+        let stream = b"*1\r\n$4\r\nPING\r\nGET 'a b'\r\n*2\r\n$3\r\nGET\r\n$1\r\nc\r\n*2\r\n$3\r\nDEL\r\n$5\r\nhal";
+        let mut decoder = Decoder::default();
+        let find = |decoder: &mut Decoder, stream: &[u8]| {
+            let (mut at, mut found) = (0, Vec::new());
+            while let Some(frame) = decoder.next(&stream[at..], false).unwrap() {
+                found.push((at, frame.clone()));
+                at += frame.taken;
+            }
+            let words = found.iter().map(|(at, frame)| {
+                let (bytes, words) = decoder.words(frame, &stream[*at..]);
+                let word = |(from, to): &(u32, u32)| &bytes[*from as usize..*to as usize];
+                let words: Vec<&[u8]> = words.iter().map(word).collect();
+                String::from_utf8(words.join(&b'|')).unwrap()
+            });
+            (words.collect::<Vec<_>>(), at)
+        };
+        let (words, at) = find(&mut decoder, stream);
+        assert_eq!(words, ["PING", "GET|a b", "GET|c"]);
+        // What was put off is found again, what has begun is gone on with.
+        decoder.go_back();
+        assert_eq!(find(&mut decoder, stream), (words, at));
+        let (mut list, more) = (Vec::with_capacity(100), b"lo\r\nPING\r\n");
+        decoder.give_back(&mut list);
+        decoder.borrow(&mut list);
+        let rest = [&stream[at..], more].concat();
+        assert_eq!(
+            find(&mut decoder, &rest),
+            (vec!["DEL|hallo".to_owned(), "PING".to_owned()], rest.len())
+        );
+        decoder.give_back(&mut list);
+        assert_eq!(decoder.words.capacity(), 0, "the list is lent out again");
     }
 
     #[test]

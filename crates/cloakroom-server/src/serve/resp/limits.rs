@@ -41,6 +41,10 @@ pub(crate) const SLOW_READER: Duration = Duration::from_secs(30);
 /// Bytes read at once from a connection; one such buffer per thread, none per connection.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
+/// Commands of a pipeline that are found before the first is run. What they will read has to stay in the
+/// first cache, of which a session takes half a kilobyte.
+pub(crate) const AHEAD: usize = 32;
+
 /// Bytes of reply that are gathered before they are written although more commands wait.
 pub(crate) const WRITE_BYTES: usize = 256 << 10;
 

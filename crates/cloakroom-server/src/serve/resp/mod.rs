@@ -7,6 +7,7 @@
 //! `transaction`, `scripts`, `users`.
 
 mod admission;
+mod ahead;
 mod args;
 mod call;
 mod client;
@@ -33,6 +34,8 @@ mod tracking;
 mod transaction;
 mod users;
 mod wide;
+#[cfg(test)]
+mod wired;
 
 pub(crate) use events::parse as events_asked_for;
 pub(crate) use listen::Front;

@@ -11,9 +11,10 @@ use cloakroom_core::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::ahead::Ahead;
 use super::args::Args;
 use super::conn::Conn;
-use super::decode::{Broken, Decoder};
+use super::decode::{Broken, Decoder, Place};
 use super::limits;
 use super::reply::Out;
 
@@ -53,6 +54,8 @@ impl std::fmt::Debug for Promise {
 struct Scratch {
     read: Box<[u8]>,
     out: Vec<u8>,
+    ahead: Ahead,
+    words: Vec<Place>,
 }
 
 thread_local! {
@@ -218,31 +221,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         };
         let mut at = 0;
         self.put_off = false;
-        while !self.conn.closing {
-            if out.bytes.len() > limits::WRITE_BYTES {
-                self.put_off = at < buffer.len();
+        self.decoder.borrow(&mut scratch.words);
+        while !self.conn.closing && !self.put_off {
+            let ahead = &mut scratch.ahead;
+            let broken = ahead.look(&mut self.decoder, &self.conn, &buffer[at..]);
+            if ahead.is_empty() && broken.is_none() {
                 break;
             }
-            match self.decoder.next(&buffer[at..], self.conn.is_stranger()) {
-                Ok(None) => break,
-                Ok(Some(frame)) => {
-                    at += frame.taken;
-                    if !frame.words.is_empty() {
-                        self.conn.run(Args::new(frame.bytes, frame.words), &mut out);
-                    }
-                }
-                Err(broken) => {
-                    self.refuse(&broken, &mut out);
-                    break;
-                }
+            at = self.run_ahead(ahead, buffer, at, &mut out);
+            if let Some(broken) = broken
+                && !self.put_off
+                && !self.conn.closing
+            {
+                self.refuse(&broken, &mut out);
             }
         }
+        self.decoder.give_back(&mut scratch.words);
         self.conn.settle_counts();
         scratch.out = out.bytes;
-        if self.conn.closing || at == buffer.len() {
-            self.decoder.gives_memory_back();
+        if self.conn.closing {
             return buffer.len();
         }
+        at
+    }
+
+    /// Runs the commands that were found, which begin at `at`; returns where the first begins that was not run.
+    fn run_ahead(&mut self, ahead: &Ahead, buffer: &[u8], at: usize, out: &mut Out) -> usize {
+        let mut at = at;
+        for (frame, meant) in ahead.iter() {
+            if self.conn.closing {
+                return at;
+            }
+            if out.bytes.len() > limits::WRITE_BYTES {
+                self.put_off = true;
+                self.decoder.go_back();
+                return at;
+            }
+            let (bytes, words) = self.decoder.words(frame, &buffer[at..]);
+            at += frame.taken;
+            if !words.is_empty() {
+                self.conn.run(Args::new(bytes, words), *meant, out);
+            }
+        }
+        self.decoder.forget();
         at
     }
 
@@ -373,11 +394,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
         let mut scratch = SCRATCH.with(RefCell::take).unwrap_or_else(|| Scratch {
             read: vec![0; limits::READ_BYTES].into_boxed_slice(),
             out: Vec::with_capacity(limits::READ_BYTES),
+            ahead: Ahead::default(),
+            words: Vec::new(),
         });
         let turned = this.turn(cx, &mut scratch);
-        SCRATCH.with(|kept| kept.replace(Some(scratch)));
         match turned {
             Ok(turned) => {
+                // Not that of a connection that failed: replies that it did not get may be in there, and are
+                // nobody else's.
+                SCRATCH.with(|kept| kept.replace(Some(scratch)));
                 ready!(turned);
                 Poll::Ready(End::Gone)
             }

@@ -7,14 +7,9 @@ use std::time::{Duration, Instant};
 
 use cloakroom_embedded::EmbeddedStore;
 use cloakroom_embedded::journal::JournalState;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use super::client::Peer;
-use super::conn::Conn;
-use super::pump::Pump;
-use super::server::{Parts, Server};
-use super::users::Users;
-use crate::serve::shutdown::Shutdown;
+use super::server::Server;
+use super::wired::{Client, server_of};
 use crate::serve::sick::{FAILING, FULL, HANGING, WELL, sick_store};
 
 /// A store on a disk that can fall ill, and clients of it.
@@ -30,15 +25,7 @@ impl Ill {
         let name = format!("cloakroom-resp-sick-{test}-{}", std::process::id());
         let dir = std::env::temp_dir().join(name);
         let (store, illness) = sick_store(&dir);
-        let server = Server::new(Parts {
-            engine: store.engine(),
-            users: Users::new(None),
-            shutdown: Shutdown::new(),
-            port: 0,
-            max_clients: 10,
-            max_memory: None,
-            eviction: "noeviction",
-        });
+        let server = server_of(store.engine());
         Self {
             dir,
             store,
@@ -48,12 +35,7 @@ impl Ill {
     }
 
     fn connect(&self) -> Client {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
-        let peer = Peer::Unix(String::new());
-        let client = self.server.enter(&peer).expect("there is a place");
-        let conn = Conn::new(Arc::clone(&self.server), client);
-        tokio::spawn(Pump::new(theirs, conn));
-        Client(ours)
+        Client::of(&self.server)
     }
 
     fn falls(&self, illness: u8) {
@@ -75,28 +57,6 @@ impl Drop for Ill {
     fn drop(&mut self) {
         self.falls(WELL);
         drop(std::fs::remove_dir_all(&self.dir));
-    }
-}
-
-struct Client(DuplexStream);
-
-impl Client {
-    async fn send(&mut self, command: &str) {
-        let line = format!("{command}\r\n");
-        self.0.write_all(line.as_bytes()).await.unwrap();
-    }
-
-    /// The first line of the answer; `None` if the connection was cut.
-    async fn answer(&mut self) -> Option<String> {
-        let mut bytes = [0; 4_096];
-        let count = self.0.read(&mut bytes).await.unwrap();
-        let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-        text.lines().next().map(str::to_owned)
-    }
-
-    async fn ask(&mut self, command: &str) -> String {
-        self.send(command).await;
-        self.answer().await.unwrap_or_default()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Clock as _, UnixMillis};
 use cloakroom_embedded::journal::{Durability, JournalConfig};
-use cloakroom_embedded::{Db, EmbeddedConfig, Engine, KeyError, Tx};
+use cloakroom_embedded::{Db, EmbeddedConfig, Engine, KeyError, Reach, Tx};
 use proptest::prelude::*;
 
 use self::same::{same_hash, same_order, same_set};
@@ -275,8 +275,15 @@ impl Pair {
 }
 
 fn within<T>(engine: &Engine, step: &Step, work: impl FnOnce(&mut Tx<'_>, Db, &[u8]) -> T) -> T {
-    let key = key(step.key);
-    engine.with_key(step.db, &key, |tx| work(tx, step.db, &key))
+    let (one, other) = (key(step.key), key(step.other));
+    let hash = engine.hash_of(&one);
+    if step.secs.is_none() {
+        // What is said to come next is as it was.
+        let other = (engine.hash_of(&other), Reach::Value);
+        engine.come_next(step.db, &[(hash, Reach::Head), other]);
+        return engine.with_hashed(step.db, &one, hash, |tx| work(tx, step.db, &one));
+    }
+    engine.with_key(step.db, &one, |tx| work(tx, step.db, &one))
 }
 
 proptest! {

@@ -1,0 +1,74 @@
+//! For tests of connections without a socket: when a client leaves and when a reply is written is then in the
+//! test's hands.
+
+use std::sync::Arc;
+
+use cloakroom_embedded::Engine;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+use super::client::Peer;
+use super::conn::Conn;
+use super::pump::Pump;
+use super::server::{Parts, Server};
+use super::users::Users;
+use crate::serve::shutdown::Shutdown;
+
+/// A server of what is in `engine`, for all who come.
+pub(super) fn server_of(engine: Engine) -> Arc<Server> {
+    Server::new(Parts {
+        engine,
+        users: Users::new(None),
+        shutdown: Shutdown::new(),
+        port: 0,
+        max_clients: 10,
+        max_memory: None,
+        eviction: "noeviction",
+    })
+}
+
+/// One end of a connection, whose other end a pump has.
+pub(super) struct Client(DuplexStream);
+
+impl Client {
+    /// A new client of `server`.
+    pub(super) fn of(server: &Arc<Server>) -> Self {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let peer = Peer::Unix(String::new());
+        let client = server.enter(&peer).expect("there is a place");
+        let conn = Conn::new(Arc::clone(server), client);
+        tokio::spawn(Pump::new(theirs, conn));
+        Self(ours)
+    }
+
+    pub(super) async fn send(&mut self, command: &str) {
+        let line = format!("{command}\r\n");
+        self.0.write_all(line.as_bytes()).await.unwrap();
+    }
+
+    /// The first line of the answer; `None` if the connection was cut.
+    pub(super) async fn answer(&mut self) -> Option<String> {
+        let mut bytes = [0; 4_096];
+        let count = self.0.read(&mut bytes).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        text.lines().next().map(str::to_owned)
+    }
+
+    pub(super) async fn ask(&mut self, command: &str) -> String {
+        self.send(command).await;
+        self.answer().await.unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_did_not_wait_for_is_told_to_nobody_else() {
+    let server = server_of(cloakroom_embedded::EmbeddedStore::default().engine());
+    let mut other = Client::of(&server);
+    assert_eq!(other.ask("SET secret of-the-first").await, "+OK");
+    for _ in 0..3 {
+        let mut first = Client::of(&server);
+        first.send("GET secret").await;
+        drop(first);
+        tokio::task::yield_now().await;
+        assert_eq!(other.ask("PING").await, "+PONG");
+    }
+}
