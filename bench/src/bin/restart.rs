@@ -68,7 +68,7 @@ fn others(sessions: u64) {
         order: 1,
         processors: "0,1",
     };
-    filling.run(&programs, &server);
+    drop(filling.run(&programs, &server));
     for (name, snapshot) in [
         ("another framework's over RESP, from a journal", false),
         ("from a snapshot", true),
