@@ -40,8 +40,8 @@ impl Layouts {
 
     /// Whether any layout's names hold hashes.
     #[must_use]
-    pub fn any_hashed(&self) -> bool {
-        self.iter().any(|row| row.hashed)
+    pub const fn any_hashed(&self) -> bool {
+        self.hashed
     }
 
     /// Whether any layout's values are sealed.
@@ -70,7 +70,7 @@ impl Layouts {
     /// Whether this is a name in which a hash stands for the id.
     #[must_use]
     pub fn is_hashed(&self, key: &[u8]) -> bool {
-        self.rows.iter().any(|row| row.is_hashed(key))
+        key.contains(&MARK) && self.rows.iter().any(|row| row.is_hashed(key))
     }
 
     /// Where the id is, or what stands for it, if the key is a session's of a layout that hides it.

@@ -107,6 +107,8 @@ pub struct Layouts {
     first: Box<[u64; 256]>,
     /// Rows with a key that may begin with anything: what such a key has near its end.
     any: Box<[Tail]>,
+    /// Whether any row's ids are hashed: asked about every command.
+    hashed: bool,
 }
 
 /// What tells a key that may begin with anything from most others at one look.
@@ -171,6 +173,7 @@ impl Layouts {
             }
         }
         Self {
+            hashed: rows.iter().any(|row| row.hashed),
             rows,
             first,
             any: any.into(),

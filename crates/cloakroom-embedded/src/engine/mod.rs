@@ -26,6 +26,7 @@ use parking_lot::MutexGuard;
 
 pub use self::changes::{Change, Watcher};
 pub(crate) use self::ears::Ears;
+pub(crate) use self::kinds::BESIDE;
 pub use self::kinds::{
     DATABASES, Db, KEY_BYTES, KeyError, Kind, LexRange, MEMBERS, Packing, ScoreRange, VALUE_BYTES,
 };

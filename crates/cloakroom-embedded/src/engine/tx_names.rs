@@ -1,10 +1,13 @@
 //! A step in progress: what concerns whole keys and keyspaces.
 
+use std::ops::ControlFlow;
+
 use super::changes::Change;
-use super::kinds::{BESIDE, DATABASES, Db, KeyError};
+use super::kinds::{BESIDE, DATABASES, Db, KeyError, Kind};
 use super::tx::{Tx, check_key, checked};
 use crate::journal::Effect;
 use crate::shard::{Head, Spread};
+use crate::table::SEGMENTS;
 
 impl Tx<'_> {
     /// Puts what is under one key, with its deadline, under another, in place of what was there.
@@ -124,6 +127,22 @@ impl Tx<'_> {
         }
         if let Some(watcher) = self.at().ears.watcher.get() {
             watcher.flushed(db);
+        }
+    }
+
+    /// Calls `each` with all keys of a keyspace. The step must have locked everything.
+    pub fn each_key(&mut self, db: Db, each: &mut dyn FnMut(&[u8], Kind)) {
+        let (number, at) = (self.number_of(db), self.at());
+        for shard in 0..self.inner().shards.len() {
+            let Some(shard) = self.locked_shard(shard) else {
+                continue;
+            };
+            for segment in 0..SEGMENTS {
+                shard.walk_names(number, (segment, 0), usize::MAX, at, &mut |key, kind| {
+                    each(key, kind);
+                    ControlFlow::Continue(())
+                });
+            }
         }
     }
 

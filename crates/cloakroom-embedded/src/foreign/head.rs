@@ -7,12 +7,15 @@ use cloakroom_core::layout::Tombstones;
 use cloakroom_core::record::Subject;
 use cloakroom_core::{UnixMillis, limits};
 
+use super::seal::{self, Of, Sealer};
 use crate::engine::{DATABASES, Db, KeyError, Tx};
 
 /// The version of these bytes.
 const VERSION: u8 = 1;
 const LIVE: u8 = 0;
 const ENDED: u8 = 1;
+/// Alive, and whom it belongs to is sealed.
+const SEALED: u8 = 2;
 const FIXED: usize = 8;
 
 /// How much later than it must a head ends, so that a session that slides at every request has its head
@@ -46,14 +49,20 @@ impl Head {
     }
 
     /// The head beside this key.
-    pub(super) fn read(tx: &mut Tx<'_>, db: Db, key: &[u8]) -> Option<Self> {
-        Self::decode(tx.string(beside(db), key).ok()??)
+    pub(super) fn read(
+        sealer: Option<&Sealer>,
+        tx: &mut Tx<'_>,
+        db: Db,
+        key: &[u8],
+    ) -> Option<Self> {
+        Self::decode(sealer, key, tx.string(beside(db), key).ok()??)
     }
 
     /// Writes a live session's head, if it says something else than `before` or would end too early:
     /// the session ends at `deadline`, and its head is its tombstone afterwards.
     pub(super) fn write(
         &self,
+        sealer: Option<&Sealer>,
         tx: &mut Tx<'_>,
         db: Db,
         key: &[u8],
@@ -68,7 +77,7 @@ impl Head {
             }
         }
         let until = least.saturating_add(SLACK);
-        tx.set_string(beside(db), key, &self.encode(), Some(until))
+        tx.set_string(beside(db), key, &self.encode(sealer, key), Some(until))
     }
 
     /// Has an ended session's head stand as its tombstone, where the layout has any.
@@ -79,25 +88,47 @@ impl Head {
         }
         let until = self.first.saturating_add(limits::TOMBSTONE);
         // Where memory is short the old head stays, which is a tombstone too once the session is gone.
-        let _ = tx.set_string(beside(db), key, &self.encode(), Some(until));
+        let _ = tx.set_string(beside(db), key, &self.encode(None, key), Some(until));
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// Its bytes; whom it belongs to is sealed if there is somebody to do it.
+    fn encode(&self, sealer: Option<&Sealer>, key: &[u8]) -> Vec<u8> {
         let subject = self.subject.as_ref().map_or("", |it| it.as_str());
+        let sealer = sealer.filter(|_| !subject.is_empty());
+        let state = match (self.ended, sealer) {
+            (true, _) => ENDED,
+            (false, None) => LIVE,
+            (false, Some(_)) => SEALED,
+        };
         let mut bytes = Vec::with_capacity(FIXED + subject.len());
-        bytes.extend([VERSION, if self.ended { ENDED } else { LIVE }]);
+        bytes.extend([VERSION, state]);
         bytes.extend(&self.first.as_millis().to_le_bytes()[..6]);
-        bytes.extend(subject.as_bytes());
+        match sealer {
+            Some(sealer) => {
+                let mut sealed = Vec::new();
+                sealer.seal(key, Of::Subject, subject.as_bytes(), &mut sealed);
+                bytes.append(&mut sealed);
+            }
+            None => bytes.extend(subject.as_bytes()),
+        }
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(sealer: Option<&Sealer>, key: &[u8], bytes: &[u8]) -> Option<Self> {
         let (fixed, subject) = bytes.split_first_chunk::<FIXED>()?;
         let [VERSION, state, first @ ..] = fixed else {
             return None;
         };
         let mut millis = [0; 8];
         millis[..6].copy_from_slice(first);
+        let mut opened = Vec::new();
+        let subject = match *state {
+            SEALED => {
+                seal::open(sealer, key, Of::Subject, subject, &mut opened).ok()?;
+                &opened
+            }
+            _ => subject,
+        };
         let subject = match subject {
             [] => None,
             text => Some(Subject::new(std::str::from_utf8(text).ok()?).ok()?),
@@ -111,7 +142,7 @@ impl Head {
 }
 
 /// The keyspace of heads beside this one.
-const fn beside(db: Db) -> Db {
+pub(super) const fn beside(db: Db) -> Db {
     DATABASES + db % DATABASES
 }
 
@@ -131,8 +162,8 @@ mod tests {
             (Head::live(first, None), b"\x01\x00\x06\x05\x04\x03\x02\x01"),
             (Head::ended(first), b"\x01\x01\x06\x05\x04\x03\x02\x01"),
         ] {
-            assert_eq!(head.encode(), bytes);
-            assert_eq!(Head::decode(bytes), Some(head));
+            assert_eq!(head.encode(None, b"k"), bytes);
+            assert_eq!(Head::decode(None, b"k", bytes), Some(head));
         }
         for other in [
             &b""[..],
@@ -140,7 +171,7 @@ mod tests {
             b"\x01\x00\x06",
             b"\x01\x00\x06\x05\x04\x03\x02\x01\xff",
         ] {
-            assert_eq!(Head::decode(other), None);
+            assert_eq!(Head::decode(None, b"k", other), None);
         }
     }
 }

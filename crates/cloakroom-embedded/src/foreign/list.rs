@@ -22,21 +22,6 @@ pub struct Found {
 }
 
 impl Foreign {
-    /// Reads the heads of all sessions that are there, after a start: from a journal keys come back
-    /// without passing here. Sessions without a head get one.
-    pub fn reindex(&self, engine: &Engine) {
-        for db in 0..DATABASES {
-            self.each(engine, db, |tx, key| {
-                match Head::read(tx, db, key) {
-                    Some(head) if !head.ended => self.book.put(db, key, head.subject.as_ref()),
-                    Some(_) => {}
-                    // As any write of it would: it gets deadline, head and place in the book.
-                    None => drop(self.write(tx, db, key, super::Written::Part, (), |_| Ok(()))),
-                }
-            });
-        }
-    }
-
     /// The sessions of a subject that are alive, the newest first.
     #[must_use]
     pub fn of_subject(&self, engine: &Engine, subject: &Subject) -> Vec<SessionInfo> {
@@ -90,6 +75,7 @@ impl Foreign {
         let mut of_name = layouts.filter(|layout| layout.cookies().any(|it| it == name));
         of_name.find_map(|layout| {
             let key = layout.key_of_cookie(value)?;
+            let key = self.layouts.kept_as(&key).unwrap_or(key);
             (0..DATABASES).find_map(|db| engine.with_key(db, &key, |tx| self.look(tx, db, &key)))
         })
     }
@@ -112,7 +98,7 @@ impl Foreign {
     fn look(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) -> Option<Found> {
         let layout = self.layout(key)?;
         let deadline = tx.deadline(db, key)?;
-        let head = Head::read(tx, db, key).filter(|head| !head.ended)?;
+        let head = self.head(tx, db, key).filter(|head| !head.ended)?;
         let now = tx.now();
         let record = Record {
             handle: handle_of(db, key),
@@ -138,7 +124,7 @@ impl Foreign {
     }
 
     fn revoke_in(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], of: Option<&Subject>) -> bool {
-        let head = Head::read(tx, db, key);
+        let head = self.head(tx, db, key);
         let is_theirs = |head: &Head| of.is_none_or(|of| head.subject.as_ref() == Some(of));
         let alive = tx.kind(db, key).is_some();
         if !alive || !head.is_some_and(|head| !head.ended && is_theirs(&head)) {

@@ -8,8 +8,8 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::{Event, UnixMillis, limits};
 
 use super::Foreign;
-use super::head::Head;
-use crate::engine::{Db, KeyError, Kind, Tx};
+use super::head::{Head, beside};
+use crate::engine::{DATABASES, Db, KeyError, Kind, Tx};
 
 /// How long a session that was ended by a field may still be read: its framework tells applications
 /// of the end from it.
@@ -51,7 +51,7 @@ impl Foreign {
             self.observe(&Event::LimitExceeded("session"));
             return Err(KeyError::TooLarge);
         }
-        let before = Head::read(tx, db, key);
+        let before = self.head(tx, db, key);
         let alive = tx.kind(db, key).is_some();
         if is_over(layout, before.as_ref(), alive, written) {
             self.observe(&Event::LateWriteDropped);
@@ -69,12 +69,44 @@ impl Foreign {
         Ok(done)
     }
 
+    /// Whether [`Foreign::write`] would drop this write, because the session has ended: whoever writes
+    /// only what is not there is told that it is, and takes another id.
+    pub fn drops(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], written: Written<'_>) -> bool {
+        let Some(layout) = self.layout(key) else {
+            return false;
+        };
+        let head = self.head(tx, db, key);
+        let alive = tx.kind(db, key).is_some();
+        is_over(layout, head.as_ref(), alive, written)
+    }
+
+    /// Removes all keys of a keyspace, or of all, as [`Tx::flush`]. Sessions among them stay ended: one
+    /// step of about a microsecond for each, because a late write must find its tombstone.
+    pub fn flush(&self, tx: &mut Tx<'_>, db: Option<Db>) {
+        let mut ended: Vec<(Db, Box<[u8]>)> = Vec::new();
+        for each in (0..DATABASES).filter(|each| db.is_none_or(|db| db % DATABASES == *each)) {
+            // Heads, so that what ended before stays ended, too.
+            tx.each_key(beside(each), &mut |key, _| ended.push((each, key.into())));
+        }
+        let alive = ended.iter().filter(|(db, key)| tx.kind(*db, key).is_some());
+        let alive = alive.count();
+        tx.flush(db);
+        for (db, key) in ended {
+            if let Some(layout) = self.layout(&key) {
+                self.end(tx, db, &key, layout);
+            }
+        }
+        if alive > 0 {
+            self.observe(&Event::Revoked(alive));
+        }
+    }
+
     /// Removes a key. If it is a session's, it stays ended, whether it was there or not: a framework that
     /// keeps sessions in a database as well may be about to fill its cache from there.
     pub fn remove(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) -> bool {
         if let Some(layout) = self.layout(key) {
             let alive = tx.kind(db, key).is_some();
-            let frozen = Head::read(tx, db, key).is_some_and(|head| head.ended);
+            let frozen = self.head(tx, db, key).is_some_and(|head| head.ended);
             self.end(tx, db, key, layout);
             if alive && !frozen {
                 self.observe(&Event::LoggedOut(Some(handle_of(db, key))));
@@ -99,7 +131,7 @@ impl Foreign {
             self.remove(tx, db, key);
             return true;
         }
-        let head = Head::read(tx, db, key);
+        let head = self.head(tx, db, key);
         if head.as_ref().is_some_and(|head| head.ended) {
             let last = now.saturating_add(FROZEN);
             let deadline = deadline.map_or(last, |deadline| deadline.min(last));
@@ -118,7 +150,7 @@ impl Foreign {
             let subject = self.subject(tx, db, key, layout, Written::Part);
             Head::live(first, subject.ok().flatten())
         });
-        let _ = known.write(tx, db, key, head.as_ref(), deadline);
+        let _ = known.write(self.sealer_of(layout), tx, db, key, head.as_ref(), deadline);
         done
     }
 
@@ -137,9 +169,9 @@ impl Foreign {
         if old.is_none() && new.is_none() || from == to || tx.kind(from.0, from.1).is_none() {
             return tx.rename(from, to);
         }
-        let head = old.and_then(|_| Head::read(tx, from.0, from.1));
+        let head = old.and_then(|_| self.head(tx, from.0, from.1));
         if let Some(layout) = new {
-            let there = Head::read(tx, to.0, to.1);
+            let there = self.head(tx, to.0, to.1);
             let alive = tx.kind(to.0, to.1).is_some();
             let over = head.as_ref().is_some_and(|head| head.ended)
                 || is_over(layout, there.as_ref(), alive, Written::Part);
@@ -152,6 +184,11 @@ impl Foreign {
             }
         }
         let done = tx.rename(from, to)?;
+        if let Err(why) = self.reseal(tx, from.1, to) {
+            // Sealed for another name it could never be read.
+            tx.remove(to.0, to.1);
+            return Err(why);
+        }
         if let Some(layout) = old {
             self.end(tx, from.0, from.1, layout);
             if new.is_some() {
@@ -160,7 +197,7 @@ impl Foreign {
         }
         if let Some(layout) = new {
             self.settle(tx, to.0, to.1, layout, head.as_ref(), Written::Part)?;
-            let head = Head::read(tx, to.0, to.1);
+            let head = self.head(tx, to.0, to.1);
             let subject = head.and_then(|head| head.subject);
             self.book.put(to.0, to.1, subject.as_ref());
         }
@@ -178,7 +215,14 @@ impl Foreign {
         to: (Db, &[u8]),
     ) -> Result<bool, KeyError> {
         let there = tx.kind(from.0, from.1).is_some();
-        self.write(tx, to.0, to.1, Written::Part, there, |tx| tx.copy(from, to))
+        self.write(tx, to.0, to.1, Written::Part, there, |tx| {
+            let done = tx.copy(from, to)?;
+            if done && let Err(why) = self.reseal(tx, from.1, to) {
+                tx.remove(to.0, to.1);
+                return Err(why);
+            }
+            Ok(done)
+        })
     }
 
     /// After a write: the session's deadline is within its limits, its head says whose it is, and so does
@@ -221,7 +265,7 @@ impl Foreign {
                 }),
         };
         let head = Head::live(first, subject);
-        if let Err(full) = head.write(tx, db, key, before, wanted) {
+        if let Err(full) = head.write(self.sealer_of(layout), tx, db, key, before, wanted) {
             // A session of which nothing is known would outlive its limits.
             if before.is_none() {
                 tx.remove(db, key);
@@ -252,14 +296,20 @@ impl Foreign {
         if let Written::Value(value) = written {
             return layout.subject_of_value(value);
         }
+        let mut opened = Vec::new();
         match (tx.kind(db, key), layout.kind()) {
             (Some(Kind::String), LayoutKind::String) => match tx.string(db, key) {
-                Ok(Some(value)) => layout.subject_of_value(value),
+                Ok(Some(value)) => {
+                    let done = self.open(key, None, value, &mut opened);
+                    done.map_err(|_| Unreadable)?;
+                    layout.subject_of_value(&opened)
+                }
                 Ok(None) | Err(_) => Ok(None),
             },
             (Some(Kind::Hash), LayoutKind::Hash) => layout.subject_of_fields(|field| {
                 let value = tx.hash_get(db, key, field).ok()??;
-                Some(value.to_vec())
+                self.open(key, Some(field), value, &mut opened).ok()?;
+                Some(std::mem::take(&mut opened))
             }),
             _ => Err(Unreadable),
         }

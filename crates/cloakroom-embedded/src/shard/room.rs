@@ -7,9 +7,10 @@ use cloakroom_core::{Error, ErrorKind, StoredKey};
 use std::hash::BuildHasher as _;
 
 use super::name::{self, KeyView, NEVER};
+use super::names::{hash_in, hash_of_key as hash_of_name};
 use super::{At, Shard, hash_of_key};
 use crate::config::Eviction;
-use crate::engine::Change;
+use crate::engine::{BESIDE, Change};
 use crate::entry::{self, View};
 use crate::evict::Candidates;
 use crate::journal::Effect;
@@ -135,15 +136,12 @@ impl Shard {
 
     /// Evicts one session by the policy, never `spared`. Returns whether there was one.
     fn evict(&mut self, evictions: usize, spared: Option<SlotRef>, at: At<'_>) -> bool {
-        let victim = match at.memory.eviction {
-            Eviction::NoEviction => None,
-            Eviction::VolatileTtl if evictions < FRUITLESS => self
-                .soonest()
-                .filter(|slot| Some(*slot) != spared && self.slab.ends(*slot))
-                .or_else(|| self.choose(spared, false)),
-            Eviction::VolatileTtl | Eviction::VolatileLru => self.choose(spared, false),
-            Eviction::AllkeysLru => self.choose(spared, true),
-        };
+        let victim = (0..LOOKS).find_map(|_| {
+            let victim = self.by_policy(evictions, spared, at)?;
+            // What is kept beside a key does not leave before it.
+            let victim = self.kept_for(victim).unwrap_or(victim);
+            (Some(victim) != spared).then_some(victim)
+        });
         if let Some(victim) = victim {
             self.reaped.evicted += 1;
             let entry = self.slab.get(victim);
@@ -160,6 +158,37 @@ impl Shard {
             self.count_memory(at.memory);
         }
         victim.is_some()
+    }
+
+    /// Who leaves by the policy, never `spared`.
+    fn by_policy(
+        &mut self,
+        evictions: usize,
+        spared: Option<SlotRef>,
+        at: At<'_>,
+    ) -> Option<SlotRef> {
+        match at.memory.eviction {
+            Eviction::NoEviction => None,
+            Eviction::VolatileTtl if evictions < FRUITLESS => self
+                .soonest()
+                .filter(|slot| Some(*slot) != spared && self.slab.ends(*slot))
+                .or_else(|| self.choose(spared, false)),
+            Eviction::VolatileTtl | Eviction::VolatileLru => self.choose(spared, false),
+            Eviction::AllkeysLru => self.choose(spared, true),
+        }
+    }
+
+    /// The key beside which this one is kept, if it is, and that is there.
+    fn kept_for(&self, slot: SlotRef) -> Option<SlotRef> {
+        let entry = self.slab.get(slot);
+        if !name::is_key(entry) || KeyView(entry).db() & BESIDE == 0 {
+            return None;
+        }
+        let (key, db) = (KeyView(entry).key(), KeyView(entry).db() & !BESIDE);
+        let hash = hash_in(db, hash_of_name(&self.hasher, key));
+        let slab = &self.slab;
+        let is_it = |slot: &SlotRef| KeyView(slab.get(*slot)).is(db, key);
+        self.names.table.find(hash, is_it)
     }
 
     /// Who leaves by second chance: among all, or among those that end.

@@ -113,6 +113,8 @@ impl Resp {
                 &table::LAYOUT_ABSOLUTE,
                 &table::LAYOUT_IDLE,
                 &table::LAYOUT_UNSTATED,
+                &table::LAYOUT_HASH_IDS,
+                &table::LAYOUT_SEAL_KEY_FILE,
             ] {
                 if low.origin(setting) != Origin::Default {
                     let why = "the store's server speaks the Redis protocol itself";

@@ -3,6 +3,7 @@
 mod ends;
 mod holds;
 mod listed;
+mod room;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -77,8 +78,12 @@ fn front() -> Front {
 }
 
 fn front_with(config: ForeignConfig) -> Front {
+    front_in(EmbeddedConfig::new(), config)
+}
+
+fn front_in(engine: EmbeddedConfig, config: ForeignConfig) -> Front {
     let clock = ManualClock::new();
-    let engine = kit::store(&clock, EmbeddedConfig::new()).engine();
+    let engine = kit::store(&clock, engine).engine();
     let heard = Arc::new(Heard::default());
     let foreign = Arc::new(Foreign::new(config.observer(heard.clone())).unwrap());
     assert!(engine.watch(Arc::new(Told(foreign.clone()))));

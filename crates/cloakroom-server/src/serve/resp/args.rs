@@ -64,9 +64,17 @@ impl<'a> Args<'a> {
 
     /// A copy that outlives the buffer, for a transaction.
     pub(crate) fn to_owned(self) -> Owned {
+        self.with(&[])
+    }
+
+    /// A copy with other words at these places, which are in order.
+    pub(crate) fn with(self, others: &[(usize, Vec<u8>)]) -> Owned {
+        let mut others = others.iter().peekable();
         let mut bytes = Vec::new();
         let mut words = Vec::with_capacity(self.words.len());
-        for word in self.from(0) {
+        for (at, word) in self.from(0).enumerate() {
+            let other = others.next_if(|(place, _)| *place == at);
+            let word = other.map_or(word, |(_, other)| other);
             let begin = u32::try_from(bytes.len()).expect("a command has at most COMMAND_BYTES");
             bytes.extend_from_slice(word);
             let end = u32::try_from(bytes.len()).expect("a command has at most COMMAND_BYTES");

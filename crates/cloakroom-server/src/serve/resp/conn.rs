@@ -10,7 +10,7 @@ use std::time::Instant;
 use cloakroom_embedded::{Db, Tx};
 
 use super::admission::unknown;
-use super::args::Args;
+use super::args::{Args, Owned};
 use super::call::Call;
 use super::client::Client;
 use super::fail::Fail;
@@ -153,6 +153,8 @@ impl Conn {
                 return Err(fail);
             }
         };
+        let renamed = self.by_kept_names(command, args);
+        let args = renamed.as_ref().map_or(args, Owned::args);
         if let Some(transaction) = &mut self.transaction
             && !command.is(AT_ONCE)
         {

@@ -19,6 +19,7 @@ use super::conn::Conn;
 use super::pump::Pump;
 use super::server::{Parts, Server};
 use super::users::Users;
+use crate::serve::ending::refuse_new;
 use crate::serve::http::Metrics;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::tls::Tls;
@@ -154,6 +155,11 @@ impl Front {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+        // Who connected before is in the kernel's queue, and may have sent something: it is served.
+        let secure = self.secure.as_ref().map(|(tcp, _)| tcp);
+        let listeners = [self.plain.as_ref(), secure].into_iter().flatten();
+        let quiet = listeners.map(refuse_new).max().unwrap_or_default();
+        while let Ok(Ok(())) = tokio::time::timeout(quiet.min(self.drain), self.next()).await {}
         let Self {
             server,
             plain,

@@ -18,6 +18,7 @@ mod fail;
 mod gate;
 mod glob;
 mod hub;
+mod kept_names;
 mod limits;
 mod listen;
 mod number;

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use cloakroom_embedded::Written;
 use parking_lot::Mutex;
 use sha1_smol::Sha1;
 
@@ -274,8 +275,8 @@ fn shortest(call: &mut Call<'_, '_, '_>, words: Words) -> Done {
 }
 
 fn add(call: &mut Call<'_, '_, '_>, words: Words) -> Done {
-    let key = call.args.get(words.keys);
-    if call.keys.kind(key).is_some() {
+    let (key, value) = (call.args.get(words.keys), call.args.get(words.rest));
+    if call.keys.kind(key).is_some() || call.keys.is_ended(key, Written::Value(value)) {
         call.out.nil();
         return Ok(());
     }
@@ -283,7 +284,6 @@ fn add(call: &mut Call<'_, '_, '_>, words: Words) -> Done {
     let deadline = Clock::InSeconds.moment(seconds, call.keys.now);
     let deadline = deadline.filter(|_| seconds > 0);
     let deadline = deadline.ok_or(Fail::Expire("setex"))?;
-    let value = call.args.get(words.rest);
     call.keys.set_string(key, value, Some(deadline))?;
     call.keys.event(Class::String, "set", key);
     call.keys.event(Class::Generic, "expire", key);
