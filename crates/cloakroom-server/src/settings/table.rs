@@ -44,7 +44,7 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 40] = [
+pub(crate) const TABLE: [&Setting; 41] = [
     &CONFIG,
     &HTTP,
     &RESP,
@@ -54,6 +54,7 @@ pub(crate) const TABLE: [&Setting; 40] = [
     &RESP_USERS,
     &RESP_MAX_CONNECTIONS,
     &RESP_EVENTS,
+    &LUA_TIME_LIMIT,
     &LAYOUTS,
     &LAYOUT_ABSOLUTE,
     &LAYOUT_IDLE,
@@ -154,6 +155,14 @@ pub(crate) const RESP_EVENTS: Setting = Setting {
     default: "",
     doc: "Which keyspace events are told, as in Redis' notify-keyspace-events: KEA for all. \
           CONFIG SET changes it while the server runs.",
+};
+
+pub(crate) const LUA_TIME_LIMIT: Setting = Setting {
+    name: "lua-time-limit",
+    unit: "DURATION",
+    default: "500ms",
+    doc: "How long a script of the Redis protocol may run; others wait for its keys meanwhile. For \
+          servers that were built with an interpreter (docs/operate/lua.md).",
 };
 
 pub(crate) const LAYOUTS: Setting = Setting {

@@ -78,6 +78,7 @@ impl Front {
             max_clients: resp.max_connections,
             max_memory: settings.max_memory,
             eviction: settings.eviction_name,
+            script_time: resp.script_time,
         });
         let events = &server.hub.events;
         events.store(resp.events, std::sync::atomic::Ordering::Relaxed);

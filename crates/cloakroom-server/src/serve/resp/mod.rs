@@ -21,6 +21,8 @@ mod hub;
 mod kept_names;
 mod limits;
 mod listen;
+#[cfg(feature = "lua")]
+mod lua;
 mod number;
 mod pump;
 mod reply;

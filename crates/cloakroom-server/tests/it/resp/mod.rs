@@ -5,6 +5,8 @@ mod bounds;
 mod differential;
 mod handshakes;
 mod listening;
+#[cfg(feature = "lua")]
+mod lua;
 mod programs;
 mod random;
 mod scripts;

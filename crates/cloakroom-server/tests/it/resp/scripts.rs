@@ -148,3 +148,21 @@ fn other_scripts_are_refused_and_named_so() {
         "ERR Number of keys can't be greater than number of args"
     );
 }
+
+/// Built without an interpreter there is none to break out of.
+#[cfg(not(feature = "lua"))]
+#[test]
+fn what_nobody_knows_is_refused() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    for said in [
+        &[&b"EVAL"[..], b"return 1", b"0"][..],
+        &[b"SCRIPT", b"LOAD", b"return 1"],
+    ] {
+        wire.send(said);
+        let told = wire.reply().text();
+        assert!(told.contains("there is no interpreter"), "{told}");
+    }
+    let sha = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+    assert!(evalsha(&mut wire, sha, "0").text().starts_with("NOSCRIPT"));
+}
