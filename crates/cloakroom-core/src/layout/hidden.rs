@@ -11,16 +11,37 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Layout, Layouts};
 
-/// Bytes of a hash as it stands in a name: the mark, and 256 bits in base64url.
-pub(super) const BYTES: usize = 44;
+/// Bytes of a hash as it stands in a name: the mark, the id's length (layouts of the same prefix are told
+/// apart by it), and 256 bits in base64url.
+pub(super) const BYTES: usize = 46;
 /// No id of any alphabet has it, and no pattern of keys means something by it.
 const MARK: u8 = b'~';
 const DOMAIN: &[u8] = b"cloakroom/layout-id/1:";
 
-/// Whether this stands in a name for an id.
-pub(super) fn is_hash(text: &[u8]) -> bool {
-    let of_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    text.len() == BYTES && text[0] == MARK && text[1..].iter().all(of_base64)
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The length of the id for which this stands in a name, if it does.
+pub(super) fn length(text: &[u8]) -> Option<usize> {
+    let [MARK, digits @ ..] = text else {
+        return None;
+    };
+    let value = |byte: &u8| DIGITS.iter().position(|digit| digit == byte);
+    if text.len() != BYTES || !digits.iter().all(|byte| value(byte).is_some()) {
+        return None;
+    }
+    Some(value(&digits[0])? * 64 + value(&digits[1])?)
+}
+
+/// What stands in a name for an id.
+fn hashed(id: &[u8]) -> [u8; BYTES] {
+    let hash = Sha256::new().chain_update(DOMAIN).chain_update(id);
+    // The hash of a hash belongs to the same layout.
+    let long = length(id).unwrap_or(id.len());
+    let mut text = [MARK; BYTES];
+    text[1] = DIGITS[long / 64 % 64];
+    text[2] = DIGITS[long % 64];
+    let _ = URL_SAFE_NO_PAD.encode_slice(hash.finalize(), &mut text[3..]);
+    text
 }
 
 impl Layouts {
@@ -55,14 +76,9 @@ impl Layouts {
     #[must_use]
     pub fn kept_as(&self, key: &[u8]) -> Option<Vec<u8>> {
         let place = self.sessions(key).chain(self.locks(key)).next()?;
-        let hash = Sha256::new()
-            .chain_update(DOMAIN)
-            .chain_update(&key[place.clone()])
-            .finalize();
         let mut name = Vec::with_capacity(key.len() + BYTES);
         name.extend_from_slice(&key[..place.start]);
-        name.push(MARK);
-        name.extend_from_slice(URL_SAFE_NO_PAD.encode(hash).as_bytes());
+        name.extend(hashed(&key[place.clone()]));
         name.extend_from_slice(&key[place.end..]);
         Some(name)
     }

@@ -133,7 +133,9 @@ impl Pattern {
             false => *head == *self.before,
         };
         let short = key.len() <= limits::LAYOUT_KEY_BYTES + hidden::BYTES;
-        (begins && short && hidden::is_hash(&key[from..end])).then_some(from..end)
+        let length = hidden::length(&key[from..end])?;
+        let fits = (self.least..=self.most).contains(&length);
+        (begins && short && fits).then_some(from..end)
     }
 
     /// Where the id of a key of this shape ends.

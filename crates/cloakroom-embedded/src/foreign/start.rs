@@ -41,25 +41,36 @@ impl Foreign {
         for (db, key) in anew {
             self.write_anew(engine, db, &key, &mut taken);
         }
-        // Tombstones, of which the session is gone.
-        for db in 0..DATABASES {
+        self.rename_tombstones(engine);
+        taken
+    }
+
+    /// Has what is left of sessions that are gone stand under the names that are kept now.
+    fn rename_tombstones(&self, engine: &Engine) {
+        if !self.layouts.any_hashed() {
+            return;
+        }
+        for db in (0..DATABASES).map(beside) {
             let mut alone: Vec<Box<[u8]>> = Vec::new();
-            self.walk(engine, beside(db), |_, key| {
-                if !self.is_rightly_named(key) {
-                    alone.push(key.into());
-                }
-            });
-            for key in alone {
-                let name = self.layouts.kept_as(&key).unwrap_or_default();
-                let (old, new) = ((beside(db), &*key), (beside(db), &*name));
-                engine.with_keys(&[old, new], |tx| match self.layouts.is_hashed(&key) {
-                    true => drop(tx.remove(old.0, old.1)),
-                    // Without room it is only forgotten, as the end of its time would.
-                    false => drop(tx.rename(old, new)),
+            let mut cursor = 0;
+            loop {
+                cursor = engine.scan(db, cursor, PAGE, &mut |key, _| {
+                    if !self.is_rightly_named(key) {
+                        alone.push(key.into());
+                    }
                 });
+                if cursor == 0 {
+                    break;
+                }
+            }
+            for key in alone {
+                if let Some(name) = self.layouts.kept_as(&key) {
+                    let (old, new) = ((db, &*key), (db, &*name));
+                    // Without room it is forgotten, as at the end of its time.
+                    engine.with_keys(&[old, new], |tx| drop(tx.rename(old, new)));
+                }
             }
         }
-        taken
     }
 
     /// Whether this is the name under which the session would be kept now.

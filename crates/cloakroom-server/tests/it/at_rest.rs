@@ -237,7 +237,7 @@ async fn a_listed_name_opens_nothing_and_can_be_removed() {
     let mut wire = Wire::to(&server);
     wire.ask(&line("SET sess:{sid} {alice} EX 3600"));
     let name = wire.ask("KEYS sess:*").items()[0].text();
-    assert!(name.starts_with("sess:~") && name.len() == 49, "{name}");
+    assert!(name.starts_with("sess:~") && name.len() == 51, "{name}");
     let found = wire.ask("SCAN 0 MATCH sess:* COUNT 100");
     assert_eq!(found.items()[1], Reply::Array(vec![Reply::bulk(&name)]));
     for reads in ["GET", "EXISTS", "GETEX", "GETDEL", "STRLEN", "PERSIST"] {

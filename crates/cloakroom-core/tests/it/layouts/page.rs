@@ -52,7 +52,7 @@ for each session.
 
 Both are off unless they are asked for; both hold for memory, journal and snapshots, and for sessions of layouts only.
 
-**`layout-hash-ids yes`**: names hold a hash (`~` and 43 characters: SHA-256, base64url) in place of the id, so whoever has a copy
+**`layout-hash-ids yes`**: names hold a hash (`~`, two characters for the id's length, and SHA-256, in base64url) in place of the id, so whoever has a copy
 of the data directory has no id that a cookie could carry. The rest of the name stays, so layouts, prefixes and `SCAN .. MATCH sess:*` go on
 as they are. Clients go on with their ids; what they see of the names:
 
