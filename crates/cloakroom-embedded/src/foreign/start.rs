@@ -67,7 +67,7 @@ impl Foreign {
                 if let Some(name) = self.layouts.kept_as(&key) {
                     let (old, new) = ((db, &*key), (db, &*name));
                     // Without room it is forgotten, as at the end of its time.
-                    engine.with_keys(&[old, new], |tx| drop(tx.rename(old, new)));
+                    let _ = engine.with_keys(&[old, new], |tx| tx.rename(old, new));
                 }
             }
         }

@@ -21,8 +21,15 @@ local function in_time(...)
     end
     return ...
 end
+-- As Redis: of an error that is a table, its text is what is caught.
+local function caught(fine, why, ...)
+    if not fine and type(why) == "table" and type(why.err) == "string" then
+        return false, why.err
+    end
+    return fine, why, ...
+end
 function G.pcall(...)
-    return in_time(rawpcall(...))
+    return caught(in_time(rawpcall(...)))
 end
 function G.xpcall(...)
     return in_time(rawxpcall(...))

@@ -29,8 +29,17 @@ pub(super) fn error(lua: &Lua, text: &str) -> mlua::Result<Value> {
 /// A number as a command's word.
 pub(super) fn number(value: &Value) -> Vec<u8> {
     let mut text = Vec::new();
-    write_double(value.as_f64().unwrap_or_default(), &mut text);
+    write_double(double(value).unwrap_or_default(), &mut text);
     text
+}
+
+/// Lua 5.1 has doubles alone; whole ones come as integers.
+fn double(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
 }
 
 /// What a command answered in RESP2.
@@ -118,7 +127,7 @@ fn table_answer(out: &mut Out, table: &Table, depth: usize) -> Done {
         out.simple(&line);
         return Ok(());
     }
-    if let Some(number) = at("double").as_f64() {
+    if let Some(number) = double(&at("double")) {
         out.double(number);
         return Ok(());
     }
