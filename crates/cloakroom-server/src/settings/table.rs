@@ -198,7 +198,7 @@ pub(crate) const LAYOUT_UNSTATED: Setting = Setting {
 
 pub(crate) const LAYOUT_HASH_IDS: Setting = Setting {
     name: "layout-hash-ids",
-    unit: "YES|NO",
+    unit: "YES-OR-NO",
     default: "no",
     doc: "Whether names of sessions of other frameworks hold a hash in place of the id, in memory, \
           journal and snapshots; clients go on with their ids (docs/layouts.md says what they see).",
