@@ -202,7 +202,7 @@ fn weight(text: usize, pattern: &[u8], plain: bool) -> u64 {
 /// The words of a command, as a script gives them.
 fn words_of(words: &MultiValue) -> Result<Owned, &'static str> {
     if words.is_empty() {
-        return Err("ERR Please specify at least one argument for this redis.call() call");
+        return Err("ERR Please specify at least one argument for this redis lib call");
     }
     let mut owned = Owned::default();
     for word in words {
