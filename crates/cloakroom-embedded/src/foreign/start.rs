@@ -1,6 +1,8 @@
 //! Taking up what a journal brought back: it did not pass by here. Names and values are put as the settings
 //! say now, so switching hashing or sealing on, off, or to another key is a restart and nothing else.
 
+use cloakroom_core::layout::Layout;
+
 use super::Foreign;
 use super::head::{Head, beside};
 use super::seal::{self, Found};
@@ -75,7 +77,7 @@ impl Foreign {
 
     /// Whether this is the name under which the session would be kept now.
     fn is_rightly_named(&self, key: &[u8]) -> bool {
-        let hashes = self.layout(key).is_some_and(|layout| layout.hashes_ids());
+        let hashes = self.layout(key).is_some_and(Layout::hashes_ids);
         hashes == self.layouts.is_hashed(key)
     }
 
@@ -178,9 +180,9 @@ impl Foreign {
                 }
             }
             Some(Kind::Hash) => {
-                let mut fields: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::new();
+                let mut fields = Vec::new();
                 tx.hash_each(db, key, &mut |field, stored| {
-                    fields.push((field.into(), stored.into()));
+                    fields.push((field.to_vec(), stored.to_vec()));
                 })?;
                 for (field, stored) in fields {
                     change(seal::Of::Field(&field), &stored, &mut value)?;

@@ -208,9 +208,10 @@ fn who_connected_before_the_end_is_answered() {
     let mut server = Server::start(&[]);
     let mut first = Wire::to(&server);
     assert_eq!(first.ask("SET k v"), Reply::ok());
-    // While it stands still, its connections wait in the kernel's queue.
+    // While it stands still, its connections wait in the kernel's queue: so many that it hears of the
+    // end before it has taken all.
     server.signal("STOP");
-    let mut waiting: Vec<Wire> = (0..20).map(|_| Wire::to(&server)).collect();
+    let mut waiting: Vec<Wire> = (0..500).map(|_| Wire::to(&server)).collect();
     for wire in &mut waiting {
         wire.raw(b"GET k\r\n");
     }
