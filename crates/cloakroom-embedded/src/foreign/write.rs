@@ -80,8 +80,8 @@ impl Foreign {
         is_over(layout, head.as_ref(), alive, written)
     }
 
-    /// Removes all keys of a keyspace, or of all, as [`Tx::flush`]. Sessions among them stay ended: one
-    /// step of about a microsecond for each, because a late write must find its tombstone.
+    /// Removes all keys of a keyspace, or of all, as [`Tx::flush`]. Sessions among them stay ended: the
+    /// step takes longer the more there are, because a late write must find each one's tombstone.
     pub fn flush(&self, tx: &mut Tx<'_>, db: Option<Db>) {
         let mut ended: Vec<(Db, Box<[u8]>)> = Vec::new();
         for each in (0..DATABASES).filter(|each| db.is_none_or(|db| db % DATABASES == *each)) {

@@ -45,8 +45,8 @@ Whoever writes a key only if it is not there (`SET .. NX`, `SETNX`, `MSETNX`, `H
 that there is one already: then it takes another id, where a yes would leave a visitor with a session that keeps
 nothing.
 
-`FLUSHDB` and `FLUSHALL` end all sessions, and leave their tombstones: one step, with everything locked, of about a microsecond
-for each session.
+`FLUSHDB` and `FLUSHALL` end all sessions, and leave their tombstones: in one step, with everything locked, that takes longer the more
+sessions there are.
 
 ## Ids and contents at rest
 

@@ -303,3 +303,47 @@ fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(refused)?;
     Ok(listener)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpStream;
+
+    use cloakroom_embedded::EmbeddedConfig;
+
+    use super::*;
+
+    /// A connection waits in the kernel's queue, with a command on it, when the end has come already.
+    #[tokio::test]
+    async fn who_connected_before_the_end_is_answered() {
+        let shutdown = Shutdown::new();
+        let server = Server::new(Parts {
+            engine: Engine::new(EmbeddedConfig::new()).unwrap(),
+            users: Users::new(None),
+            shutdown: shutdown.clone(),
+            port: 0,
+            max_clients: 10,
+            max_memory: None,
+            eviction: "noeviction",
+            script_time: Duration::from_secs(1),
+        });
+        let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut waiting = TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        waiting.write_all(b"PING\r\n").unwrap();
+        shutdown.on_signal(Duration::ZERO).unwrap();
+        shutdown.begin();
+        shutdown.stopped().await;
+        let front = Front {
+            server,
+            plain: Some(plain),
+            secure: None,
+            unix: None,
+            handshake: Duration::from_secs(10),
+            drain: Duration::from_secs(60),
+        };
+        assert_eq!(front.serve(&shutdown).await, 0, "none is cut");
+        let mut heard = String::new();
+        waiting.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "+PONG\r\n");
+    }
+}

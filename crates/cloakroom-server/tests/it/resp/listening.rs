@@ -204,26 +204,6 @@ fn users_listen_and_send_where_they_may() {
 }
 
 #[test]
-fn who_connected_before_the_end_is_answered() {
-    let mut server = Server::start(&[]);
-    let mut first = Wire::to(&server);
-    assert_eq!(first.ask("SET k v"), Reply::ok());
-    // While it stands still, its connections wait in the kernel's queue: so many that it hears of the
-    // end before it has taken all.
-    server.signal("STOP");
-    let mut waiting: Vec<Wire> = (0..500).map(|_| Wire::to(&server)).collect();
-    for wire in &mut waiting {
-        wire.raw(b"GET k\r\n");
-    }
-    server.signal("TERM");
-    server.signal("CONT");
-    for wire in &mut waiting {
-        assert_eq!(wire.rest(), "$1\r\nv\r\n");
-    }
-    assert_eq!(server.wait().code(), Some(0));
-}
-
-#[test]
 fn what_was_sent_is_answered_before_the_end() {
     let mut server = Server::start(&[]);
     let mut wire = Wire::to(&server);
