@@ -50,10 +50,11 @@ fn load(sessions: u64, seconds: u64, round: u64) -> Load {
         mix: "set",
         pipeline: 1,
         sessions,
-        seconds,
-        warm_up: 1,
+        seconds: seconds as f64,
+        warm_up: 1.0,
         rate: None,
         load: true,
+        seed: 1,
         order: round + 1,
         processors: "1",
     }

@@ -60,10 +60,11 @@ fn others(sessions: u64) {
         mix: "set",
         pipeline: 16,
         sessions,
-        seconds: 0,
-        warm_up: 0,
+        seconds: 0.0,
+        warm_up: 0.0,
         rate: None,
         load: true,
+        seed: 1,
         order: 1,
         processors: "0,1",
     };

@@ -20,9 +20,9 @@ mod start;
 mod store;
 mod write;
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::layout::{Layout, Layouts};
@@ -116,7 +116,11 @@ pub struct Foreign {
     unstated: Duration,
     observer: Arc<dyn Observer>,
     sealer: Option<Sealer>,
-    ends: AtomicU64,
+}
+
+thread_local! {
+    /// Ends of sessions that this thread has brought about.
+    static ENDS: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Foreign {
@@ -153,7 +157,6 @@ impl Foreign {
             unstated: config.unstated,
             observer: config.observer,
             sealer: sealer.transpose()?,
-            ends: AtomicU64::new(0),
         })
     }
 
@@ -163,13 +166,18 @@ impl Foreign {
         &self.layouts
     }
 
-    /// How many ends of sessions there were. Whoever is told of one waits for [`Engine::synced`] first, in every
-    /// mode of the journal: a logout that a crash undoes is noticed by nobody.
+    /// How many ends of sessions this thread has brought about. Whoever is told of one waits for
+    /// [`Engine::synced`] first, in every mode of the journal: a logout that a crash undoes is noticed by
+    /// nobody. By thread, so that a caller tells its own from others', for which it need not wait.
     ///
     /// [`Engine::synced`]: crate::Engine::synced
     #[must_use]
-    pub fn ends(&self) -> u64 {
-        self.ends.load(Ordering::SeqCst)
+    pub fn ends_here() -> u64 {
+        ENDS.get()
+    }
+
+    fn note_end() {
+        ENDS.set(ENDS.get() + 1);
     }
 
     /// Whether values under this key are sealed: whoever writes some calls [`Foreign::seal`] first, and
@@ -221,7 +229,7 @@ impl Foreign {
     fn end(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], layout: &Layout) {
         let now = tx.now();
         Head::ended(now).bury(tx, db, key, layout.tombstones());
-        self.ends.fetch_add(1, Ordering::SeqCst);
+        Self::note_end();
     }
 
     fn observe(&self, event: &Event) {

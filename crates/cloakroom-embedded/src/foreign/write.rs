@@ -1,6 +1,5 @@
 //! Writes of keys, of which some are sessions. Each is one step of the engine: the key's shard is locked.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloakroom_core::layout::{Kind as LayoutKind, Layout, Tombstones, Unreadable, handle_of};
@@ -94,7 +93,7 @@ impl Foreign {
             });
             // Tombstones, so that what ended before stays ended, too.
             tx.each_entry(beside(each), &mut |view| {
-                ended.push((each, view.key().into()))
+                ended.push((each, view.key().into()));
             });
         }
         tx.flush(db);
@@ -324,7 +323,7 @@ impl Foreign {
         let deadline = deadline.map_or(last, |deadline| deadline.min(last));
         tx.set_deadline(db, key, Some(deadline));
         Head::ended(deadline).freeze(tx, db, key, layout.tombstones());
-        self.ends.fetch_add(1, Ordering::SeqCst);
+        Self::note_end();
         self.observe(&Event::LoggedOut(Some(handle_of(db, key))));
     }
 }

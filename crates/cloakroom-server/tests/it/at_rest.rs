@@ -398,3 +398,29 @@ fn a_key_file_that_is_none_stops_the_start() {
         );
     }
 }
+
+/// A pipeline's commands are understood before the first is run, by the names that were sent; the shards that
+/// they lock are those of the names that are kept.
+#[test]
+fn a_pipeline_finds_what_is_kept_by_other_names() {
+    let held = TempDir::new();
+    let server = start(TempDir::new(), Some(&keys(&held, &[KEY])));
+    let mut wire = Wire::to(&server);
+    let names: Vec<_> = (0..60).map(|n| format!("sess:{n:032}")).collect();
+    let sets = names.iter().map(|it| format!("SET {it} {it} EX 60\r\n"));
+    let gets = names.iter().map(|it| format!("GET {it}\r\n"));
+    let said: String = sets.chain(gets).collect();
+    wire.raw(said.as_bytes());
+    for name in &names {
+        assert_eq!(wire.reply(), Reply::ok(), "{name}");
+    }
+    for name in &names {
+        assert_eq!(wire.reply(), Reply::bulk(name));
+    }
+    // These look for each name by itself.
+    let values = names.iter().map(|it| Reply::bulk(it)).collect();
+    let all = names.join(" ");
+    assert_eq!(wire.ask(&format!("MGET {all}")), Reply::Array(values));
+    assert_eq!(wire.ask(&format!("DEL {all}")), Reply::Integer(60));
+    assert_eq!(wire.ask("DBSIZE"), Reply::Integer(0));
+}

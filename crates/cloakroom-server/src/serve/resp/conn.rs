@@ -44,8 +44,8 @@ pub(crate) struct Conn {
     pub(crate) answers: Answers,
     /// Whether something was written since this was asked last.
     pub(crate) wrote: Cell<bool>,
-    /// Ends of sessions that were on the disk when this client was last answered.
-    pub(super) ends: u64,
+    /// Whether sessions of other frameworks were ended since this was asked last.
+    pub(super) ended: Cell<bool>,
     /// Whether the journal takes nothing: then no command may write.
     pub(crate) read_only: bool,
     /// It ends when what is written was sent.
@@ -94,7 +94,7 @@ impl Conn {
             tracked: None,
             answers: Answers::On,
             wrote: Cell::new(false),
-            ends: 0,
+            ended: Cell::new(false),
             read_only: false,
             closing: false,
             counted: (0, 0),
@@ -102,12 +102,6 @@ impl Conn {
         let initial = conn.server.users.initial();
         conn.becomes(initial);
         conn
-    }
-
-    /// Whether sessions of other frameworks were ended since this was asked last.
-    pub(super) fn ended(&mut self) -> bool {
-        let ends = self.server.hub.foreign.get().map_or(0, |it| it.ends());
-        std::mem::replace(&mut self.ends, ends) != ends
     }
 
     /// Whether it has not signed in.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use cloakroom_core::Error;
+use cloakroom_embedded::Foreign;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -221,6 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         };
         let mut at = 0;
         self.put_off = false;
+        let ends = Foreign::ends_here();
         self.decoder.borrow(&mut scratch.words);
         while !self.conn.closing && !self.put_off {
             let ahead = &mut scratch.ahead;
@@ -237,6 +239,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             }
         }
         self.decoder.give_back(&mut scratch.words);
+        if Foreign::ends_here() != ends {
+            self.conn.ended.set(true);
+        }
         self.conn.settle_counts();
         scratch.out = out.bytes;
         if self.conn.closing {
@@ -282,8 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             .bytes_out
             .fetch_add(answered as u64, Ordering::Relaxed);
         if self.conn.wrote.take() {
-            // Also if it was another client who ended one: then this one waits too, which harms nobody.
-            let ended = self.conn.ended();
+            let ended = self.conn.ended.take();
             let engine = &self.conn.server.engine;
             let written = match ended {
                 true => pin!(engine.synced()).poll(cx),
