@@ -18,15 +18,15 @@ const SPRING: &str = "25352345-18f8-4e05-8fda-88c1b6ae9100";
 const SPRING_NEW: &str = "0c70138d-0047-4ddb-a7e7-256b888ffa7a";
 const DJANGO: &str = "ydjdqhogl0076rl0qrc3nahbf1txxxko";
 const ALICE: &str = r#"{"passport":{"user":"alice-in-the-journal"},"cart":"coat-in-the-journal"}"#;
+/// Stays readable, because sessions are found by it.
 const SUBJECT: &str = "alice-in-the-journal";
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 7] = [
     SID,
     OTHER,
     PHP,
     SPRING,
     SPRING_NEW,
     DJANGO,
-    SUBJECT,
     "coat-in-the-journal",
 ];
 
@@ -206,6 +206,7 @@ fn clients_are_told_the_same_and_the_disk_knows_nothing() {
         assert!(!holding(&plain.data(), secret).is_empty(), "{secret}");
         assert_eq!(holding(&hidden.data(), secret), Vec::<String>::new());
     }
+    assert!(!holding(&hidden.data(), SUBJECT).is_empty());
     rewrite(&hidden, &mut two);
     for secret in SECRETS {
         assert_eq!(holding(&hidden.data(), secret), Vec::<String>::new());
@@ -320,7 +321,7 @@ fn switching_on_or_to_another_key_is_a_restart() {
     let mut wire = Wire::to(&server);
     there(&mut wire, "switched on");
     rewrite(&server, &mut wire);
-    for secret in [SID, OTHER, SPRING, SUBJECT, "coat-in-the-journal"] {
+    for secret in [SID, OTHER, SPRING, "coat-in-the-journal"] {
         assert_eq!(holding(&server.data(), secret), Vec::<String>::new());
     }
     let dir = kill(server);
