@@ -70,7 +70,8 @@ as they are. Clients go on with their ids; what they see of the names:
 The HTTP API lists, verifies and revokes as ever; handles are others, once.
 
 **`layout-seal-key-file FILE`**: values are sealed with XChaCha20-Poly1305 under a key that is not in the data directory, hashes field by
-field; names of fields are not. So is, beside the session, whom it belongs to. Every command works as before: what reads opens, what
+field; names of fields are not. Whom a session belongs to stays readable beside it, because the server finds a subject's sessions by it: a copy of the data
+directory shows who has sessions, and neither their ids (if those are hashed) nor what is in them. Every command works as before: what reads opens, what
 changes (`APPEND`, `INCR`, `HINCRBY`) opens and seals again. A value takes 48 bytes more ([byte by byte](formats/layout-seal.md)). A session that is copied or renamed
 to a key that is none is opened for it.
 

@@ -6,9 +6,9 @@ use super::*;
 
 const LIMIT: u64 = 2 << 20;
 
-/// What is known of a session does not leave before it: else nobody could list or revoke it.
+/// What is known of a session leaves with it, neither before nor after: else nobody could list or revoke it.
 #[test]
-fn a_head_stays_as_long_as_its_session() {
+fn who_is_evicted_is_listed_no_more_and_all_others_are() {
     for eviction in [
         Eviction::VolatileLru,
         Eviction::VolatileTtl,
@@ -23,7 +23,7 @@ fn a_head_stays_as_long_as_its_session() {
             let key = format!("sess:{number:032}");
             let value = format!("{{\"user\":\"alice\",\"pad\":\"{pad}\"}}");
             front.setex(key.as_bytes(), value.as_bytes());
-            // Some are read again and again: those are to stay, and their heads with them.
+            // Some are read again and again: those are to stay, and be listed.
             let again = format!("sess:{:032}", number / 2);
             front.get(again.as_bytes());
         }
