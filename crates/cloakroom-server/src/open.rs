@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use std::time::Duration;
 use cloakroom_core::{Error, ErrorKind, Observer, Store};
 pub(crate) use cloakroom_embedded::journal::Durability;
 use cloakroom_embedded::journal::{JournalConfig, OsDisk, RecoverError};
-use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, Foreign, ForeignConfig, WithForeign};
+use cloakroom_embedded::{
+    EmbeddedConfig, EmbeddedStore, Foreign, ForeignConfig, SealKeys, WithForeign,
+};
 pub(crate) use cloakroom_embedded::{Eviction, MIN_MEMORY};
 use cloakroom_redis::RedisStore;
 
@@ -134,7 +138,9 @@ fn foreign(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<WithForeign>, String> {
     let told = &settings.foreign;
+    let keys = told.seal_keys.as_deref().map(seal_keys).transpose()?;
     let config = ForeignConfig::default()
+        .seal_keys(keys)
         .layouts(told.layouts.clone())
         .absolute(told.absolute)
         .idle(told.idle)
@@ -142,8 +148,56 @@ fn foreign(
         .observer(observer);
     let foreign = Foreign::new(config).map_err(|error| error.to_string())?;
     // What came back from a journal did not pass by here.
-    foreign.reindex(&store.engine());
+    let taken = foreign.reindex(&store.engine());
+    if let Some(key) = taken.missing {
+        return Err(match &told.seal_keys {
+            Some(file) => format!(
+                "setting layout-seal-key-file = {file:?}: sessions in {} are sealed with key {key}, \
+                 which is not in the file; put it back, below the key that is to seal from now on. \
+                 Without it nobody can read these sessions",
+                settings.data.display()
+            ),
+            None => format!(
+                "sessions in {} are sealed with key {key}; name the file that has it with \
+                 --layout-seal-key-file FILE",
+                settings.data.display()
+            ),
+        });
+    }
+    if taken.rewritten > 0 || taken.lost > 0 {
+        let (rewritten, lost) = (taken.rewritten, taken.lost);
+        tracing::info!(
+            rewritten,
+            lost,
+            "sessions are kept as layout-hash-ids and layout-seal-key-file say now"
+        );
+    }
     Ok(Arc::new(WithForeign::new(store.clone(), Arc::new(foreign))))
+}
+
+/// The keys in a file. Its group may read it, as secrets that are mounted into containers need.
+fn seal_keys(file: &Path) -> Result<SealKeys, String> {
+    let told = |why: String| format!("setting layout-seal-key-file = {file:?}: {why}");
+    let text = fs::read_to_string(file).map_err(|error| {
+        told(format!(
+            "cannot read it ({error}); make one with `openssl rand -hex 32 > FILE` and `chmod 600 FILE`"
+        ))
+    })?;
+    let mode = fs::metadata(file)
+        .map_err(|error| told(error.to_string()))?
+        .permissions()
+        .mode();
+    if mode & 0o037 != 0 {
+        let mode = mode & 0o777;
+        return Err(told(format!(
+            "others can read or change it (mode {mode:03o}); close it with `chmod 600`, or put a new \
+             key in front if somebody may have read it"
+        )));
+    }
+    SealKeys::parse(&text).map_err(|error| match error.kind() {
+        ErrorKind::InvalidSetting { value, fix, .. } => told(format!("{value}: {fix}")),
+        _ => told(error.to_string()),
+    })
 }
 
 fn embedded(settings: &Settings, observer: Arc<dyn Observer>) -> Result<EmbeddedStore, String> {

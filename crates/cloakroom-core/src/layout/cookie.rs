@@ -47,6 +47,11 @@ impl Carried {
         }
     }
 
+    /// Whether keys have a hash of the id anyway.
+    pub(super) const fn hashes(self) -> bool {
+        matches!(self, Self::Rack)
+    }
+
     /// The id as the key has it, of the cookie's value as the browser sends it.
     pub(super) fn id(self, value: &str) -> Option<Vec<u8>> {
         if value.len() > limits::COOKIE_BYTES {

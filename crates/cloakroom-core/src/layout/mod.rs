@@ -5,6 +5,7 @@
 //! so that promises of a session hold for clients that know nothing of them.
 
 mod cookie;
+mod hidden;
 mod path;
 mod pattern;
 mod read;
@@ -76,6 +77,12 @@ pub struct Layout {
     cookies: Vec<Box<str>>,
     carried: Carried,
     companions: Vec<Box<str>>,
+    locks: Vec<Pattern>,
+    /// What its row says of ids and values, and what holds.
+    ids: Option<bool>,
+    values: Option<bool>,
+    hashed: bool,
+    sealed: bool,
 }
 
 /// Where subjects are: as it was written, and as it is followed.
@@ -100,6 +107,8 @@ pub struct Layouts {
     first: Box<[u64; 256]>,
     /// Rows with a key that may begin with anything: what such a key has near its end.
     any: Box<[Tail]>,
+    /// Whether any row's ids are hashed: asked about every command.
+    hashed: bool,
 }
 
 /// What tells a key that may begin with anything from most others at one look.
@@ -149,25 +158,30 @@ impl Layouts {
                 match pattern.first() {
                     Some(byte) => first[usize::from(byte)] |= 1 << bit,
                     None => {
-                        let (byte, from_end) = pattern.tail();
-                        let row = 1 << bit;
-                        any.push(Tail {
-                            row,
-                            byte,
-                            from_end,
-                        });
+                        for hashed in [false, true] {
+                            let (byte, from_end) = pattern.tail(hashed);
+                            if row.hashed || !hashed {
+                                any.push(Tail {
+                                    row: 1 << bit,
+                                    byte,
+                                    from_end,
+                                });
+                            }
+                        }
                     }
                 }
             }
         }
         Self {
+            hashed: rows.iter().any(|row| row.hashed),
             rows,
             first,
             any: any.into(),
         }
     }
 
-    /// The layout of a session's key and the id in it; `None` for every other key.
+    /// The layout of a session's key and the id in it, or what stands for the id; `None` for every other
+    /// key.
     #[must_use]
     pub fn recognise<'k>(&self, key: &'k [u8]) -> Option<(&Layout, &'k [u8])> {
         let (number, id) = self.find(key)?;
@@ -188,7 +202,7 @@ impl Layouts {
             let number = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
             let row = self.rows.get(number)?;
-            if let Some(id) = row.keys.iter().find_map(|pattern| pattern.id(key)) {
+            if let Some(id) = row.keys.iter().find_map(|pattern| row.id(pattern, key)) {
                 return Some((number, id));
             }
         }
@@ -230,7 +244,17 @@ impl Layout {
             cookies: texts(row.cookies),
             carried: row.carried,
             companions: texts(row.companions),
+            locks: row.locks.iter().map(pattern).collect(),
+            ids: None,
+            values: None,
+            hashed: false,
+            sealed: false,
         }
+    }
+
+    fn id<'k>(&self, pattern: &Pattern, key: &'k [u8]) -> Option<&'k [u8]> {
+        let hashed = || key.get(pattern.hashed_place(key)?).filter(|_| self.hashed);
+        pattern.id(key).or_else(hashed)
     }
 
     /// Its name in settings, lists and metrics.
@@ -294,6 +318,12 @@ impl Layout {
     /// Examples of keys beside its sessions that are none.
     pub fn companions(&self) -> impl Iterator<Item = &str> {
         self.companions.iter().map(|key| &**key)
+    }
+
+    /// Shapes of keys beside its sessions that have the id in them and are locks.
+    #[must_use]
+    pub fn locks(&self) -> &[Pattern] {
+        &self.locks
     }
 
     /// The field of the hash that ends the session when it is set to 0.

@@ -2,7 +2,9 @@
 //! nothing, because every key of every command passes here.
 
 use std::fmt;
+use std::ops::Range;
 
+use super::hidden;
 use crate::limits;
 
 /// A shape of keys, written as `sess:{id:16-128:url}`: what is outside of the braces stands for
@@ -94,27 +96,51 @@ impl Pattern {
     }
 
     /// A byte that its keys have in front of the id, and how far from their end; for a pattern whose ids
-    /// have one length.
-    pub(super) fn tail(&self) -> (u8, usize) {
+    /// have one length, or for those of hashed ids.
+    pub(super) fn tail(&self, hashed: bool) -> (u8, usize) {
         let byte = self.before.last().copied().unwrap_or_default();
-        (byte, self.most + self.after.len() + 1)
+        let id = if hashed { hidden::BYTES } else { self.most };
+        (byte, id + self.after.len() + 1)
     }
 
     /// The id in `key`, if that has this shape.
     #[must_use]
     pub fn id<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
-        let inner = if self.after.is_empty() {
-            key
+        key.get(self.place(key)?)
+    }
+
+    /// Where the id is in `key`, if that has this shape.
+    pub(super) fn place(&self, key: &[u8]) -> Option<Range<usize>> {
+        let end = self.end(key)?;
+        let from = if self.any {
+            let from = end.checked_sub(self.least)?;
+            key[..from].ends_with(&self.before).then_some(from)?
         } else {
-            key.strip_suffix(&*self.after)?
+            self.before.len()
         };
-        let id = if self.any {
-            let (head, id) = inner.split_at_checked(inner.len().checked_sub(self.least)?)?;
-            head.ends_with(&self.before).then_some(id)?
-        } else {
-            inner.strip_prefix(&*self.before)?
+        let begins = self.any || key.starts_with(&self.before);
+        let fits = begins && key.get(from..end).is_some_and(|id| self.fits(id));
+        (key.len() <= limits::LAYOUT_KEY_BYTES && fits).then_some(from..end)
+    }
+
+    /// Where the hash is in `key`, if that has this shape with the hash of an id in the id's place.
+    pub(super) fn hashed_place(&self, key: &[u8]) -> Option<Range<usize>> {
+        let end = self.end(key)?;
+        let from = end.checked_sub(hidden::BYTES)?;
+        let head = &key[..from];
+        let begins = match self.any {
+            true => head.ends_with(&self.before),
+            false => *head == *self.before,
         };
-        (key.len() <= limits::LAYOUT_KEY_BYTES && self.fits(id)).then_some(id)
+        let short = key.len() <= limits::LAYOUT_KEY_BYTES + hidden::BYTES;
+        let length = hidden::length(&key[from..end])?;
+        let fits = (self.least..=self.most).contains(&length);
+        (begins && short && fits).then_some(from..end)
+    }
+
+    /// Where the id of a key of this shape ends.
+    fn end(&self, key: &[u8]) -> Option<usize> {
+        Some(key.strip_suffix(&*self.after)?.len())
     }
 
     /// Whether this can be an id of such keys.

@@ -18,9 +18,14 @@ pub struct LayoutSetting {
     tombstones: Option<Tombstones>,
     cookies: Vec<Box<str>>,
     carried: Option<Carried>,
+    ids: Option<bool>,
+    values: Option<bool>,
 }
 
 const KINDS: [(&str, Kind); 2] = [("string", Kind::String), ("hash", Kind::Hash)];
+
+const IDS: [(&str, bool); 2] = [("hashed", true), ("plain", false)];
+const VALUES: [(&str, bool); 2] = [("sealed", true), ("plain", false)];
 
 /// Every choice with its name.
 pub(super) const TOMBSTONES: [(&str, Tombstones); 3] = [
@@ -41,7 +46,8 @@ const CARRIED: [(&str, Carried); 7] = [
 
 impl LayoutSetting {
     /// Reads rows divided by `;`. Each begins with a name and goes on with `key=`, `head=`, `type=`,
-    /// `encoding=`, `subject=`, `tombstones=`, `cookie=`, `carried=` (several divided by `,`), or `off`.
+    /// `encoding=`, `subject=`, `tombstones=`, `cookie=`, `carried=`, `ids=`, `values=` (several divided
+    /// by `,`), or `off`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidSetting`]: which part, and what to write instead.
@@ -109,8 +115,11 @@ impl LayoutSetting {
                     "carried is plain, signed, base64, securecookie, sha256, ticket or sealed";
                 self.carried = Some(one_of(value, &CARRIED, fix)?);
             }
+            "ids" => self.ids = Some(one_of(value, &IDS, "ids are hashed or plain")?),
+            "values" => self.values = Some(one_of(value, &VALUES, "values are sealed or plain")?),
             _ => {
-                let fix = "a layout has key, head, type, encoding, subject, tombstones, cookie and carried";
+                let fix = "a layout has key, head, type, encoding, subject, tombstones, cookie, \
+                           carried, ids and values";
                 return Err(wrong(word, fix));
             }
         }
@@ -157,6 +166,11 @@ fn added(setting: &LayoutSetting) -> Result<Layout, Error> {
         cookies: Vec::new(),
         carried: Carried::Plain,
         companions: Vec::new(),
+        locks: Vec::new(),
+        ids: None,
+        values: None,
+        hashed: false,
+        sealed: false,
     };
     change(&mut layout, setting)?;
     Ok(layout)
@@ -177,6 +191,10 @@ fn change(layout: &mut Layout, setting: &LayoutSetting) -> Result<(), Error> {
     layout.kind = setting.kind.unwrap_or(layout.kind);
     layout.tombstones = setting.tombstones.unwrap_or(layout.tombstones);
     layout.carried = setting.carried.unwrap_or(layout.carried);
+    layout.ids = setting.ids.or(layout.ids);
+    layout.values = setting.values.or(layout.values);
+    layout.hashed = layout.ids == Some(true);
+    layout.sealed = layout.values == Some(true);
     if !setting.subject.is_empty() || setting.kind.is_some() {
         let texts = if setting.subject.is_empty() {
             &layout.subject.texts

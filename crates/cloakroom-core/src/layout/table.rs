@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) carried: Carried,
     /// Keys beside it that are no sessions: an example of each.
     pub(super) companions: &'static [&'static str],
+    /// Those of them that have the id in their names and live as long as a request.
+    pub(super) locks: &'static [&'static str],
 }
 
 /// Where applications put their user, having no rule of their framework.
@@ -57,6 +59,7 @@ const PLAIN: Row = Row {
     cookies: &[],
     carried: Carried::Plain,
     companions: &[],
+    locks: &[],
 };
 
 pub(super) const TABLE: [Row; 15] = [
@@ -164,6 +167,7 @@ pub(super) const TABLE: [Row; 15] = [
         tombstones: Tombstones::Never,
         cookies: &["PHPSESSID"],
         companions: &["PHPREDIS_SESSION:e3ekp9klit8708kcuf1pkg0noe_LOCK"],
+        locks: &["PHPREDIS_SESSION:{id:22-256:php}_LOCK"],
         ..PLAIN
     },
     Row {
@@ -278,6 +282,7 @@ pub(super) const TABLE: [Row; 15] = [
         cookies: &["_oauth2_proxy"],
         carried: Carried::OauthTicket,
         companions: &["_oauth2_proxy-0123456789abcdef0123456789abcdef.lock"],
+        locks: &["_oauth2_proxy-{id:32:hex}.lock"],
         ..PLAIN
     },
 ];

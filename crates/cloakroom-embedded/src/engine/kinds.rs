@@ -48,6 +48,8 @@ pub enum KeyError {
     Full,
     /// A key, value or collection beyond [`KEY_BYTES`], [`VALUE_BYTES`] or [`MEMBERS`].
     TooLarge,
+    /// The value is sealed, and no key that is at hand opens it.
+    Sealed,
 }
 
 impl KeyError {
@@ -64,6 +66,7 @@ impl fmt::Display for KeyError {
             Self::WrongType => "the key holds another kind of value",
             Self::Full => "no room: max_memory is reached and nothing may be evicted",
             Self::TooLarge => "the key or value is too large",
+            Self::Sealed => "the value is sealed, and no key opens it",
         })
     }
 }

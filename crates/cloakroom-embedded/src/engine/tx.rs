@@ -59,7 +59,7 @@ impl<'a> Tx<'a> {
     }
 
     #[inline]
-    fn number_of(&self, db: Db) -> u8 {
+    pub(super) fn number_of(&self, db: Db) -> u8 {
         if self.by_number {
             db
         } else {

@@ -1,10 +1,13 @@
 //! A step in progress: what concerns whole keys and keyspaces.
 
+use std::ops::ControlFlow;
+
 use super::changes::Change;
 use super::kinds::{BESIDE, DATABASES, Db, KeyError};
 use super::tx::{Tx, check_key, checked};
 use crate::journal::Effect;
-use crate::shard::{Head, Spread};
+use crate::shard::{Head, KeyView, Spread};
+use crate::table::SEGMENTS;
 
 impl Tx<'_> {
     /// Puts what is under one key, with its deadline, under another, in place of what was there.
@@ -123,6 +126,22 @@ impl Tx<'_> {
         for each in 0..DATABASES {
             if db.is_none_or(|db| db == each) {
                 self.flush_one(each);
+            }
+        }
+    }
+
+    /// Calls `each` with the entries of all keys of a keyspace. The step must have locked everything.
+    pub(crate) fn each_entry(&mut self, db: Db, each: &mut dyn FnMut(KeyView<'_>)) {
+        let (number, at) = (self.number_of(db), self.at());
+        for shard in 0..self.inner().shards.len() {
+            let Some(shard) = self.locked_shard(shard) else {
+                continue;
+            };
+            for segment in 0..SEGMENTS {
+                shard.walk_names(number, (segment, 0), usize::MAX, at, &mut |view| {
+                    each(view);
+                    ControlFlow::Continue(())
+                });
             }
         }
     }

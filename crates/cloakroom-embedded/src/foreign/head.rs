@@ -107,7 +107,7 @@ impl Head {
         [&self.fixed(), self.subject_bytes()].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (fixed, subject) = bytes.split_first_chunk::<FIXED>()?;
         let [VERSION, state, first @ ..] = fixed else {
             return None;
@@ -127,7 +127,7 @@ impl Head {
 }
 
 /// The keyspace of tombstones beside this one.
-const fn beside(db: Db) -> Db {
+pub(super) const fn beside(db: Db) -> Db {
     DATABASES + db % DATABASES
 }
 

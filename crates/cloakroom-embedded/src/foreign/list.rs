@@ -22,22 +22,6 @@ pub struct Found {
 }
 
 impl Foreign {
-    /// Looks for sessions of which nothing is known, after a start: those that were written before there
-    /// were layouts, or that came from elsewhere. Each is taken as new. And what earlier versions kept
-    /// of sessions is put where it belongs.
-    pub fn reindex(&self, engine: &Engine) {
-        for db in 0..DATABASES {
-            self.each(engine, db, Which::Unmarked, |tx, key| {
-                match Head::read(tx, db, key) {
-                    Some(head) if !head.ended => head.bring_in(tx, db, key),
-                    Some(_) => {}
-                    // As any write of it would: it gets a deadline and a head.
-                    None => drop(self.write(tx, db, key, super::Written::Part, (), |_| Ok(()))),
-                }
-            });
-        }
-    }
-
     /// Sessions of which a subject is known; those that are over and not swept are among them.
     #[must_use]
     pub fn with_subject(&self, engine: &Engine) -> usize {
@@ -82,7 +66,7 @@ impl Foreign {
     pub fn revoke_all(&self, engine: &Engine) -> usize {
         let mut ended = 0;
         for db in 0..DATABASES {
-            self.each(engine, db, Which::All, |tx, key| {
+            self.each(engine, db, |tx, key| {
                 ended += usize::from(self.revoke_in(tx, db, key, None));
             });
         }
@@ -97,6 +81,7 @@ impl Foreign {
         let mut of_name = layouts.filter(|layout| layout.cookies().any(|it| it == name));
         of_name.find_map(|layout| {
             let key = layout.key_of_cookie(value)?;
+            let key = self.layouts.kept_as(&key).unwrap_or(key);
             (0..DATABASES).find_map(|db| engine.with_key(db, &key, |tx| self.look(tx, db, &key)))
         })
     }
@@ -109,7 +94,7 @@ impl Foreign {
         cursor: u64,
         count: usize,
     ) -> (Vec<SessionInfo>, u64) {
-        let (keys, next) = keys(&self.layouts, engine, db, Which::All, cursor, count);
+        let (keys, next) = keys(&self.layouts, engine, db, cursor, count);
         let look = |key: Box<[u8]>| engine.with_key(db, &key, |tx| self.look(tx, db, &key));
         let found = keys.into_iter().filter_map(look);
         (found.map(|found| found.info).collect(), next)
@@ -159,16 +144,10 @@ impl Foreign {
     }
 
     /// Goes over all sessions' keys of a keyspace, each in a step.
-    fn each(
-        &self,
-        engine: &Engine,
-        db: Db,
-        which: Which,
-        mut each: impl FnMut(&mut Tx<'_>, &[u8]),
-    ) {
+    fn each(&self, engine: &Engine, db: Db, mut each: impl FnMut(&mut Tx<'_>, &[u8])) {
         let mut cursor = 0;
         loop {
-            let (keys, next) = keys(&self.layouts, engine, db, which, cursor, PAGE);
+            let (keys, next) = keys(&self.layouts, engine, db, cursor, PAGE);
             for key in keys {
                 engine.with_key(db, &key, |tx| each(tx, &key));
             }
@@ -185,27 +164,17 @@ fn keys_of(engine: &Engine, subject: &Subject) -> Vec<(Db, Box<[u8]>)> {
     engine.named(subject.as_str().as_bytes())
 }
 
-/// Sessions that are gone over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
-    All,
-    /// Those of which nothing is known beside their value.
-    Unmarked,
-}
-
 /// Keys of sessions from `cursor` on, and where to go on.
 fn keys(
     layouts: &Layouts,
     engine: &Engine,
     db: Db,
-    which: Which,
     cursor: u64,
     count: usize,
 ) -> (Vec<Box<[u8]>>, u64) {
     let mut keys = Vec::new();
     let next = engine.scan_entries(db, cursor, count, &mut |view| {
-        let wanted = which == Which::All || view.mark().is_none();
-        let may_be = wanted && matches!(view.kind(), Kind::String | Kind::Hash);
+        let may_be = matches!(view.kind(), Kind::String | Kind::Hash);
         if may_be && layouts.find(view.key()).is_some() {
             keys.push(view.key().into());
         }

@@ -15,6 +15,8 @@
 
 mod head;
 mod list;
+mod seal;
+mod start;
 mod store;
 mod write;
 
@@ -25,12 +27,15 @@ use std::time::Duration;
 
 use cloakroom_core::layout::{Layout, Layouts};
 use cloakroom_core::observe::{Observer, Unobserved};
-use cloakroom_core::{Error, ErrorKind, Event, Lifetimes, UnixMillis, limits};
+use cloakroom_core::{Error, ErrorKind, Event, Lifetimes, OsEntropy, UnixMillis, limits};
 
 use self::head::Head;
-use crate::engine::{Db, Tx};
+use self::seal::{Of, Sealer};
+use crate::engine::{Db, KeyError, Tx};
 
 pub use list::Found;
+pub use seal::SealKeys;
+pub use start::TakenUp;
 pub use store::WithForeign;
 pub use write::Written;
 
@@ -41,6 +46,7 @@ pub struct ForeignConfig {
     absolute: Duration,
     idle: Option<Duration>,
     unstated: Duration,
+    keys: Option<SealKeys>,
     observer: Arc<dyn Observer>,
 }
 
@@ -53,6 +59,7 @@ impl Default for ForeignConfig {
             absolute: 14 * DAY,
             idle: None,
             unstated: DAY,
+            keys: None,
             observer: Arc::new(Unobserved),
         }
     }
@@ -87,6 +94,13 @@ impl ForeignConfig {
         self
     }
 
+    /// The keys that seal values, where a layout asks for it ([`Layouts::at_rest`]).
+    #[must_use]
+    pub fn seal_keys(mut self, keys: Option<SealKeys>) -> Self {
+        self.keys = keys;
+        self
+    }
+
     /// Who is told of what happens to them.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -101,6 +115,7 @@ pub struct Foreign {
     lifetimes: Lifetimes,
     unstated: Duration,
     observer: Arc<dyn Observer>,
+    sealer: Option<Sealer>,
 }
 
 thread_local! {
@@ -113,7 +128,7 @@ impl Foreign {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidSetting`] for a time outside of [`limits::LIFETIME_MIN`] to
-    /// [`limits::LIFETIME`].
+    /// [`limits::LIFETIME`], and if values are to be sealed and there is no key.
     pub fn new(config: ForeignConfig) -> Result<Self, Error> {
         let lifetimes = match config.idle {
             Some(idle) => Lifetimes::new(idle, config.absolute)?,
@@ -127,11 +142,21 @@ impl Foreign {
             }
             .into());
         }
+        if config.layouts.any_sealed() && config.keys.is_none() {
+            return Err(ErrorKind::InvalidSetting {
+                setting: "layout-seal-key-file",
+                value: String::new(),
+                fix: "values are to be sealed: name a file with a key",
+            }
+            .into());
+        }
+        let sealer = config.keys.map(|keys| Sealer::new(&keys, &OsEntropy));
         Ok(Self {
             layouts: config.layouts,
             lifetimes,
             unstated: config.unstated,
             observer: config.observer,
+            sealer: sealer.transpose()?,
         })
     }
 
@@ -153,6 +178,39 @@ impl Foreign {
 
     fn note_end() {
         ENDS.set(ENDS.get() + 1);
+    }
+
+    /// Whether values under this key are sealed: whoever writes some calls [`Foreign::seal`] first, and
+    /// whoever reads some [`Foreign::open`].
+    #[must_use]
+    pub fn seals(&self, key: &[u8]) -> bool {
+        self.sealer.is_some() && self.layout(key).is_some_and(Layout::seals_values)
+    }
+
+    /// Seals a string, or a field of a hash, for its place under `key`; it stands in `into` then.
+    pub fn seal(&self, key: &[u8], field: Option<&[u8]>, value: &[u8], into: &mut Vec<u8>) {
+        match &self.sealer {
+            Some(sealer) => sealer.seal(key, Of::field(field), value, into),
+            None => {
+                into.clear();
+                into.extend_from_slice(value);
+            }
+        }
+    }
+
+    /// Opens what is stored under `key` as a string, or in a field of a hash; it stands in `into` then. What is
+    /// not sealed is taken as it is.
+    ///
+    /// # Errors
+    /// [`KeyError::Sealed`] if no key opens it.
+    pub fn open(
+        &self,
+        key: &[u8],
+        field: Option<&[u8]>,
+        stored: &[u8],
+        into: &mut Vec<u8>,
+    ) -> Result<(), KeyError> {
+        seal::open(self.sealer.as_ref(), key, Of::field(field), stored, into)
     }
 
     fn layout(&self, key: &[u8]) -> Option<&Layout> {

@@ -7,8 +7,8 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::{Event, UnixMillis, limits};
 
 use super::Foreign;
-use super::head::Head;
-use crate::engine::{Db, KeyError, Kind, Tx};
+use super::head::{Head, beside};
+use crate::engine::{DATABASES, Db, KeyError, Kind, Tx};
 
 /// How long a session that was ended by a field may still be read: its framework tells applications
 /// of the end from it.
@@ -66,6 +66,45 @@ impl Foreign {
         let before = before.as_ref().filter(|_| alive);
         self.settle(tx, db, key, layout, before, written)?;
         Ok(done)
+    }
+
+    /// Whether [`Foreign::write`] would drop this write, because the session has ended: whoever writes
+    /// only what is not there is told that it is, and takes another id.
+    pub fn drops(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], written: Written<'_>) -> bool {
+        let Some(layout) = self.layout(key) else {
+            return false;
+        };
+        let head = Head::read(tx, db, key);
+        let alive = tx.kind(db, key).is_some();
+        is_over(layout, head.as_ref(), alive, written)
+    }
+
+    /// Removes all keys of a keyspace, or of all, as [`Tx::flush`]. Sessions among them stay ended: the
+    /// step takes longer the more there are, because a late write must find each one's tombstone.
+    pub fn flush(&self, tx: &mut Tx<'_>, db: Option<Db>) {
+        let mut ended: Vec<(Db, Box<[u8]>)> = Vec::new();
+        let mut alive = 0;
+        for each in (0..DATABASES).filter(|each| db.is_none_or(|db| db % DATABASES == *each)) {
+            tx.each_entry(each, &mut |view| {
+                if let Some(mark) = view.mark() {
+                    alive += usize::from(Head::decode(mark).is_some_and(|head| !head.ended));
+                    ended.push((each, view.key().into()));
+                }
+            });
+            // Tombstones, so that what ended before stays ended, too.
+            tx.each_entry(beside(each), &mut |view| {
+                ended.push((each, view.key().into()));
+            });
+        }
+        tx.flush(db);
+        for (db, key) in ended {
+            if let Some(layout) = self.layout(&key) {
+                self.end(tx, db, &key, layout);
+            }
+        }
+        if alive > 0 {
+            self.observe(&Event::Revoked(alive));
+        }
     }
 
     /// Removes a key. If it is a session's, it stays ended, whether it was there or not: a framework that
@@ -151,6 +190,11 @@ impl Foreign {
             }
         }
         let done = tx.rename(from, to)?;
+        if let Err(why) = self.reseal(tx, from.1, to) {
+            // Sealed for another name it could never be read.
+            tx.remove(to.0, to.1);
+            return Err(why);
+        }
         if let Some(layout) = old {
             self.end(tx, from.0, from.1, layout);
             if new.is_some() {
@@ -174,7 +218,14 @@ impl Foreign {
         to: (Db, &[u8]),
     ) -> Result<bool, KeyError> {
         let there = tx.kind(from.0, from.1).is_some();
-        self.write(tx, to.0, to.1, Written::Part, there, |tx| tx.copy(from, to))
+        self.write(tx, to.0, to.1, Written::Part, there, |tx| {
+            let done = tx.copy(from, to)?;
+            if done && let Err(why) = self.reseal(tx, from.1, to) {
+                tx.remove(to.0, to.1);
+                return Err(why);
+            }
+            Ok(done)
+        })
     }
 
     /// After a write: the session's deadline is within its limits, and its head says whose it is. `before` is
@@ -245,14 +296,20 @@ impl Foreign {
         if let Written::Value(value) = written {
             return layout.subject_of_value(value);
         }
+        let mut opened = Vec::new();
         match (tx.kind(db, key), layout.kind()) {
             (Some(Kind::String), LayoutKind::String) => match tx.string(db, key) {
-                Ok(Some(value)) => layout.subject_of_value(value),
+                Ok(Some(value)) => {
+                    let done = self.open(key, None, value, &mut opened);
+                    done.map_err(|_| Unreadable)?;
+                    layout.subject_of_value(&opened)
+                }
                 Ok(None) | Err(_) => Ok(None),
             },
             (Some(Kind::Hash), LayoutKind::Hash) => layout.subject_of_fields(|field| {
                 let value = tx.hash_get(db, key, field).ok()??;
-                Some(value.to_vec())
+                self.open(key, Some(field), value, &mut opened).ok()?;
+                Some(std::mem::take(&mut opened))
             }),
             _ => Err(Unreadable),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{LowSettings, Origin, SettingError, parse, table};
 use crate::open::Choice;
@@ -21,6 +22,8 @@ pub(crate) struct Resp {
     pub(crate) max_connections: usize,
     /// The classes of keyspace events that are told, as bits.
     pub(crate) events: u32,
+    /// How long a script may run, if there is an interpreter.
+    pub(crate) script_time: Duration,
 }
 
 /// What no log and no error shows.
@@ -60,6 +63,7 @@ impl Resp {
                 events_asked_for(text)
                     .ok_or_else(|| "give letters of notify-keyspace-events: KEA, Egx".to_owned())
             })?,
+            script_time: low.parse(&table::LUA_TIME_LIMIT, parse::some_time)?,
         };
         if matches!(store, Choice::Shared(_)) {
             // Its server speaks the protocol itself.
@@ -113,6 +117,8 @@ impl Resp {
                 &table::LAYOUT_ABSOLUTE,
                 &table::LAYOUT_IDLE,
                 &table::LAYOUT_UNSTATED,
+                &table::LAYOUT_HASH_IDS,
+                &table::LAYOUT_SEAL_KEY_FILE,
             ] {
                 if low.origin(setting) != Origin::Default {
                     let why = "the store's server speaks the Redis protocol itself";

@@ -44,7 +44,7 @@ impl Setting {
 pub(crate) const ENV_PREFIX: &str = "CLOAKROOM_";
 
 /// All settings, in the order in which help and docs show them.
-pub(crate) const TABLE: [&Setting; 38] = [
+pub(crate) const TABLE: [&Setting; 41] = [
     &CONFIG,
     &HTTP,
     &RESP,
@@ -54,10 +54,13 @@ pub(crate) const TABLE: [&Setting; 38] = [
     &RESP_USERS,
     &RESP_MAX_CONNECTIONS,
     &RESP_EVENTS,
+    &LUA_TIME_LIMIT,
     &LAYOUTS,
     &LAYOUT_ABSOLUTE,
     &LAYOUT_IDLE,
     &LAYOUT_UNSTATED,
+    &LAYOUT_HASH_IDS,
+    &LAYOUT_SEAL_KEY_FILE,
     &STORE,
     &DATA,
     &DURABILITY,
@@ -154,6 +157,14 @@ pub(crate) const RESP_EVENTS: Setting = Setting {
           CONFIG SET changes it while the server runs.",
 };
 
+pub(crate) const LUA_TIME_LIMIT: Setting = Setting {
+    name: "lua-time-limit",
+    unit: "DURATION",
+    default: "500ms",
+    doc: "How long a script of the Redis protocol may run; others wait for its keys meanwhile. For \
+          servers that were built with an interpreter (docs/operate/lua.md).",
+};
+
 pub(crate) const LAYOUTS: Setting = Setting {
     name: "layouts",
     unit: "ROWS",
@@ -183,6 +194,23 @@ pub(crate) const LAYOUT_UNSTATED: Setting = Setting {
     unit: "DURATION",
     default: "1d",
     doc: "How long it lives if its client writes it without a deadline.",
+};
+
+pub(crate) const LAYOUT_HASH_IDS: Setting = Setting {
+    name: "layout-hash-ids",
+    unit: "YES-OR-NO",
+    default: "no",
+    doc: "Whether names of sessions of other frameworks hold a hash in place of the id, in memory, \
+          journal and snapshots; clients go on with their ids (docs/layouts.md says what they see).",
+};
+
+pub(crate) const LAYOUT_SEAL_KEY_FILE: Setting = Setting {
+    name: "layout-seal-key-file",
+    unit: "FILE",
+    default: "",
+    doc: "The file with the keys that seal the values of these sessions, in memory, journal and \
+          snapshots: one a line, 64 hexadecimal digits (`openssl rand -hex 32`). The first seals, all \
+          of them open. Not in the data directory, which may be copied.",
 };
 
 pub(crate) const STORE: Setting = Setting {

@@ -386,6 +386,73 @@ async fn an_answered_end_is_on_the_disk_in_every_mode() {
     }
 }
 
+/// Whoever asks for a key that is not there yet is told that it is: Django then takes another id.
+#[test]
+fn an_ended_sessions_key_cannot_be_taken_as_a_new_one() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    let (sess, free) = (format!("sess:{SID}"), "sess:0123456789abcdef");
+    let spring = "spring:session:sessions:25352345-18f8-4e05-8fda-88c1b6ae9100";
+    wire.ask(&format!("SET {sess} {ALICE} EX 60"));
+    wire.ask(&format!("HMSET {spring} creationTime 1"));
+    wire.ask(&format!("DEL {sess} {spring}"));
+    wire.ask("SET other x");
+    for (said, told) in [
+        (format!("SET {sess} {ALICE} NX EX 60"), Reply::Nil),
+        (format!("SET {sess} {ALICE} EX 60 NX GET"), Reply::Nil),
+        (format!("SETNX {sess} {ALICE}"), Reply::Integer(0)),
+        (format!("MSETNX new 1 {sess} {ALICE}"), Reply::Integer(0)),
+        (format!("HSETNX {spring} creationTime 2"), Reply::Integer(0)),
+        (format!("RENAMENX other {sess}"), Reply::Integer(0)),
+        ("EXISTS new".to_owned(), Reply::Integer(0)),
+        ("GET other".to_owned(), Reply::bulk("x")),
+        // A plain write is dropped without a word, as ever; and what never was can be taken.
+        (format!("SET {sess} {ALICE} EX 60"), Reply::ok()),
+        (format!("SET {free} {ALICE} NX EX 60"), Reply::ok()),
+        (format!("EXISTS {sess} {spring} {free}"), Reply::Integer(1)),
+    ] {
+        assert_eq!(wire.ask(&said), told, "{said}");
+    }
+}
+
+/// `cache.clear` of Django is a FLUSHDB: everybody is out, and a slow request brings nobody back.
+#[tokio::test]
+async fn what_was_flushed_stays_out() {
+    for flush in ["FLUSHDB", "FLUSHALL ASYNC"] {
+        let mut server = Server::start(&["--durability", "no"]);
+        let mut wire = Wire::to(&server);
+        let (alice, guest) = (format!("sess:{SID}"), "sess:0123456789abcdef");
+        let php = "PHPREDIS_SESSION:e3ekp9klit8708kcuf1pkg0noe";
+        wire.ask(&format!("SET {alice} {ALICE} EX 60"));
+        wire.ask(&format!("SET {guest} {GUEST} EX 60"));
+        wire.ask(&format!("SETEX {php} 60 user|s:5:\"alice\";"));
+        wire.ask("SET cache:page x");
+        assert_eq!(wire.ask(flush), Reply::ok());
+        assert_eq!(wire.ask("DBSIZE"), Reply::Integer(0));
+        assert_eq!(listed(&server, "alice").await.len(), 0);
+        let late = |wire: &mut Wire| {
+            for key in [&*alice, guest, "cache:page", php] {
+                assert_eq!(wire.ask(&format!("SET {key} {ALICE} EX 60")), Reply::ok());
+            }
+            let told = wire.ask(&format!("EXISTS {alice} {guest}"));
+            assert_eq!(told, Reply::Integer(0), "{flush}");
+            let told = wire.ask(&format!("EXISTS cache:page {php}"));
+            assert_eq!(
+                told,
+                Reply::Integer(2),
+                "PHP's ids are used again on purpose"
+            );
+        };
+        late(&mut wire);
+        // Nobody is told of an end that a crash could undo.
+        server.signal("KILL");
+        server.wait();
+        let dir = std::mem::replace(&mut server.dir, TempDir::new());
+        drop(server);
+        late(&mut Wire::to(&Server::start_in(dir, &[])));
+    }
+}
+
 #[test]
 fn a_layout_that_means_nothing_stops_the_start() {
     for (text, fix) in [

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod api;
+mod at_rest;
 mod bench;
 mod crashes;
 mod foreign;

@@ -1,6 +1,7 @@
 //! Layouts of other frameworks: what their libraries really wrote, what nobody wrote, the page.
 
 mod fixtures;
+mod hidden;
 mod hostile;
 mod page;
 mod settings;

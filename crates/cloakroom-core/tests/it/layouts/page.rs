@@ -41,6 +41,52 @@ if it had happened, and dropped.
 - *never*: the framework ends a session and goes on under the same id on purpose. PHP does so unless
   `session.use_strict_mode=1`; where that is set, say `php tombstones=always`.
 
+Whoever writes a key only if it is not there (`SET .. NX`, `SETNX`, `MSETNX`, `HSETNX`, `RENAMENX`) asks for a new session, and is told
+that there is one already: then it takes another id, where a yes would leave a visitor with a session that keeps
+nothing.
+
+`FLUSHDB` and `FLUSHALL` end all sessions, and leave their tombstones: in one step, with everything locked, that takes longer the more
+sessions there are.
+
+## Ids and contents at rest
+
+Both are off unless they are asked for; both hold for memory, journal and snapshots, and for sessions of layouts only.
+
+**`layout-hash-ids yes`**: names hold a hash (`~`, two characters for the id's length, and SHA-256, in base64url) in place of the id, so whoever has a copy
+of the data directory has no id that a cookie could carry. The rest of the name stays, so layouts, prefixes and `SCAN .. MATCH sess:*` go on
+as they are. Clients go on with their ids; what they see of the names:
+
+- `SCAN`, `KEYS`, `RANDOMKEY`, keyspace events and the slow log show names with hashes.
+- Such a name may be removed (`DEL`, `UNLINK`) and looked at from outside (`TYPE`, `TTL`, `PTTL`, `OBJECT`, `MEMORY USAGE`), so clearing by `SCAN`
+  and `DEL` works. To every other command it is an id like any, and leads nowhere: a list of names would be a list of ids else. So
+  what reads all sessions by `SCAN` and `GET` (`all()` of connect-redis, `All` of scs) finds none.
+- Whoever subscribes to the events of one key by its id hears nothing, and `MATCH` with an id finds nothing.
+- `CLIENT TRACKING` is refused: it could only tell names that clients do not know.
+- A script's `KEYS` are the names with hashes.
+- Rows of which the key has a hash anyway (rack, rails) stay as they are. The locks of phpredis and oauth2-proxy are hashed like their
+  sessions. Spring's indexed and reactive repositories keep ids in keys and sets of their own, which are no sessions and stay as they
+  are: with these two, hashing hides nothing.
+
+The HTTP API lists, verifies and revokes as ever; handles are others, once.
+
+**`layout-seal-key-file FILE`**: values are sealed with XChaCha20-Poly1305 under a key that is not in the data directory, hashes field by
+field; names of fields are not. Whom a session belongs to stays readable beside it, because the server finds a subject's sessions by it: a copy of the data
+directory shows who has sessions, and neither their ids (if those are hashed) nor what is in them. Every command works as before: what reads opens, what
+changes (`APPEND`, `INCR`, `HINCRBY`) opens and seals again. A value takes 48 bytes more ([byte by byte](formats/layout-seal.md)). A session that is copied or renamed
+to a key that is none is opened for it.
+
+The file holds a key a line, 64 hexadecimal digits, at most 16; lines that begin with `#` are for people. The first seals, all of them
+open. To rotate, put a new key in front and restart; what the old one sealed is sealed anew at that start, so it may be
+taken out at the next. A start that finds a session sealed with a key that is not in the file refuses, and names the key.
+
+    openssl rand -hex 32 > seal.keys && chmod 600 seal.keys
+    cloakroom serve --layout-hash-ids yes --layout-seal-key-file seal.keys
+
+Switched on, both are applied to what is there at the next start. The journal keeps what was written before until it is written anew (`BGREWRITEAOF`, or by
+itself when it has grown), and backups keep it for ever. Switched off, values are opened at the next start as long as the file still has
+their key, and sessions with hashed names are over: nobody can present them. For one layout: `ids=plain`, `ids=hashed`,
+`values=plain`, `values=sealed`.
+
 ## Other prefixes, other layouts
 
 An application with another prefix, another place for its user, or a framework that is not here, is a row of the setting
@@ -50,7 +96,7 @@ An application with another prefix, another place for its user, or a framework t
     shop key=shop:{id:32:hex} encoding=json subject=customer/number cookie=shop
 
 `key=`, `head=` (what stands for `*` when a key has to be made of a cookie), `type=string` or `hash`, `encoding=`, `subject=`,
-`tombstones=`, `cookie=`, `carried=`; several values are divided by `,`.
+`tombstones=`, `cookie=`, `carried=`, `ids=`, `values=`; several values are divided by `,`.
 ";
 
 #[test]

@@ -1,15 +1,21 @@
 //! What is known of a session beside its value stays with it: whatever is written, over a restart, over a
 //! snapshot; and what is left when it goes does so, too.
 
+use cloakroom_core::layout::Layouts;
 use cloakroom_embedded::journal::{Durability, JournalConfig};
+use cloakroom_embedded::{SealKeys, TakenUp};
 
 use super::*;
 use crate::journal::disk::FakeDisk;
 
 fn on(disk: &FakeDisk, clock: &ManualClock) -> Front {
+    on_with(ForeignConfig::default(), disk, clock)
+}
+
+fn on_with(config: ForeignConfig, disk: &FakeDisk, clock: &ManualClock) -> Front {
     let journal = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::No);
     front_on(
-        ForeignConfig::default(),
+        config,
         EmbeddedConfig::new().journal(journal.rewrite(0, 0)),
         clock.clone(),
     )
@@ -193,4 +199,39 @@ fn what_earlier_versions_kept_is_brought_in() {
     assert_eq!(beside, None);
     front.setex(OTHER, ALICE);
     assert_eq!(front.get(OTHER), None, "it ended before the restart");
+}
+
+/// A start that hashes names and seals values: all that was known of a session is known by its new name.
+#[test]
+fn what_is_known_goes_along_to_another_name() {
+    let (disk, clock) = (FakeDisk::default(), ManualClock::new());
+    let front = on(&disk, &clock);
+    front.setex(SID, ALICE);
+    front.pass(HOUR / 4);
+    front.hset(SPRING, PRINCIPAL, NAME);
+    front.setex(OTHER, ALICE);
+    front.pass(HOUR / 4);
+    assert!(front.del(OTHER));
+    let before = seen(&front);
+    assert_eq!(before.len(), 2);
+    drop(front);
+
+    let layouts = Layouts::standard().at_rest(true, true);
+    let kept = layouts.kept_as(OTHER).unwrap();
+    let keys = SealKeys::parse(&"07".repeat(32)).unwrap();
+    let config = ForeignConfig::default();
+    let config = config.layouts(layouts).seal_keys(Some(keys));
+    let front = on_with(config, &disk, &clock);
+    assert_eq!(front.foreign.reindex(&front.engine).rewritten, 2);
+    assert_eq!(seen(&front), before);
+    assert_eq!((front.engine.len(0), front.with_subject()), (2, 2));
+    // There is nothing to be done a second time.
+    let again = front.foreign.reindex(&front.engine);
+    assert_eq!(again, TakenUp::default());
+    // What was ended stays so, by the name that it would have.
+    front.setex(&kept, ALICE);
+    assert_eq!(front.get(&kept), None);
+    let alice = Subject::new("alice").unwrap();
+    let ended = front.foreign.revoke_subject(&front.engine, &alice, None);
+    assert_eq!((ended, seen(&front).len()), (2, 0));
 }

@@ -4,6 +4,7 @@ mod ends;
 mod holds;
 mod kept;
 mod listed;
+mod room;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -71,6 +71,18 @@ impl Conn {
                 command.name
             )));
         }
+        if let Some((from, to, is_form)) = channels_of(command)
+            && let Some(named) = args.len().checked_sub(from)
+            && !args
+                .from(from)
+                .take(to.min(named))
+                .all(|channel| user.may_channel(channel, is_form))
+        {
+            return Err(Fail::say(
+                "NOPERM this user has no permissions to access one of the channels used as \
+                 arguments",
+            ));
+        }
         if user.may_all_keys() {
             return Ok(());
         }
@@ -83,6 +95,17 @@ impl Conn {
             }
         }
         Ok(())
+    }
+}
+
+/// Where a command's channels begin, how many there are at most, and whether they are forms of channels.
+/// To listen no longer is allowed to everybody.
+fn channels_of(command: &Command) -> Option<(usize, usize, bool)> {
+    match command.name {
+        "publish" => Some((1, 1, false)),
+        "subscribe" => Some((1, usize::MAX, false)),
+        "psubscribe" => Some((1, usize::MAX, true)),
+        _ => None,
     }
 }
 

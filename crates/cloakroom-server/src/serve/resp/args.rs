@@ -64,26 +64,39 @@ impl<'a> Args<'a> {
 
     /// A copy that outlives the buffer, for a transaction.
     pub(crate) fn to_owned(self) -> Owned {
-        let mut bytes = Vec::new();
-        let mut words = Vec::with_capacity(self.words.len());
-        for word in self.from(0) {
-            let begin = u32::try_from(bytes.len()).expect("a command has at most COMMAND_BYTES");
-            bytes.extend_from_slice(word);
-            let end = u32::try_from(bytes.len()).expect("a command has at most COMMAND_BYTES");
-            words.push((begin, end));
+        self.with(&[])
+    }
+
+    /// A copy with other words at these places, which are in order.
+    pub(crate) fn with(self, others: &[(usize, Vec<u8>)]) -> Owned {
+        let mut others = others.iter().peekable();
+        let mut owned = Owned::default();
+        for (at, word) in self.from(0).enumerate() {
+            let other = others.next_if(|(place, _)| *place == at);
+            owned.push(other.map_or(word, |(_, other)| other));
         }
-        Owned { bytes, words }
+        owned
     }
 }
 
 /// The words of a command that waits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Owned {
     bytes: Vec<u8>,
     words: Vec<Place>,
 }
 
 impl Owned {
+    /// Puts a word behind the others.
+    pub(crate) fn push(&mut self, word: &[u8]) {
+        let at = |bytes: &Vec<u8>| {
+            u32::try_from(bytes.len()).expect("a command has at most COMMAND_BYTES")
+        };
+        let begin = at(&self.bytes);
+        self.bytes.extend_from_slice(word);
+        self.words.push((begin, at(&self.bytes)));
+    }
+
     pub(crate) fn args(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.words)
     }

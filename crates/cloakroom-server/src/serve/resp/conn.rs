@@ -11,7 +11,7 @@ use cloakroom_embedded::{Db, KeyHash, Tx};
 
 use super::admission::unknown;
 use super::ahead::Meant;
-use super::args::Args;
+use super::args::{Args, Owned};
 use super::call::Call;
 use super::client::Client;
 use super::fail::Fail;
@@ -148,6 +148,10 @@ impl Conn {
                 return Err(fail);
             }
         };
+        let renamed = self.by_kept_names(command, args);
+        // The hash that is known is that of the name which was sent.
+        let hash = meant.key.filter(|_| renamed.is_none());
+        let args = renamed.as_ref().map_or(args, Owned::args);
         if let Some(transaction) = &mut self.transaction
             && !command.is(AT_ONCE)
         {
@@ -164,10 +168,10 @@ impl Conn {
         // What takes constant time is not timed, because the clock would take a good part of it.
         let quick = command.is(FAST) || command.group == Group::String;
         if !quick || args.len() > QUICK_WORDS || self.server.times_all() {
-            return self.timed(number, command, args, meant.key, out);
+            return self.timed(number, command, args, hash, out);
         }
         self.count(number);
-        self.perform(command, args, meant.key, out)
+        self.perform(command, args, hash, out)
     }
 
     fn timed(

@@ -17,6 +17,8 @@ pub(crate) enum Fail {
     Full,
     /// More than an engine takes.
     TooLarge,
+    /// Sealed with a key that is not at hand.
+    Sealed,
     /// The wrong number of words for this command.
     Arity(Cow<'static, str>),
     /// A time that cannot be, for this command.
@@ -38,6 +40,7 @@ impl From<KeyError> for Fail {
             KeyError::WrongType => Self::WrongType,
             KeyError::Full => Self::Full,
             KeyError::TooLarge => Self::TooLarge,
+            KeyError::Sealed => Self::Sealed,
         }
     }
 }
@@ -58,6 +61,10 @@ impl fmt::Display for Fail {
             Self::NoSuchKey => "ERR no such key",
             Self::Full => "OOM command not allowed when used memory > 'maxmemory'.",
             Self::TooLarge => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Self::Sealed => {
+                "ERR the session's value does not open: it was changed, or sealed with a key that \
+                 is not in layout-seal-key-file"
+            }
             Self::Arity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }

@@ -1,6 +1,9 @@
 //! The one way from a command to the keys: reads go through as they are, and every write of a key passes a
 //! method of this type. Whatever has to look at writes (what a key's layout asks for, rights, a journal)
 //! is put here and cannot be gone around, because commands see no [`Tx`].
+//! Sealed values are opened and sealed in `sealed`, so commands see what clients wrote.
+
+mod sealed;
 
 use std::ops::Range;
 
@@ -20,6 +23,8 @@ pub(crate) struct Gate<'a, 'e> {
     pub(crate) db: Db,
     /// The step's time, in milliseconds since 1970.
     pub(crate) now: i64,
+    /// A value as it was opened last, or as it is to be stored.
+    scratch: Vec<u8>,
 }
 
 /// Methods that only pass on: `db` is filled in.
@@ -45,7 +50,13 @@ macro_rules! kept {
 impl<'a, 'e> Gate<'a, 'e> {
     pub(crate) fn new(tx: &'a mut Tx<'e>, hub: &'a Hub, db: Db) -> Self {
         let now = millis(tx.now());
-        Self { tx, hub, db, now }
+        Self {
+            tx,
+            hub,
+            db,
+            now,
+            scratch: Vec::new(),
+        }
     }
 
     /// The same step in another keyspace.
@@ -55,6 +66,7 @@ impl<'a, 'e> Gate<'a, 'e> {
             hub: self.hub,
             db,
             now: self.now,
+            scratch: Vec::new(),
         }
     }
 
@@ -68,12 +80,7 @@ impl<'a, 'e> Gate<'a, 'e> {
         fn kind() -> Option<Kind>;
         fn packing() -> Option<Packing>;
         fn bytes_of() -> Option<usize>;
-        fn string() -> Answer<Option<&[u8]>>;
-        fn hash_get(field: &[u8]) -> Answer<Option<&[u8]>>;
         fn hash_len() -> Answer<usize>;
-        fn hash_each(each: &mut dyn FnMut(&[u8], &[u8])) -> Answer<()>;
-        fn hash_at(index: usize) -> Answer<Option<(&[u8], &[u8])>>;
-        fn hash_scan(cursor: u64, count: usize, each: &mut dyn FnMut(&[u8], &[u8])) -> Answer<u64>;
         fn set_contains(member: &[u8]) -> Answer<bool>;
         fn set_len() -> Answer<usize>;
         fn set_each(each: &mut dyn FnMut(&[u8])) -> Answer<()>;
@@ -95,11 +102,6 @@ impl<'a, 'e> Gate<'a, 'e> {
     // Writes. What stands last is answered when the key is that of a session that ended, and
     // nothing is written.
     kept! {
-        /// A string with its deadline kept.
-        fn update_string(value: &[u8]) -> () : Written::Value(value), ();
-        fn write_string(offset: usize, bytes: &[u8]) -> usize : Written::Part, offset + bytes.len();
-        fn hash_set(field: &[u8], value: &[u8]) -> bool : Written::Field(field, value), true;
-        fn hash_update(field: &[u8], value: &[u8]) -> bool : Written::Field(field, value), true;
         fn hash_remove(field: &[u8]) -> bool : Written::Part, false;
         fn set_add(member: &[u8]) -> bool : Written::Part, true;
         fn set_remove(member: &[u8]) -> bool : Written::Part, false;
@@ -129,18 +131,6 @@ impl<'a, 'e> Gate<'a, 'e> {
             Some(foreign) => foreign.set_deadline(self.tx, self.db, key, deadline),
             None => self.tx.set_deadline(self.db, key, deadline),
         }
-    }
-
-    /// A string with this deadline, in place of whatever was there.
-    pub(crate) fn set_string(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        deadline: Option<i64>,
-    ) -> Answer<()> {
-        self.written(key, Written::Value(value), (), |tx, db| {
-            tx.set_string(db, key, value, deadline.map(moment))
-        })
     }
 
     /// A field's deadline, `Some(None)` if it has none.
@@ -204,9 +194,19 @@ impl<'a, 'e> Gate<'a, 'e> {
         }
     }
 
+    /// Whether a write of a key that is not there would be dropped: the session that it was has ended,
+    /// and whoever asks for a new key is to take another.
+    pub(crate) fn is_ended(&mut self, key: &[u8], written: Written<'_>) -> bool {
+        let foreign = self.hub.foreign.get();
+        foreign.is_some_and(|foreign| foreign.drops(self.tx, self.db, key, written))
+    }
+
     /// Removes all keys of a keyspace, or of all. The step must have locked everything.
     pub(crate) fn flush(&mut self, db: Option<Db>) {
-        self.tx.flush(db);
+        match self.hub.foreign.get() {
+            Some(foreign) => foreign.flush(self.tx, db),
+            None => self.tx.flush(db),
+        }
     }
 
     /// Has two keyspaces change places. The step must have locked everything.

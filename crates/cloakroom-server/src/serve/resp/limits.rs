@@ -70,3 +70,11 @@ pub(crate) const NAME_BYTES: usize = 1 << 10;
 
 /// Arguments of a command that the slow log keeps (of each its length: they are secrets). As Redis.
 pub(crate) const SLOWLOG_ARGUMENTS: usize = 32;
+
+/// Bytes of all that one script makes in its interpreter: a session application's scripts move kilobytes.
+#[cfg(feature = "lua")]
+pub(crate) const LUA_BYTES: usize = 64 << 20;
+
+/// Steps that one matching of a pattern may take: seconds at the worst, and it cannot be interrupted.
+#[cfg(feature = "lua")]
+pub(crate) const LUA_PATTERN: u64 = 1 << 30;

@@ -19,6 +19,7 @@ use super::conn::Conn;
 use super::pump::Pump;
 use super::server::{Parts, Server};
 use super::users::Users;
+use crate::serve::ending::refuse_new;
 use crate::serve::http::Metrics;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::tls::Tls;
@@ -77,6 +78,7 @@ impl Front {
             max_clients: resp.max_connections,
             max_memory: settings.max_memory,
             eviction: settings.eviction_name,
+            script_time: resp.script_time,
         });
         let events = &server.hub.events;
         events.store(resp.events, std::sync::atomic::Ordering::Relaxed);
@@ -154,6 +156,11 @@ impl Front {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+        // Who connected before is in the kernel's queue, and may have sent something: it is served.
+        let secure = self.secure.as_ref().map(|(tcp, _)| tcp);
+        let listeners = [self.plain.as_ref(), secure].into_iter().flatten();
+        let quiet = listeners.map(refuse_new).max().unwrap_or_default();
+        while let Ok(Ok(())) = tokio::time::timeout(quiet.min(self.drain), self.next()).await {}
         let Self {
             server,
             plain,
@@ -295,4 +302,48 @@ fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     let listener = UnixListener::bind(path).map_err(refused)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(refused)?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpStream;
+
+    use cloakroom_embedded::EmbeddedConfig;
+
+    use super::*;
+
+    /// A connection waits in the kernel's queue, with a command on it, when the end has come already.
+    #[tokio::test]
+    async fn who_connected_before_the_end_is_answered() {
+        let shutdown = Shutdown::new();
+        let server = Server::new(Parts {
+            engine: Engine::new(EmbeddedConfig::new()).unwrap(),
+            users: Users::new(None),
+            shutdown: shutdown.clone(),
+            port: 0,
+            max_clients: 10,
+            max_memory: None,
+            eviction: "noeviction",
+            script_time: Duration::from_secs(1),
+        });
+        let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut waiting = TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        waiting.write_all(b"PING\r\n").unwrap();
+        shutdown.on_signal(Duration::ZERO).unwrap();
+        shutdown.begin();
+        shutdown.stopped().await;
+        let front = Front {
+            server,
+            plain: Some(plain),
+            secure: None,
+            unix: None,
+            handshake: Duration::from_secs(10),
+            drain: Duration::from_secs(60),
+        };
+        assert_eq!(front.serve(&shutdown).await, 0, "none is cut");
+        let mut heard = String::new();
+        waiting.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "+PONG\r\n");
+    }
 }

@@ -19,8 +19,11 @@ mod fail;
 mod gate;
 mod glob;
 mod hub;
+mod kept_names;
 mod limits;
 mod listen;
+#[cfg(feature = "lua")]
+mod lua;
 mod number;
 mod pump;
 mod reply;

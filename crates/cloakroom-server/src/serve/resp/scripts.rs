@@ -1,9 +1,10 @@
-//! The scripts that session libraries send, recognised by their text and run as what they mean: there is no
-//! interpreter, and so none to break out of. Blanks do not count, so a library that indents its
+//! The scripts that session libraries send, recognised by their text and run as what they mean, so they
+//! need no interpreter, and by default there is none to break out of (`lua` is a feature). Blanks do not count, so a library that indents its
 //! script anew is still understood.
 
 use std::collections::HashMap;
 
+use cloakroom_embedded::Written;
 use parking_lot::Mutex;
 use sha1_smol::Sha1;
 
@@ -54,14 +55,19 @@ pub(crate) static KNOWN: [Known; 13] = [
 
 /// Which texts were shown to this server, by their hashes where these are not the libraries' own.
 #[derive(Debug, Default)]
-pub(crate) struct Scripts(Mutex<HashMap<String, &'static Known>>);
+pub(crate) struct Scripts {
+    known: Mutex<HashMap<String, &'static Known>>,
+    /// Those that nobody knows, which the interpreter runs.
+    #[cfg(feature = "lua")]
+    texts: Mutex<HashMap<String, std::sync::Arc<[u8]>>>,
+}
 
 impl Scripts {
     /// Remembers that a known script was sent with this text. Returns its hash.
     pub(crate) fn learn(&self, text: &[u8], known: &'static Known) -> String {
         let sha = sha(text);
         if sha != known.sha {
-            let mut texts = self.0.lock();
+            let mut texts = self.known.lock();
             if texts.len() < limits::SCRIPTS {
                 texts.insert(sha.clone(), known);
             }
@@ -73,12 +79,36 @@ impl Scripts {
     pub(crate) fn of_sha(&self, sha: &[u8]) -> Option<&'static Known> {
         let lower = String::from_utf8(sha.to_ascii_lowercase()).ok()?;
         let known = KNOWN.iter().find(|known| known.sha == lower);
-        known.or_else(|| self.0.lock().get(&lower).copied())
+        known.or_else(|| self.known.lock().get(&lower).copied())
     }
 
     /// Forgets what was shown.
     pub(crate) fn flush(&self) {
-        self.0.lock().clear();
+        self.known.lock().clear();
+        #[cfg(feature = "lua")]
+        self.texts.lock().clear();
+    }
+}
+
+#[cfg(feature = "lua")]
+impl Scripts {
+    /// Remembers a text, so that it can be run by its hash; or not, if there are too many. Returns its hash.
+    pub(crate) fn keep(&self, text: &[u8]) -> Option<String> {
+        let sha = sha(text);
+        let mut texts = self.texts.lock();
+        if !texts.contains_key(&sha) {
+            if texts.len() >= limits::SCRIPTS || text.len() > limits::SCRIPT_BYTES {
+                return None;
+            }
+            texts.insert(sha.clone(), text.into());
+        }
+        Some(sha)
+    }
+
+    /// The text of this hash.
+    pub(crate) fn text(&self, sha: &[u8]) -> Option<std::sync::Arc<[u8]>> {
+        let lower = String::from_utf8(sha.to_ascii_lowercase()).ok()?;
+        self.texts.lock().get(&lower).cloned()
     }
 }
 
@@ -274,8 +304,8 @@ fn shortest(call: &mut Call<'_, '_, '_>, words: Words) -> Done {
 }
 
 fn add(call: &mut Call<'_, '_, '_>, words: Words) -> Done {
-    let key = call.args.get(words.keys);
-    if call.keys.kind(key).is_some() {
+    let (key, value) = (call.args.get(words.keys), call.args.get(words.rest));
+    if call.keys.kind(key).is_some() || call.keys.is_ended(key, Written::Value(value)) {
         call.out.nil();
         return Ok(());
     }
@@ -283,7 +313,6 @@ fn add(call: &mut Call<'_, '_, '_>, words: Words) -> Done {
     let deadline = Clock::InSeconds.moment(seconds, call.keys.now);
     let deadline = deadline.filter(|_| seconds > 0);
     let deadline = deadline.ok_or(Fail::Expire("setex"))?;
-    let value = call.args.get(words.rest);
     call.keys.set_string(key, value, Some(deadline))?;
     call.keys.event(Class::String, "set", key);
     call.keys.event(Class::Generic, "expire", key);

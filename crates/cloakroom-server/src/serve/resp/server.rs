@@ -33,6 +33,12 @@ pub(crate) struct Server {
     pub(crate) max_clients: usize,
     pub(crate) max_memory: Option<u64>,
     pub(crate) eviction: &'static str,
+    /// How long a script may run.
+    #[cfg_attr(
+        not(feature = "lua"),
+        expect(dead_code, reason = "without an interpreter no script runs")
+    )]
+    pub(crate) script_time: Duration,
     pub(crate) draining: AtomicBool,
     /// Microseconds from which on a command is slow; negative: none is.
     pub(crate) slower_than: AtomicI64,
@@ -64,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) max_clients: usize,
     pub(crate) max_memory: Option<u64>,
     pub(crate) eviction: &'static str,
+    pub(crate) script_time: Duration,
 }
 
 impl Server {
@@ -86,6 +93,7 @@ impl Server {
             max_clients: parts.max_clients,
             max_memory: parts.max_memory,
             eviction: parts.eviction,
+            script_time: parts.script_time,
             draining: AtomicBool::new(false),
             slower_than: AtomicI64::new(10_000),
             next_client: AtomicU64::new(1),

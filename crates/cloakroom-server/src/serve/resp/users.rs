@@ -25,6 +25,8 @@ pub(crate) struct User {
     pub(crate) no_password: bool,
     /// Forms of keys; empty: none.
     patterns: Vec<Vec<u8>>,
+    /// Forms of channels; empty: none.
+    channels: Vec<Vec<u8>>,
     pub(crate) rights: Rights,
 }
 
@@ -47,6 +49,7 @@ impl Users {
         let mut user = User::nobody("default");
         user.on = true;
         user.patterns = vec![b"*".to_vec()];
+        user.channels = vec![b"*".to_vec()];
         user.rights = Rights::All;
         match password {
             Some(password) => user.passwords.push(sha256(password.as_bytes())),
@@ -108,13 +111,14 @@ impl User {
             passwords: Vec::new(),
             no_password: false,
             patterns: Vec::new(),
+            channels: Vec::new(),
             rights: Rights::Nothing,
         }
     }
 
     /// Whether nothing is forbidden to it, which most need not be asked twice.
     pub(crate) fn may_everything(&self) -> bool {
-        self.rights == Rights::All && self.may_all_keys()
+        self.rights == Rights::All && self.may_all_keys() && self.may_all_channels()
     }
 
     pub(crate) fn may_run(&self, command: &Command) -> bool {
@@ -135,18 +139,50 @@ impl User {
         patterns.any(|pattern| glob::matches(pattern, key))
     }
 
+    fn may_all_channels(&self) -> bool {
+        self.channels.iter().any(|form| glob::takes_all(form))
+    }
+
+    /// Whether it may send to this channel and listen to it. To listen to all channels of a form, that
+    /// very form must be allowed, as Redis has it: whether one is in another is not looked at.
+    pub(crate) fn may_channel(&self, channel: &[u8], is_form: bool) -> bool {
+        let mut allowed = self.channels.iter();
+        match is_form {
+            true => self.may_all_channels() || allowed.any(|form| form == channel),
+            false => allowed.any(|form| glob::matches(form, channel)),
+        }
+    }
+
     /// The passwords' hashes, in hexadecimal.
     pub(crate) fn hashes(&self) -> Vec<String> {
         self.passwords.iter().map(hex).collect()
     }
 
     pub(crate) fn patterns(&self) -> String {
-        let patterns = self.patterns.iter();
-        let patterns: Vec<String> = patterns
-            .map(|pattern| format!("~{}", String::from_utf8_lossy(pattern)))
-            .collect();
-        patterns.join(" ")
+        listed('~', &self.patterns)
     }
+
+    /// As a line of `ACL LIST` has them.
+    fn channel_rules(&self) -> String {
+        match self.may_all_channels() {
+            true => self.channels(),
+            false => format!("resetchannels {}", self.channels())
+                .trim_end()
+                .to_owned(),
+        }
+    }
+
+    pub(crate) fn channels(&self) -> String {
+        listed('&', &self.channels)
+    }
+}
+
+fn listed(sign: char, forms: &[Vec<u8>]) -> String {
+    let forms = forms.iter();
+    let forms: Vec<String> = forms
+        .map(|form| format!("{sign}{}", String::from_utf8_lossy(form)))
+        .collect();
+    forms.join(" ")
 }
 
 impl Rights {
@@ -175,7 +211,12 @@ impl fmt::Display for User {
         for hash in self.hashes() {
             write!(f, " #{hash}")?;
         }
-        write!(f, " {} &* {}", self.patterns(), self.rights.rule())
+        for forms in [self.patterns(), self.channel_rules()] {
+            if !forms.is_empty() {
+                write!(f, " {forms}")?;
+            }
+        }
+        write!(f, " {}", self.rights.rule())
     }
 }
 
@@ -198,7 +239,10 @@ fn parse(line: &str) -> Result<User, String> {
             "off" => user.on = false,
             "nopass" => user.no_password = true,
             "allkeys" => user.patterns.push(b"*".to_vec()),
-            "resetchannels" | "allchannels" | "&*" | "sanitize-payload" => {}
+            "resetkeys" => user.patterns.clear(),
+            "allchannels" => user.channels = vec![b"*".to_vec()],
+            "resetchannels" => user.channels.clear(),
+            "sanitize-payload" => {}
             "+@all" | "allcommands" => user.rights = Rights::All,
             "-@all" | "nocommands" => user.rights = Rights::Nothing,
             "-@dangerous" if user.rights == Rights::All => user.rights = Rights::Safe,
@@ -210,6 +254,7 @@ fn parse(line: &str) -> Result<User, String> {
                     user.passwords.push(hash);
                 }
                 Some((">", password)) => user.passwords.push(sha256(password.as_bytes())),
+                Some(("&", form)) => user.channels.push(form.as_bytes().to_vec()),
                 Some(("~", pattern)) => user.patterns.push(pattern.as_bytes().to_vec()),
                 _ => {
                     return Err(format!(
@@ -268,6 +313,32 @@ mod tests {
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn channels_are_those_that_are_named() {
+        let user = parse("user app on >x ~* &news:* &a +@all").unwrap();
+        for (channel, is_form, may) in [
+            ("news:1", false, true),
+            ("a", false, true),
+            ("b", false, false),
+            ("news:*", true, true),
+            // In what is allowed, but not that very form.
+            ("news:1*", true, false),
+            ("*", true, false),
+        ] {
+            let found = user.may_channel(channel.as_bytes(), is_form);
+            assert_eq!(found, may, "{channel}");
+        }
+        assert!(!user.may_everything());
+        let none = parse("user app on >x ~* &* resetchannels +@all").unwrap();
+        assert!(!none.may_channel(b"a", false));
+        assert!(
+            none.to_string().ends_with("~* resetchannels +@all"),
+            "{none}"
+        );
+        let all = parse("user app on >x ~* allchannels +@all").unwrap();
+        assert!(all.may_everything() && all.to_string().ends_with("~* &* +@all"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! test's hands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_embedded::Engine;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -20,6 +21,7 @@ pub(super) fn server_of(engine: Engine) -> Arc<Server> {
         users: Users::new(None),
         shutdown: Shutdown::new(),
         port: 0,
+        script_time: Duration::from_secs(1),
         max_clients: 10,
         max_memory: None,
         eviction: "noeviction",

@@ -168,6 +168,42 @@ fn users_may_what_their_line_says() {
 }
 
 #[test]
+fn users_listen_and_send_where_they_may() {
+    let dir = TempDir::new();
+    let file = dir.write(
+        "users",
+        "user shop on >shop-word ~* &shop:* +@all\nuser mute on >mute-word ~* +@all\n",
+    );
+    let flags = ["--resp-users", file.to_str().unwrap()];
+    let server = Server::start(&flags);
+    let sign_in = |name: &str| {
+        let mut wire = Wire::to(&server);
+        assert_eq!(wire.ask(&format!("AUTH {name} {name}-word")), Reply::ok());
+        wire
+    };
+    const REFUSED: &str =
+        "NOPERM this user has no permissions to access one of the channels used as arguments";
+    let mut shop = sign_in("shop");
+    assert_eq!(shop.ask("PUBLISH shop:1 hello"), Reply::Integer(0));
+    for refused in [
+        "PUBLISH other hello",
+        "SUBSCRIBE shop:1 other",
+        "PSUBSCRIBE *",
+        "PSUBSCRIBE shop:1*",
+    ] {
+        assert_eq!(shop.ask(refused).text(), REFUSED, "{refused}");
+    }
+    assert_eq!(shop.ask("PSUBSCRIBE shop:*").items()[2], Reply::Integer(1));
+    let mut mute = sign_in("mute");
+    assert_eq!(mute.ask("SUBSCRIBE shop:1").text(), REFUSED);
+    assert_eq!(mute.ask("SET k v"), Reply::ok());
+    // The default user is everybody's, and may all.
+    let mut root = Wire::to(&server);
+    assert_eq!(root.ask("PUBLISH shop:1 hello"), Reply::Integer(1));
+    assert_eq!(shop.reply().items()[3], Reply::bulk("hello"));
+}
+
+#[test]
 fn what_was_sent_is_answered_before_the_end() {
     let mut server = Server::start(&[]);
     let mut wire = Wire::to(&server);

@@ -6,6 +6,8 @@ mod differential;
 mod exporter;
 mod handshakes;
 mod listening;
+#[cfg(feature = "lua")]
+mod lua;
 mod programs;
 mod random;
 mod scripts;

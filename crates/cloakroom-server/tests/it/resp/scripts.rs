@@ -127,17 +127,11 @@ fn numbers_of_django_are_added_to() {
 }
 
 #[test]
-fn other_scripts_are_refused_and_named_so() {
+fn what_is_no_script_is_named_so() {
     let server = Server::start(&[]);
     let mut wire = Wire::to(&server);
     let said = evalsha(&mut wire, &"0".repeat(40), "0").text();
     assert_eq!(said, "NOSCRIPT No matching script. Please use EVAL.");
-    wire.send(&[b"EVAL", b"return 1", b"0"]);
-    assert!(
-        wire.reply()
-            .text()
-            .starts_with("ERR this script is none of those")
-    );
     wire.send(&[b"SCRIPT", b"EXISTS", UNLOCK.as_bytes(), b"x"]);
     let known = wire.reply();
     assert_eq!(known.items(), [Reply::Integer(1), Reply::Integer(0)]);
@@ -147,4 +141,22 @@ fn other_scripts_are_refused_and_named_so() {
         said,
         "ERR Number of keys can't be greater than number of args"
     );
+}
+
+/// Built without an interpreter there is none to break out of.
+#[cfg(not(feature = "lua"))]
+#[test]
+fn what_nobody_knows_is_refused() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    for said in [
+        &[&b"EVAL"[..], b"return 1", b"0"][..],
+        &[b"SCRIPT", b"LOAD", b"return 1"],
+    ] {
+        wire.send(said);
+        let told = wire.reply().text();
+        assert!(told.contains("there is no interpreter"), "{told}");
+    }
+    let sha = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+    assert!(evalsha(&mut wire, sha, "0").text().starts_with("NOSCRIPT"));
 }

@@ -66,7 +66,7 @@ fn getuser(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     for (name, value) in [
         ("commands", user.rights.rule().to_owned()),
         ("keys", user.patterns()),
-        ("channels", "&*".to_owned()),
+        ("channels", user.channels()),
     ] {
         out.bulk(name.as_bytes());
         out.bulk(value.as_bytes());

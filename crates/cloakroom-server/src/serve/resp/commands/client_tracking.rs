@@ -54,6 +54,9 @@ pub(super) fn tracking(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
         at += 1;
     }
     if on {
+        if conn.hashes_ids() {
+            return Err(HASHED);
+        }
         begin_tracking(conn, tracked)?;
     } else if conn.tracked.take().is_some() {
         conn.server.hub.tracking.end(conn.me.id);
@@ -62,6 +65,12 @@ pub(super) fn tracking(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     out.ok();
     Ok(())
 }
+
+/// Whoever keeps values by their ids would never hear that one is no longer true.
+const HASHED: Fail = Fail::say(
+    "ERR client tracking is not offered while ids of sessions are hashed (layout-hash-ids): it could \
+     only tell names that clients do not know",
+);
 
 fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
     if !tracked.broadcast && !tracked.prefixes.is_empty() {

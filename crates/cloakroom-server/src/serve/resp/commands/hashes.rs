@@ -1,5 +1,7 @@
 //! Hashes: Spring keeps a session as one.
 
+use cloakroom_embedded::Written;
+
 use crate::serve::resp::args::Args;
 use crate::serve::resp::call::Call;
 use crate::serve::resp::events::Class;
@@ -56,9 +58,11 @@ fn set_fields(call: &mut Call<'_, '_, '_>) -> Result<i64, Fail> {
 
 fn hsetnx(call: &mut Call<'_, '_, '_>) -> Done {
     let (key, field) = (call.key(), call.args.get(2));
-    let new = call.keys.hash_get(key, field)?.is_none();
+    let value = call.args.get(3);
+    let written = Written::Field(field, value);
+    let new = call.keys.hash_get(key, field)?.is_none() && !call.keys.is_ended(key, written);
     if new {
-        call.keys.hash_set(key, field, call.args.get(3))?;
+        call.keys.hash_set(key, field, value)?;
         call.keys.event(Class::Hash, "hset", key);
     }
     call.out.truth(new);

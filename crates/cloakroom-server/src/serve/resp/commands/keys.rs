@@ -1,6 +1,6 @@
 //! Keys, whatever they hold.
 
-use cloakroom_embedded::{DATABASES, Db, Kind, Packing};
+use cloakroom_embedded::{DATABASES, Db, Kind, Packing, Written};
 
 use crate::serve::resp::args::Args;
 use crate::serve::resp::call::Call;
@@ -90,7 +90,7 @@ fn renamenx(call: &mut Call<'_, '_, '_>) -> Done {
     if call.keys.kind(from).is_none() {
         return Err(Fail::NoSuchKey);
     }
-    let free = call.keys.kind(to).is_none();
+    let free = call.keys.kind(to).is_none() && !call.keys.is_ended(to, Written::Part);
     if free {
         renamed(call, from, to)?;
     }

@@ -1,9 +1,11 @@
-//! `EVAL` and its like, for the scripts that are known.
+//! `EVAL` and its like: scripts that are known run natively, others in the interpreter, if it was built in.
 
 use crate::serve::resp::args::Args;
 use crate::serve::resp::call::Call;
 use crate::serve::resp::conn::Conn;
 use crate::serve::resp::fail::Fail;
+#[cfg(feature = "lua")]
+use crate::serve::resp::limits;
 use crate::serve::resp::number;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::scripts::{self, Known, Words};
@@ -13,8 +15,8 @@ use crate::serve::resp::table::{
 
 const FLAGS: u16 = NO_SCRIPT | STALE | WRITE;
 const KEYS: Keys = Keys::Counted(2, false);
-const DIFFERS: &str = "only scripts of session libraries, which are known by their text, are run; \
-                       there is no interpreter";
+const DIFFERS: &str = "scripts of session libraries, which are known by their text, are run; others only \
+                       if the server was built with an interpreter (docs/operate/lua.md)";
 
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 6] = [
@@ -28,31 +30,94 @@ pub(super) static ROWS: [Command; 6] = [
         .differs("the scripts of session libraries are known again at once"),
 ];
 
-const UNKNOWN: Fail = Fail::say(
-    "ERR this script is none of those that are known here, and there is no interpreter: see \
-     docs/commands.md",
-);
-
 /// Hexadecimal digits of a script's hash.
 const SHA_DIGITS: usize = 40;
 
 fn eval(call: &mut Call<'_, '_, '_>) -> Done {
     let text = call.args.get(1);
     let words = words(call.args)?;
-    let known = scripts::of_text(text).ok_or(UNKNOWN)?;
-    call.server.scripts.learn(text, known);
-    run(call, known, words)
+    match scripts::of_text(text) {
+        Some(known) => {
+            call.server.scripts.learn(text, known);
+            run(call, known, words)
+        }
+        None => others::eval(call, text, words),
+    }
 }
 
 fn evalsha(call: &mut Call<'_, '_, '_>) -> Done {
     let sha = call.args.get(1);
-    let none = Fail::say("NOSCRIPT No matching script. Please use EVAL.");
     if sha.len() != SHA_DIGITS {
-        return Err(none);
+        return Err(NONE_SUCH);
     }
     let words = words(call.args)?;
-    let known = call.server.scripts.of_sha(sha);
-    run(call, known.ok_or(none)?, words)
+    match call.server.scripts.of_sha(sha) {
+        Some(known) => run(call, known, words),
+        None => others::evalsha(call, sha, words),
+    }
+}
+
+const NONE_SUCH: Fail = Fail::say("NOSCRIPT No matching script. Please use EVAL.");
+
+/// Scripts that nobody knows.
+#[cfg(feature = "lua")]
+mod others {
+    use super::{Call, Conn, Done, Fail, NONE_SUCH, Words, limits};
+    use crate::serve::resp::lua;
+
+    pub(super) fn eval(call: &mut Call<'_, '_, '_>, text: &[u8], words: Words) -> Done {
+        if text.len() > limits::SCRIPT_BYTES {
+            return Err(Fail::say("ERR the script is longer than 64 KiB"));
+        }
+        lua::run(call, text, words)?;
+        // One that does not compile is not remembered; one that fails may be sent by its hash again.
+        call.server.scripts.keep(text);
+        Ok(())
+    }
+
+    pub(super) fn evalsha(call: &mut Call<'_, '_, '_>, sha: &[u8], words: Words) -> Done {
+        let text = call.server.scripts.text(sha).ok_or(NONE_SUCH)?;
+        lua::run(call, &text, words)
+    }
+
+    pub(super) fn load(conn: &Conn, text: &[u8]) -> Result<String, Fail> {
+        lua::check(text)?;
+        let kept = conn.server.scripts.keep(text);
+        kept.ok_or(Fail::say(
+            "ERR there are too many scripts, or this one is longer than 64 KiB; SCRIPT FLUSH forgets all",
+        ))
+    }
+
+    pub(super) fn is_there(conn: &Conn, sha: &[u8]) -> bool {
+        conn.server.scripts.text(sha).is_some()
+    }
+}
+
+/// Scripts that nobody knows: nothing here can run them.
+#[cfg(not(feature = "lua"))]
+mod others {
+    use super::{Call, Conn, Done, Fail, NONE_SUCH, Words};
+
+    const UNKNOWN: Fail = Fail::say(
+        "ERR this script is none of those that are known here, and there is no interpreter: see \
+         docs/commands.md",
+    );
+
+    pub(super) fn eval(_: &mut Call<'_, '_, '_>, _: &[u8], _: Words) -> Done {
+        Err(UNKNOWN)
+    }
+
+    pub(super) fn evalsha(_: &mut Call<'_, '_, '_>, _: &[u8], _: Words) -> Done {
+        Err(NONE_SUCH)
+    }
+
+    pub(super) fn load(_: &Conn, _: &[u8]) -> Result<String, Fail> {
+        Err(UNKNOWN)
+    }
+
+    pub(super) fn is_there(_: &Conn, _: &[u8]) -> bool {
+        false
+    }
 }
 
 fn words(args: Args<'_>) -> Result<Words, Fail> {
@@ -81,15 +146,19 @@ fn run(call: &mut Call<'_, '_, '_>, known: &Known, words: Words) -> Done {
 
 fn load(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     let text = args.get(2);
-    let known = scripts::of_text(text).ok_or(UNKNOWN)?;
-    out.bulk(conn.server.scripts.learn(text, known).as_bytes());
+    let sha = match scripts::of_text(text) {
+        Some(known) => conn.server.scripts.learn(text, known),
+        None => others::load(conn, text)?,
+    };
+    out.bulk(sha.as_bytes());
     Ok(())
 }
 
 fn exists(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     out.array(args.len() - 2);
     for sha in args.from(2) {
-        out.truth(conn.server.scripts.of_sha(sha).is_some());
+        let known = conn.server.scripts.of_sha(sha).is_some();
+        out.truth(known || others::is_there(conn, sha));
     }
     Ok(())
 }

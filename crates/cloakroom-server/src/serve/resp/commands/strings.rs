@@ -1,6 +1,8 @@
 //! Strings: reading and setting them. A session is one of these in most frameworks, so `GET`, `SET`, `GETEX`
 //! and `SETEX` allocate nothing.
 
+use cloakroom_embedded::Written;
+
 use crate::serve::resp::args::Clock;
 use crate::serve::resp::call::Call;
 use crate::serve::resp::events::Class;
@@ -113,7 +115,8 @@ fn set(call: &mut Call<'_, '_, '_>) -> Done {
         call.out.maybe(old);
     }
     if options.only_absent || options.only_present {
-        let there = call.keys.kind(key).is_some();
+        let there = call.keys.kind(key).is_some()
+            || options.only_absent && call.keys.is_ended(key, Written::Value(value));
         if there == options.only_absent {
             if !options.get {
                 call.out.nil();
@@ -157,9 +160,10 @@ fn set_for(call: &mut Call<'_, '_, '_>, clock: Clock) -> Done {
 
 fn setnx(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
-    let new = call.keys.kind(key).is_none();
+    let value = call.args.get(2);
+    let new = call.keys.kind(key).is_none() && !call.keys.is_ended(key, Written::Value(value));
     if new {
-        call.keys.set_string(key, call.args.get(2), None)?;
+        call.keys.set_string(key, value, None)?;
         call.keys.event(Class::String, "set", key);
     }
     call.out.truth(new);
@@ -226,8 +230,11 @@ fn mset(call: &mut Call<'_, '_, '_>) -> Done {
 
 fn msetnx(call: &mut Call<'_, '_, '_>) -> Done {
     pairs(call)?;
-    let mut keys = call.args.from(1).step_by(2);
-    let none = keys.all(|key| call.keys.kind(key).is_none());
+    let mut places = (1..call.args.len()).step_by(2);
+    let none = places.all(|at| {
+        let (key, value) = (call.args.get(at), call.args.get(at + 1));
+        call.keys.kind(key).is_none() && !call.keys.is_ended(key, Written::Value(value))
+    });
     if none {
         set_all(call)?;
     }

@@ -56,5 +56,6 @@ const INTRODUCTION: &str = "# Commands\n\n\
     same.\n";
 
 const SCRIPTS: &str = "\n## Scripts\n\n\
-    There is no interpreter. These scripts are known by their text, however it is indented, and run as \
+    These scripts are known by their text, however it is indented, and need no interpreter; for others one \
+    can be built in ([Scripts in Lua](operate/lua.md)). They run as \
     what they mean:\n\n| Library | What the script does |\n| --- | --- |\n";

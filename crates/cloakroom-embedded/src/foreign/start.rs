@@ -1,0 +1,231 @@
+//! Taking up what a journal brought back: it did not pass by here. Names and values are put as the settings
+//! say now, so switching hashing or sealing on, off, or to another key is a restart and nothing else.
+
+use cloakroom_core::layout::Layout;
+
+use super::Foreign;
+use super::head::{Head, beside};
+use super::seal::{self, Found};
+use crate::engine::{DATABASES, Db, Engine, KeyError, Kind, Tx};
+
+/// Keys that a walk takes at a time.
+const PAGE: usize = 256;
+
+/// What was found at a start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TakenUp {
+    /// Sessions whose names or values were written anew.
+    pub rewritten: usize,
+    /// Sessions that are over, because their names have hashes and ids are not hashed any more:
+    /// nobody can present one.
+    pub lost: usize,
+    /// The name of a key that sealed sessions and is not at hand. Then nothing was changed, and
+    /// whoever goes on serves sessions that nobody can read.
+    pub missing: Option<String>,
+}
+
+impl Foreign {
+    /// Looks at all sessions that are there, after a start: names and values are put as they would be written
+    /// now, and those of which nothing is known are taken as new.
+    pub fn reindex(&self, engine: &Engine) -> TakenUp {
+        let mut taken = TakenUp::default();
+        let mut anew = Vec::new();
+        for db in 0..DATABASES {
+            self.walk(engine, db, |tx, key| match self.look_at(tx, db, key) {
+                Found::Right => self.take_up(tx, db, key),
+                Found::Other => anew.push((db, Box::from(key))),
+                Found::Missing(id) => taken.missing = Some(id),
+            });
+        }
+        if taken.missing.is_some() {
+            return taken;
+        }
+        for (db, key) in anew {
+            self.write_anew(engine, db, &key, &mut taken);
+        }
+        self.rename_tombstones(engine);
+        taken
+    }
+
+    /// Has what is left of sessions that are gone stand under the names that are kept now.
+    fn rename_tombstones(&self, engine: &Engine) {
+        if !self.layouts.any_hashed() {
+            return;
+        }
+        for db in (0..DATABASES).map(beside) {
+            let mut alone: Vec<Box<[u8]>> = Vec::new();
+            let mut cursor = 0;
+            loop {
+                cursor = engine.scan(db, cursor, PAGE, &mut |key, _| {
+                    if !self.is_rightly_named(key) {
+                        alone.push(key.into());
+                    }
+                });
+                if cursor == 0 {
+                    break;
+                }
+            }
+            for key in alone {
+                if let Some(name) = self.layouts.kept_as(&key) {
+                    let (old, new) = ((db, &*key), (db, &*name));
+                    // Without room it is forgotten, as at the end of its time.
+                    let _ = engine.with_keys(&[old, new], |tx| tx.rename(old, new));
+                }
+            }
+        }
+    }
+
+    /// Whether this is the name under which the session would be kept now.
+    fn is_rightly_named(&self, key: &[u8]) -> bool {
+        let hashes = self.layout(key).is_some_and(Layout::hashes_ids);
+        hashes == self.layouts.is_hashed(key)
+    }
+
+    /// How a session's name and values are to what would be written now.
+    fn look_at(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) -> Found {
+        let present = self.seals(key);
+        let mut found = match self.is_rightly_named(key) {
+            true => Found::Right,
+            false => Found::Other,
+        };
+        let mut note = |stored: &[u8]| match seal::look(self.sealer.as_ref(), present, stored) {
+            Found::Right => {}
+            Found::Other if matches!(found, Found::Missing(_)) => {}
+            other => found = other,
+        };
+        match tx.kind(db, key) {
+            Some(Kind::String) => {
+                if let Ok(Some(value)) = tx.string(db, key) {
+                    note(value);
+                }
+            }
+            Some(Kind::Hash) => drop(tx.hash_each(db, key, &mut |_, value| note(value))),
+            _ => {}
+        }
+        found
+    }
+
+    /// Sees to it that a session has its mark: one that was written before there were layouts, or came from
+    /// elsewhere, is taken as new; what earlier versions kept beside it is put where it belongs.
+    fn take_up(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) {
+        if tx.mark(db, key).is_some() {
+            return;
+        }
+        match Head::read(tx, db, key) {
+            Some(head) if !head.ended => head.bring_in(tx, db, key),
+            Some(_) => {}
+            // As any write of it would: it gets a deadline and a head.
+            None => drop(self.write(tx, db, key, super::Written::Part, (), |_| Ok(()))),
+        }
+    }
+
+    fn write_anew(&self, engine: &Engine, db: Db, key: &[u8], taken: &mut TakenUp) {
+        if self.layout(key).is_none() {
+            engine.with_key(db, key, |tx| {
+                tx.remove(beside(db), key);
+                tx.remove(db, key);
+            });
+            taken.lost += 1;
+            return;
+        }
+        let name = match self.is_rightly_named(key) {
+            true => key.to_vec(),
+            false => self.layouts.kept_as(key).unwrap_or_else(|| key.to_vec()),
+        };
+        let keys = [(db, key), (db, &*name)];
+        let done: Result<(), KeyError> = engine.with_keys(&keys, |tx| {
+            let head = Head::read(tx, db, key);
+            if *name != *key {
+                tx.rename((db, key), (db, &name))?;
+                tx.rename((beside(db), key), (beside(db), &name))?;
+            }
+            self.reseal(tx, key, (db, &name))?;
+            // A mark does not go along with a name.
+            match head {
+                Some(head) => head.bring_in(tx, db, &name),
+                None => self.take_up(tx, db, &name),
+            }
+            Ok(())
+        });
+        // Without room it stays as it is, and can be read as well.
+        taken.rewritten += usize::from(done.is_ok());
+    }
+
+    /// Writes the values under a name as they would be written there now; they were sealed, if they
+    /// were, for the name `was`.
+    pub(super) fn reseal(
+        &self,
+        tx: &mut Tx<'_>,
+        was: &[u8],
+        (db, key): (Db, &[u8]),
+    ) -> Result<(), KeyError> {
+        let Some(all) = &self.sealer else {
+            return Ok(());
+        };
+        let seals = self.seals(key);
+        let change = |of: seal::Of<'_>, stored: &[u8], into: &mut Vec<u8>| {
+            let mut plain = Vec::new();
+            seal::open(Some(all), was, of, stored, &mut plain)?;
+            match seals {
+                true => all.seal(key, of, &plain, into),
+                false => *into = plain,
+            }
+            Ok(())
+        };
+        let mut value = Vec::new();
+        match tx.kind(db, key) {
+            Some(Kind::String) => {
+                if let Some(stored) = tx.string(db, key)? {
+                    change(seal::Of::Value, stored, &mut value)?;
+                    tx.update_string(db, key, &value)?;
+                }
+            }
+            Some(Kind::Hash) => {
+                let mut fields = Vec::new();
+                tx.hash_each(db, key, &mut |field, stored| {
+                    fields.push((field.to_vec(), stored.to_vec()));
+                })?;
+                for (field, stored) in fields {
+                    change(seal::Of::Field(&field), &stored, &mut value)?;
+                    tx.hash_update(db, key, &field, &value)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Goes over all keys of a keyspace that are sessions, also by names that would be others now; each
+    /// in a step.
+    fn walk(&self, engine: &Engine, db: Db, mut each: impl FnMut(&mut Tx<'_>, &[u8])) {
+        let mut cursor = 0;
+        loop {
+            let mut keys: Vec<Box<[u8]>> = Vec::new();
+            cursor = engine.scan_entries(db, cursor, PAGE, &mut |view| {
+                let key = view.key();
+                let theirs = || self.layout(key).is_some() || self.layouts.is_hashed(key);
+                let wanted = match view.kind() {
+                    // Most have nothing to be done, and need no step of their own.
+                    Kind::String => {
+                        let value = seal::look(self.sealer.as_ref(), self.seals(key), view.value());
+                        view.mark().is_none()
+                            || !self.is_rightly_named(key)
+                            || value != Found::Right
+                    }
+                    Kind::Hash => true,
+                    _ => false,
+                };
+                if wanted && theirs() {
+                    keys.push(key.into());
+                }
+            });
+            for key in keys {
+                engine.with_key(db, &key, |tx| each(tx, &key));
+            }
+            if cursor == 0 {
+                return;
+            }
+        }
+    }
+}
