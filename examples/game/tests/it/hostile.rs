@@ -48,7 +48,8 @@ async fn what_is_no_move_ends_its_socket_and_no_other() {
     ];
     for (message, code) in no_moves {
         let mut socket = ada.play(&game).await;
-        socket.send(message.clone()).await;
+        let sent = socket.push(message.clone()).await;
+        assert!(sent.is_ok() || code.is_none(), "{sent:?}");
         let ended_with = socket.end().await;
         assert_eq!(ended_with, code, "{} bytes", message.len());
     }

@@ -127,10 +127,12 @@ impl Socket {
     }
 
     pub(crate) async fn send(&mut self, message: Message) {
-        timeout(PATIENCE, self.socket.send(message))
-            .await
-            .unwrap()
-            .unwrap();
+        self.push(message).await.unwrap();
+    }
+
+    /// Sends what the server may refuse while it is on its way.
+    pub(crate) async fn push(&mut self, message: Message) -> Result<(), Error> {
+        timeout(PATIENCE, self.socket.send(message)).await.unwrap()
     }
 
     pub(crate) fn coins(&self) -> i64 {
