@@ -268,8 +268,13 @@ impl<'a> View<'a> {
     }
 
     /// The record, `with_fields` or without.
-    #[inline(always)]
     pub(crate) fn record(self, known: &KnownLifetimes, with_fields: bool) -> Record {
+        self.record_of(self.times(known), with_fields)
+    }
+
+    /// The record, whose times these are.
+    #[inline(always)]
+    pub(crate) fn record_of(self, times: Times, with_fields: bool) -> Record {
         let subject = text(self.subject());
         let subject = (!subject.is_empty()).then(|| Subject::from_trusted(subject));
         let label = (self.flags() & LABELLED != 0).then(|| {
@@ -283,7 +288,7 @@ impl<'a> View<'a> {
         };
         Record {
             handle: self.handle(),
-            times: self.times(known),
+            times,
             subject,
             label,
             version: self.version(),

@@ -1,4 +1,4 @@
-//! Pages for all slabs of a store, cut from chunks of 2 MiB that the kernel is asked to back with
+//! Pages for all slabs and tables of a store, cut from chunks of 2 MiB that the kernel is asked to back with
 //! huge pages; the only `unsafe` there is.
 //!
 //! Why: a session is read at random among hundreds of megabytes. In pages of 4 KiB that is a miss of
@@ -15,6 +15,8 @@
     reason = "pages of one mapping belong to different shards, which no safe slice can say"
 )]
 
+mod words;
+
 use std::alloc::{Layout, handle_alloc_error};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,6 +26,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
 use parking_lot::Mutex;
+
+pub(crate) use self::words::{MOST_WORDS, WORDS_OF_UNIT, Words};
 
 /// Bytes that the size of each page is a multiple of.
 pub(crate) const UNIT: usize = 4096;
@@ -67,7 +71,7 @@ pub(crate) struct Freed(Vec<Page>, Arc<Pool>);
 
 /// A page that nobody else has: its address, and in the bits below [`UNIT`] its owner's mark and its
 /// units less one.
-struct Page(NonNull<u8>);
+pub(crate) struct Page(NonNull<u8>);
 
 // SAFETY: plain bytes with one owner, as a `Box<[u8]>` is.
 unsafe impl Send for Page {}

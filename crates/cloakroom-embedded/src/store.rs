@@ -22,7 +22,6 @@ use cloakroom_core::{
 use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
 
-use self::follow::Access;
 use crate::config::EmbeddedConfig;
 use crate::durable::Durable;
 use crate::engine::{Ears, Engine};
@@ -292,13 +291,7 @@ impl Store for EmbeddedStore {
         'key: 'all,
         Self: 'all,
     {
-        Box::pin(poll_fn(move |_| {
-            let loaded = |shard: &mut Shard, alive, forwarded, _: At<'_>| {
-                Lookup::Found(shard.loaded(alive, forwarded))
-            };
-            let found = self.0.follow(key, Access::Reads, loaded);
-            Poll::Ready(Ok(found.unwrap_or_else(Lookup::Absent)))
-        }))
+        Box::pin(poll_fn(move |_| Poll::Ready(Ok(self.0.load(key)))))
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
@@ -311,7 +304,7 @@ impl Store for EmbeddedStore {
             .into());
         }
         let touch = |key| {
-            self.0.follow(key, Access::Writes, |shard, alive, _, at| {
+            self.0.follow(key, |shard, alive, _, at| {
                 shard.touch(alive, at);
             })
         };
@@ -328,7 +321,7 @@ impl Store for EmbeddedStore {
     ) -> Result<Applied, Error> {
         self.0.admitted().await?;
         let applied = self.0.with_room(|| {
-            let applied = self.0.follow(key, Access::Writes, |shard, alive, _, at| {
+            let applied = self.0.follow(key, |shard, alive, _, at| {
                 shard.apply(alive, changes, condition, at)
             });
             applied.unwrap_or_else(|absence| Ok(Applied::Absent(absence)))
@@ -363,7 +356,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {
-        let ended = self.0.follow(key, Access::Writes, |shard, alive, _, at| {
+        let ended = self.0.follow(key, |shard, alive, _, at| {
             shard.destroy(alive, at);
         });
         self.0.synced().await?;

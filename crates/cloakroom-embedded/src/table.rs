@@ -13,7 +13,9 @@ mod scan;
 
 pub(crate) use scan::END;
 
-use crate::pool;
+use std::sync::Arc;
+
+use crate::pool::{self, MOST_WORDS, Pool, WORDS_OF_UNIT, Words};
 
 pub(crate) const SEGMENTS: usize = 8;
 
@@ -31,11 +33,13 @@ const SMALLEST: usize = 16;
 pub(crate) struct Table {
     segments: [Segment; SEGMENTS],
     bytes: usize,
+    /// Where large segments lie; if there is none, the allocator has them all.
+    pool: Option<Arc<Pool>>,
 }
 
 #[derive(Debug, Default)]
 struct Segment {
-    places: Box<[u32]>,
+    places: Words,
     entries: usize,
     /// Entries and what was removed.
     filled: usize,
@@ -46,6 +50,15 @@ impl Table {
         Self {
             segments: std::array::from_fn(|_| Segment::default()),
             bytes: 0,
+            pool: None,
+        }
+    }
+
+    /// A table whose segments lie in pages of the pool once they fill one.
+    pub(crate) fn in_pool(pool: &Arc<Pool>) -> Self {
+        Self {
+            pool: Some(Arc::clone(pool)),
+            ..Self::new()
         }
     }
 
@@ -60,7 +73,8 @@ impl Table {
         if segment.has_room() {
             0
         } else {
-            (segment.next_size() - segment.places.len()) * size_of::<u32>()
+            let next = self.room_for(segment.next_size(), segment.places.len());
+            (next - segment.places.len()) * size_of::<u32>()
         }
     }
 
@@ -109,13 +123,12 @@ impl Table {
 
     pub(crate) fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(&u32) -> u64) {
         debug_assert!(number <= NUMBER);
-        let segment = &mut self.segments[segment_of(hash)];
+        let segment = &self.segments[segment_of(hash)];
         if !segment.has_room() {
-            self.bytes -= segment.bytes();
-            segment.resize(segment.next_size(), hash_of);
-            self.bytes += segment.bytes();
+            let size = segment.next_size();
+            self.resize(segment_of(hash), size, hash_of);
         }
-        segment.put(hash, number);
+        self.segments[segment_of(hash)].put(hash, number);
     }
 
     /// Removes `number`. Returns whether it was there.
@@ -157,24 +170,48 @@ impl Table {
     /// Gives memory of one segment back, where most of it is unused. Returns whether there was one:
     /// then there may be another, for which the lock can be let go of first.
     pub(crate) fn shrink(&mut self, hash_of: impl Fn(&u32) -> u64) -> bool {
-        let sparse = |segment: &&mut Segment| {
+        let sparse = |segment: &Segment| {
             segment.places.len() > 4 * SMALLEST && segment.entries < segment.places.len() / 8
         };
-        let Some(segment) = self.segments.iter_mut().find(sparse) else {
+        let Some(number) = self.segments.iter().position(sparse) else {
             return false;
         };
-        self.bytes -= segment.bytes();
-        segment.resize((segment.entries * 2).max(SMALLEST), hash_of);
-        self.bytes += segment.bytes();
+        let size = (self.segments[number].entries * 2).max(SMALLEST);
+        self.resize(number, size, hash_of);
         true
+    }
+
+    fn resize(&mut self, segment: usize, size: usize, hash_of: impl Fn(&u32) -> u64) {
+        let before = self.segments[segment].places.len();
+        let size = self.room_for(size, before);
+        let places = match &self.pool {
+            Some(pool) => Words::pooled(size, pool),
+            None => Words::boxed(size),
+        };
+        self.segments[segment].move_to(places, hash_of);
+        self.bytes -= before * size_of::<u32>();
+        self.bytes += size * size_of::<u32>();
+    }
+
+    /// How many places a segment gets that had `before` and wants so many: those of whole pages of
+    /// the pool, where it is as large as one. Pages of few sizes, because each size leaves part of a chunk unused.
+    fn room_for(&self, wanted: usize, before: usize) -> usize {
+        const UNITS: [usize; 10] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
+        if self.pool.is_none() || !(WORDS_OF_UNIT..=MOST_WORDS).contains(&wanted) {
+            return wanted;
+        }
+        let sizes = UNITS.map(|units| units * WORDS_OF_UNIT);
+        // A size that is a little smaller does as well, if a segment that grows does grow.
+        let mut below = sizes.into_iter().rev().filter(|size| *size <= wanted);
+        let grown = below
+            .next()
+            .filter(|size| *size > before && wanted > before);
+        let enough = sizes.into_iter().find(|size| *size >= wanted);
+        grown.or(enough).unwrap_or(wanted)
     }
 }
 
 impl Segment {
-    const fn bytes(&self) -> usize {
-        self.places.len() * size_of::<u32>()
-    }
-
     /// The places from the one that the hash names to the next empty one.
     fn row(&self, hash: u64) -> impl Iterator<Item = (usize, u32)> {
         let first = self.first(hash);
@@ -186,7 +223,7 @@ impl Segment {
     }
 
     /// Where a hash belongs: its 32 low bits as a share of the table.
-    const fn first(&self, hash: u64) -> usize {
+    fn first(&self, hash: u64) -> usize {
         (((hash & u32::MAX as u64) * self.places.len() as u64) >> 32) as usize
     }
 
@@ -208,7 +245,7 @@ impl Segment {
     }
 
     /// Whether one more leaves an eighth of the places empty.
-    const fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         (self.filled + 1) * 8 <= self.places.len() * 7
     }
 
@@ -222,8 +259,9 @@ impl Segment {
         }
     }
 
-    fn resize(&mut self, len: usize, hash_of: impl Fn(&u32) -> u64) {
-        let old = std::mem::replace(&mut self.places, vec![EMPTY; len].into_boxed_slice());
+    /// Puts all into these places, which are empty.
+    fn move_to(&mut self, places: Words, hash_of: impl Fn(&u32) -> u64) {
+        let old = std::mem::replace(&mut self.places, places);
         (self.entries, self.filled) = (0, 0);
         for place in old.iter().filter(|place| **place > REMOVED) {
             let number = place & NUMBER;
@@ -278,13 +316,23 @@ mod tests {
 
     #[test]
     fn costs_six_bytes_an_entry_at_any_size_and_gives_them_back() {
-        let mut table = Table::new();
+        fills_and_empties(Table::new());
+        fills_and_empties(Table::in_pool(&Arc::new(Pool::new())));
+    }
+
+    fn fills_and_empties(mut table: Table) {
         for number in 0..60_000 {
+            let (cost, before) = (table.cost(hash(number)), table.bytes());
             table.insert(hash(number), number, |number| hash(*number));
+            assert!(table.bytes() - before <= cost);
             if number > 10_000 && number.is_multiple_of(1_000) {
                 let each = table.bytes() as f64 / f64::from(number);
-                assert!((5.0..6.5).contains(&each), "{each} bytes at {number}");
+                assert!((4.8..6.5).contains(&each), "{each} bytes at {number}");
             }
+        }
+        for number in 0..60_000 {
+            let found = table.find(hash(number), |found| *found == number);
+            assert_eq!(found, Some(number));
         }
         for number in 0..60_000 {
             assert!(table.remove(hash(number), number));

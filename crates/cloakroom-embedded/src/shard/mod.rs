@@ -128,8 +128,9 @@ impl Shard {
         pool: Arc<Pool>,
     ) -> Self {
         Self {
+            keys: Table::in_pool(&pool),
+            names: Names::new(&pool),
             slab: Slab::new(pool, limit),
-            keys: Table::new(),
             subjects: SubjectIndex::new(),
             wheel: Wheel::new(now.as_millis()),
             tombs: Tombs::new(limit),
@@ -141,17 +142,14 @@ impl Shard {
             purged_to: None,
             counted: 0,
             reaped: Reaped::default(),
-            names: Names::new(),
             notes: Notes::default(),
         }
     }
 
-    /// Says that [`Shard::find_hashed`] comes next, and returns the hash for it.
+    /// Says that the session of this hash is looked for next.
     #[inline]
-    pub(crate) fn prefetch(&self, key: &StoredKey) -> u64 {
-        let hash = hash_of_key(&self.hasher, key);
+    pub(crate) fn prefetch(&self, hash: u64) {
         self.keys.prefetch(hash);
-        hash
     }
 
     /// What is under `key`. A session that is over is removed at once, so that no clock brings it
@@ -163,12 +161,7 @@ impl Shard {
     /// As [`Shard::find`], with the key's hash.
     #[inline]
     pub(crate) fn find_hashed(&mut self, key: &StoredKey, hash: u64, at: At<'_>) -> Found {
-        let slab = &self.slab;
-        let slot = self.keys.find(hash, |slot| {
-            let entry = slab.get(*slot);
-            entry::fetch(entry);
-            View(entry).is(key)
-        });
+        let slot = self.slot_of(key, hash);
         if let Some(alive) = slot.and_then(|slot| self.living(slot, at)) {
             return Found::Alive(alive);
         }
@@ -177,6 +170,16 @@ impl Shard {
             Some(Remembered::Ended) => Found::Ended,
             None => Found::Unknown,
         }
+    }
+
+    /// Where the session under `key` is, whether it lives or not.
+    #[inline(always)]
+    fn slot_of(&self, key: &StoredKey, hash: u64) -> Option<SlotRef> {
+        self.keys.find(hash, |slot| {
+            let entry = self.slab.get(*slot);
+            entry::fetch(entry);
+            View(entry).is(key)
+        })
     }
 
     /// The session in `slot` if it lives; else it is removed.
@@ -307,7 +310,8 @@ impl Shard {
     }
 }
 
-fn hash_of_key(hasher: &DefaultHashBuilder, key: &StoredKey) -> u64 {
+#[inline]
+pub(crate) fn hash_of_key(hasher: &DefaultHashBuilder, key: &StoredKey) -> u64 {
     spread(hasher, key.hash())
 }
 

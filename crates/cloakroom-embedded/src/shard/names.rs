@@ -5,6 +5,7 @@
 //! timed, and the counts are right.
 
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
 use cloakroom_core::UnixMillis;
 use hashbrown::DefaultHashBuilder;
@@ -16,6 +17,7 @@ use super::spread::Spread;
 use super::{At, Shard};
 use crate::engine::{Change, KeyError, Kind, Reach};
 use crate::index::SubjectIndex;
+use crate::pool::Pool;
 use crate::slab::SlotRef;
 use crate::table::Table;
 
@@ -54,9 +56,9 @@ pub(crate) struct Count {
 const SCRATCH: usize = 16 << 10;
 
 impl Names {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
         Self {
-            table: Table::new(),
+            table: Table::in_pool(pool),
             marked: SubjectIndex::new(),
             spreads: Vec::new(),
             free: Vec::new(),

@@ -1,5 +1,6 @@
 //! What a shard tells: a session, a subject's sessions, a page of all.
 
+use cloakroom_core::expiry::{Verdict, decide};
 use cloakroom_core::record::Subject;
 use cloakroom_core::store::Loaded;
 use cloakroom_core::{SessionInfo, StoredKey};
@@ -9,8 +10,36 @@ use crate::entry::{self, View};
 use crate::table::SEGMENTS;
 
 impl Shard {
-    /// A session as `load` answers it.
-    #[inline]
+    /// The session under `key`, whose hash this is, as `load` answers it: if it lives and did not
+    /// move, which [`Shard::find`] tells of the others.
+    ///
+    /// Nearly every request asks this, so it goes to the session once and reads its times once.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, key: &StoredKey, hash: u64, at: At<'_>) -> Option<Loaded> {
+        let slot = self.slot_of(key, hash)?;
+        let entry = self.slab.get_mut(slot);
+        let times = View(entry).times(&self.known);
+        let verdict = decide(&times, at.now);
+        let Verdict::Alive {
+            remaining,
+            touch_due,
+        } = verdict
+        else {
+            return None;
+        };
+        if View(entry).generation() != at.generation {
+            return None;
+        }
+        entry::set_referenced(entry);
+        Some(Loaded {
+            record: View(entry).record_of(times, true),
+            remaining,
+            touch_due,
+            forwarded: false,
+        })
+    }
+
+    /// A session as `load` answers it behind a hop.
     pub(crate) fn loaded(&mut self, alive: Alive, forwarded: bool) -> Loaded {
         let entry = self.slab.get_mut(alive.slot);
         entry::set_referenced(entry);

@@ -27,7 +27,7 @@ impl Shard {
                 seen_at,
                 changes,
             } => {
-                let Some(mut slot) = self.slot_of(key) else {
+                let Some(mut slot) = self.slot_of(key, hash_of_key(&self.hasher, key)) else {
                     return Ok(());
                 };
                 let view = View(self.slab.get(slot));
@@ -44,7 +44,7 @@ impl Shard {
                 Ok(())
             }
             Effect::SessionSeen { key, seen_at } => {
-                if let Some(slot) = self.slot_of(key) {
+                if let Some(slot) = self.slot_of(key, hash_of_key(&self.hasher, key)) {
                     entry::set_seen(self.slab.get_mut(slot), *seen_at);
                 }
                 Ok(())
@@ -85,16 +85,9 @@ impl Shard {
     }
 
     fn replay_remove(&mut self, key: &StoredKey) {
-        if let Some(slot) = self.slot_of(key) {
+        if let Some(slot) = self.slot_of(key, hash_of_key(&self.hasher, key)) {
             self.remove(slot);
         }
-    }
-
-    /// The slot of a session, alive or not.
-    fn slot_of(&self, key: &StoredKey) -> Option<SlotRef> {
-        let slab = &self.slab;
-        let hash = hash_of_key(&self.hasher, key);
-        self.keys.find(hash, |slot| View(slab.get(*slot)).is(key))
     }
 
     /// Notes activity, if it moves the session's end far enough: by the interval after which
