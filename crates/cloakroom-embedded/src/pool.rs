@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use memmap2::MmapMut;
 use parking_lot::Mutex;
 
-pub(crate) use self::words::{MOST_WORDS, WORDS_OF_UNIT, Words};
+pub(crate) use self::words::{PAGE_WORDS, Words};
 
 /// Bytes that the size of each page is a multiple of.
 pub(crate) const UNIT: usize = 4096;

@@ -15,7 +15,7 @@ pub(crate) use scan::END;
 
 use std::sync::Arc;
 
-use crate::pool::{self, MOST_WORDS, Pool, WORDS_OF_UNIT, Words};
+use crate::pool::{self, PAGE_WORDS, Pool, Words};
 
 pub(crate) const SEGMENTS: usize = 8;
 
@@ -138,11 +138,11 @@ impl Table {
             return false;
         };
         segment.entries -= 1;
-        segment.places[at] = REMOVED;
+        segment.places.set(at, REMOVED);
         let len = segment.places.len();
         // At the end of a row nothing is looked for behind it, so the places are empty again.
-        while segment.places[(at + 1) % len] == EMPTY && segment.places[at] == REMOVED {
-            segment.places[at] = EMPTY;
+        while segment.place((at + 1) % len) == EMPTY && segment.place(at) == REMOVED {
+            segment.places.set(at, EMPTY);
             segment.filled -= 1;
             at = (at + len - 1) % len;
         }
@@ -154,7 +154,7 @@ impl Table {
         let segment = &mut self.segments[segment_of(hash)];
         let at = segment.at(hash, old);
         if let Some(at) = at {
-            segment.places[at] = mark_of(hash) | new;
+            segment.places.set(at, mark_of(hash) | new);
         }
         at.is_some()
     }
@@ -163,7 +163,7 @@ impl Table {
     pub(crate) fn segment(&self, number: usize) -> impl Iterator<Item = u32> {
         let places = self.segments[number].places.iter();
         places
-            .filter(|place| **place > REMOVED)
+            .filter(|place| *place > REMOVED)
             .map(|place| place & NUMBER)
     }
 
@@ -185,7 +185,7 @@ impl Table {
         let before = self.segments[segment].places.len();
         let size = self.room_for(size, before);
         let places = match &self.pool {
-            Some(pool) => Words::pooled(size, pool),
+            Some(pool) => Words::paged(size, pool),
             None => Words::boxed(size),
         };
         self.segments[segment].move_to(places, hash_of);
@@ -193,21 +193,18 @@ impl Table {
         self.bytes += size * size_of::<u32>();
     }
 
-    /// How many places a segment gets that had `before` and wants so many: those of whole pages of
-    /// the pool, where it is as large as one. Pages of few sizes, because each size leaves part of a chunk unused.
+    /// How many places a segment gets that had `before` and wants so many: those of whole pages, if they
+    /// fill one. Rather fewer than more, where it grows all the same.
     fn room_for(&self, wanted: usize, before: usize) -> usize {
-        const UNITS: [usize; 10] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
-        if self.pool.is_none() || !(WORDS_OF_UNIT..=MOST_WORDS).contains(&wanted) {
+        if self.pool.is_none() || wanted < PAGE_WORDS {
             return wanted;
         }
-        let sizes = UNITS.map(|units| units * WORDS_OF_UNIT);
-        // A size that is a little smaller does as well, if a segment that grows does grow.
-        let mut below = sizes.into_iter().rev().filter(|size| *size <= wanted);
-        let grown = below
-            .next()
-            .filter(|size| *size > before && wanted > before);
-        let enough = sizes.into_iter().find(|size| *size >= wanted);
-        grown.or(enough).unwrap_or(wanted)
+        let fewer = wanted - wanted % PAGE_WORDS;
+        if fewer > before {
+            fewer
+        } else {
+            wanted.next_multiple_of(PAGE_WORDS)
+        }
     }
 }
 
@@ -215,11 +212,15 @@ impl Segment {
     /// The places from the one that the hash names to the next empty one.
     fn row(&self, hash: u64) -> impl Iterator<Item = (usize, u32)> {
         let first = self.first(hash);
-        let (before, from) = self.places.split_at(first);
-        let from = from.iter().enumerate();
-        let from = from.map(move |(at, place)| (first + at, *place));
-        let before = before.iter().copied().enumerate();
-        from.chain(before).take_while(|(_, place)| *place != EMPTY)
+        (first..self.places.len())
+            .chain(0..first)
+            .map(|at| (at, self.place(at)))
+            .take_while(|(_, place)| *place != EMPTY)
+    }
+
+    /// What is at a place that there is.
+    fn place(&self, at: usize) -> u32 {
+        *self.places.get(at).expect("a place of the table")
     }
 
     /// Where a hash belongs: its 32 low bits as a share of the table.
@@ -236,12 +237,12 @@ impl Segment {
     fn put(&mut self, hash: u64, number: u32) {
         let (first, len) = (self.first(hash), self.places.len());
         let mut at = first;
-        while self.places[at] > REMOVED {
+        while self.place(at) > REMOVED {
             at = if at + 1 == len { 0 } else { at + 1 };
         }
-        self.filled += usize::from(self.places[at] == EMPTY);
+        self.filled += usize::from(self.place(at) == EMPTY);
         self.entries += 1;
-        self.places[at] = mark_of(hash) | number;
+        self.places.set(at, mark_of(hash) | number);
     }
 
     /// Whether one more leaves an eighth of the places empty.
@@ -263,7 +264,7 @@ impl Segment {
     fn move_to(&mut self, places: Words, hash_of: impl Fn(&u32) -> u64) {
         let old = std::mem::replace(&mut self.places, places);
         (self.entries, self.filled) = (0, 0);
-        for place in old.iter().filter(|place| **place > REMOVED) {
+        for place in old.iter().filter(|place| *place > REMOVED) {
             let number = place & NUMBER;
             self.put(hash_of(&number), number);
         }

@@ -1,22 +1,20 @@
-//! A run of numbers that is read at random, as a table is: in the pool's huge pages, if it is as large as
-//! some of them, else from the allocator. Going through the allocator's small pages to a table of 6 MiB
-//! costs a load nearly a tenth of its time.
+//! A run of numbers that is read at random, as a table is: once it fills a page of the pool, it lies in such
+//! pages, one unit each, so that it is in huge pages; going through the allocator's small ones to a
+//! table of 6 MiB costs a load nearly a tenth of its time. All of one size, because what one run gives
+//! back another takes: in pages as large as they are, runs that grow leave chunks half used.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::{MOST_UNITS, Page, Pool, UNIT};
+use super::{Page, Pool, UNIT};
 
-/// Numbers that a unit of the pool has room for.
-pub(crate) const WORDS_OF_UNIT: usize = UNIT / size_of::<u32>();
-/// The most that the pool has a page for.
-pub(crate) const MOST_WORDS: usize = MOST_UNITS * WORDS_OF_UNIT;
+/// Numbers in a page.
+pub(crate) const PAGE_WORDS: usize = UNIT / size_of::<u32>();
 
-/// So many numbers, of which it says in its constructor where they lie.
+/// So many numbers, and where they lie.
 pub(crate) enum Words {
     Boxed(Box<[u32]>),
-    Pooled(Page, Arc<Pool>),
+    Paged(Box<[Page]>, Arc<Pool>),
 }
 
 impl Words {
@@ -25,46 +23,69 @@ impl Words {
         Self::Boxed(vec![0; len].into())
     }
 
-    /// Zeros: in a page of the pool, if they fill one.
-    pub(crate) fn pooled(len: usize, pool: &Arc<Pool>) -> Self {
-        if len == 0 || len > MOST_WORDS || !len.is_multiple_of(WORDS_OF_UNIT) {
+    /// Zeros: in pages of the pool, if they fill some.
+    pub(crate) fn paged(len: usize, pool: &Arc<Pool>) -> Self {
+        if len == 0 || !len.is_multiple_of(PAGE_WORDS) {
             return Self::boxed(len);
         }
-        let mut words = Self::Pooled(pool.take(len / WORDS_OF_UNIT), Arc::clone(pool));
-        // Others had the page before.
-        words.fill(0);
-        words
+        let mut pages: Box<[Page]> = (0..len / PAGE_WORDS).map(|_| pool.take(1)).collect();
+        // Others had the pages before.
+        pages.iter_mut().for_each(|page| words_mut(page).fill(0));
+        Self::Paged(pages, Arc::clone(pool))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Boxed(words) => words.len(),
+            Self::Paged(pages, _) => pages.len() * PAGE_WORDS,
+        }
+    }
+
+    /// The number at this place, if there is such a place.
+    #[inline]
+    pub(crate) fn get(&self, at: usize) -> Option<&u32> {
+        match self {
+            Self::Boxed(words) => words.get(at),
+            Self::Paged(pages, _) => {
+                let page = pages.get(at / PAGE_WORDS)?;
+                words_of(page).get(at % PAGE_WORDS)
+            }
+        }
+    }
+
+    /// Puts a number at a place that there is.
+    pub(crate) fn set(&mut self, at: usize, number: u32) {
+        match self {
+            Self::Boxed(words) => words[at] = number,
+            Self::Paged(pages, _) => {
+                words_mut(&mut pages[at / PAGE_WORDS])[at % PAGE_WORDS] = number;
+            }
+        }
+    }
+
+    /// The numbers in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        let (words, pages) = match self {
+            Self::Boxed(words) => (&**words, &[][..]),
+            Self::Paged(pages, _) => (&[][..], &**pages),
+        };
+        let paged = pages.iter().flat_map(|page| words_of(page).iter());
+        words.iter().chain(paged).copied()
     }
 }
 
-impl Deref for Words {
-    type Target = [u32];
-
-    #[inline]
-    fn deref(&self) -> &[u32] {
-        match self {
-            Self::Boxed(words) => words,
-            // SAFETY: the page is ours alone as long as we have it, in a chunk that is mapped as long
-            // as one of its pages is out, in a pool that we hold; it begins at a multiple of a
-            // unit, and whatever its bytes are, they are numbers.
-            Self::Pooled(page, _) => unsafe {
-                std::slice::from_raw_parts(page.start().cast(), page.bytes() / size_of::<u32>())
-            },
-        }
-    }
+#[inline]
+fn words_of(page: &Page) -> &[u32] {
+    // SAFETY: the page is ours alone as long as we have it, in a chunk that is mapped as long as one of
+    // its pages is out, in a pool that we hold; it has a unit at least and begins at a multiple of one,
+    // and whatever its bytes are, they are numbers.
+    unsafe { std::slice::from_raw_parts(page.start().cast(), PAGE_WORDS) }
 }
 
-impl DerefMut for Words {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u32] {
-        match self {
-            Self::Boxed(words) => words,
-            // SAFETY: as in `deref`, and the borrow is exclusive.
-            Self::Pooled(page, _) => unsafe {
-                std::slice::from_raw_parts_mut(page.start().cast(), page.bytes() / size_of::<u32>())
-            },
-        }
-    }
+#[inline]
+fn words_mut(page: &mut Page) -> &mut [u32] {
+    // SAFETY: as in `words_of`, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(page.start().cast(), PAGE_WORDS) }
 }
 
 impl Default for Words {
@@ -75,8 +96,8 @@ impl Default for Words {
 
 impl Drop for Words {
     fn drop(&mut self) {
-        if let Self::Pooled(page, pool) = self {
-            drop(pool.put_back(page));
+        if let Self::Paged(pages, pool) = self {
+            pages.iter().for_each(|page| drop(pool.put_back(page)));
         }
     }
 }
@@ -96,33 +117,40 @@ mod tests {
     #[test]
     fn pages_come_as_zeros_and_go_back() {
         let pool = Arc::new(Pool::new());
-        for round in 0..3 {
-            let mut all: Vec<_> = [1, 2, MOST_UNITS]
+        for _ in 0..3 {
+            let mut all: Vec<_> = [1, 2, 5]
                 .iter()
-                .map(|units| Words::pooled(units * WORDS_OF_UNIT, &pool))
+                .map(|pages| Words::paged(pages * PAGE_WORDS, &pool))
                 .collect();
-            for (at, words) in all.iter_mut().enumerate() {
-                assert!(matches!(words, Words::Pooled(..)));
-                assert!(words.iter().all(|word| *word == 0), "{round}");
-                words.fill(at as u32 + 1);
+            for (number, words) in all.iter_mut().enumerate() {
+                assert!(matches!(words, Words::Paged(..)));
+                assert!(words.iter().all(|word| word == 0));
+                for at in 0..words.len() {
+                    words.set(at, (at * 3 + number) as u32);
+                }
+                assert_eq!(words.get(words.len()), None);
             }
-            for (at, words) in all.iter().enumerate() {
-                assert!(words.iter().all(|word| *word == at as u32 + 1));
+            for (number, words) in all.iter().enumerate() {
+                for (at, word) in words.iter().enumerate() {
+                    assert_eq!(word, (at * 3 + number) as u32);
+                    assert_eq!(words.get(at), Some(&word));
+                }
             }
-            assert_eq!(pool.chunks.load(Ordering::Relaxed), 3);
+            assert_eq!(pool.chunks.load(Ordering::Relaxed), 1);
         }
-        for size in &pool.sizes {
-            let size = size.lock();
-            assert_eq!(size.chunks.len(), size.unused, "all came back");
-        }
+        let size = pool.sizes[0].lock();
+        assert_eq!(size.chunks.len(), size.unused, "all came back");
     }
 
     #[test]
     fn what_fills_no_page_is_the_allocators() {
         let pool = Arc::new(Pool::new());
-        for len in [0, 16, WORDS_OF_UNIT + 1, MOST_WORDS + WORDS_OF_UNIT] {
-            let words = Words::pooled(len, &pool);
+        for len in [0, 16, PAGE_WORDS + 1] {
+            let mut words = Words::paged(len, &pool);
             assert!(matches!(words, Words::Boxed(_)) && words.len() == len);
+            (0..len).for_each(|at| words.set(at, 7));
+            assert_eq!(words.iter().filter(|word| *word == 7).count(), len);
+            assert_eq!(words.get(len), None);
         }
         assert_eq!(pool.chunks.load(Ordering::Relaxed), 0);
     }

@@ -38,7 +38,7 @@ impl Table {
             let mut passed_last = false;
             loop {
                 passed_last |= at == last;
-                let place = segment.places[at];
+                let place = segment.place(at);
                 looked += 1;
                 if place > REMOVED {
                     let number = place & NUMBER;
