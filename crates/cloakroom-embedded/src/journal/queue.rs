@@ -1,8 +1,8 @@
 //! What those who append and the thread that writes share: the records that wait to be written, the
 //! callers that wait for a sync, and whether the journal takes more.
 //!
-//! Appending is a copy under a short lock. The clock is read once per batch, and under `everysec`
-//! once per record, to hold up writers when the disk is more than a second behind: so a crash never
+//! Appending is a copy under a short lock. The clock is read once per batch, and under `everysec` a coarse
+//! one once per record, to hold up writers when the disk is more than a second behind: so a crash never
 //! takes more than a second of acknowledged writes along, however slow the disk is.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::format::{self, FRAME, RECORD};
 use super::{Durability, JournalError, JournalState, PATIENCE};
+use crate::clock::Tick;
 
 /// Bytes that wait to be written before writers are held up: what a disk of 100 MB/s takes in a
 /// third of a second.
@@ -28,8 +29,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// The oldest that an unsynced record gets before a sync begins, under `everysec`; a usual sync
 /// takes a few milliseconds, and a second is promised.
 const SYNC_AFTER: Duration = Duration::from_millis(800);
-/// The oldest that an unsynced record gets before writers are held up, under `everysec`.
-const SECOND: Duration = Duration::from_secs(1);
+/// The oldest that an unsynced record gets before writers are held up, under `everysec`: a second, less
+/// two ticks of the slowest kernel, by which the clock may be wrong.
+const SECOND: Duration = Duration::from_millis(980);
 /// How long the journal rests before it notes that all is synced.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -58,8 +60,8 @@ struct Queue {
     bytes: Vec<u8>,
     next_seq: u64,
     /// When the first of them came, and the first that is not synced.
-    oldest: Option<Instant>,
-    unsynced: Option<Instant>,
+    oldest: Option<Since>,
+    unsynced: Option<Since>,
     /// Somebody waits for the sync of the records before this one.
     wanted: u64,
     asleep: bool,
@@ -69,6 +71,22 @@ struct Queue {
     turns_made: u64,
     /// The segment that the last of them began, and its first record.
     last_turn: (u64, u64),
+}
+
+/// When something came, for those who sleep until a time and for those who only ask whether it is long ago.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    at: Instant,
+    tick: Tick,
+}
+
+impl Since {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            tick: Tick::now(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -133,11 +151,10 @@ impl Shared {
         }
         format::push_unsealed(&mut queue.bytes, payload);
         let mut behind = len > PENDING;
-        if self.durability != Durability::Always && (queue.oldest.is_none() || self.is_timed()) {
-            let now = Instant::now();
-            queue.oldest.get_or_insert(now);
-            let unsynced = *queue.unsynced.get_or_insert(now);
-            behind |= self.is_timed() && now.duration_since(unsynced) > SECOND;
+        if self.durability != Durability::Always {
+            let oldest = *queue.oldest.get_or_insert_with(Since::now);
+            let unsynced = *queue.unsynced.get_or_insert(oldest);
+            behind |= self.is_timed() && unsynced.tick.elapsed() > SECOND;
         }
         if behind {
             self.shift(JournalState::Open, JournalState::Behind);
@@ -280,7 +297,7 @@ impl Shared {
     fn judge(&self, queue: &Queue, now: Instant) -> (Option<Task>, Option<Instant>) {
         let pending = queue.bytes.len() > FRAME;
         let sync_at = match self.durability {
-            Durability::Everysec => queue.unsynced.map(|since| since + SYNC_AFTER),
+            Durability::Everysec => queue.unsynced.map(|since| since.at + SYNC_AFTER),
             Durability::Always | Durability::No => None,
         };
         let task = Task {
@@ -293,7 +310,7 @@ impl Shared {
             claim: queue.closing,
             close: queue.closing,
         };
-        let write_at = queue.oldest.map(|since| since + TICK);
+        let write_at = queue.oldest.map(|since| since.at + TICK);
         let write = queue.bytes.len() > WRITE_AT || write_at.is_some_and(|at| at <= now);
         if task != Task::default() || (pending && write) {
             return (Some(task), None);
