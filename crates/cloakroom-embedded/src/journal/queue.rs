@@ -11,9 +11,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::format::{self, FRAME, RECORD};
 use super::{Durability, JournalError, JournalState, PATIENCE};
@@ -261,7 +262,7 @@ impl Shared {
     /// Waits for something to do and takes what is to be written into `batch`, which is empty.
     pub(crate) fn next(&self, batch: &mut Vec<u8>, rests: bool) -> Task {
         let mut queue = self.queue.lock();
-        let mut rested = None;
+        let (mut rested, mut yielded) = (None, false);
         loop {
             let now = Instant::now();
             let (mut task, mut until) = self.judge(&queue, now);
@@ -275,6 +276,12 @@ impl Shared {
                 until = until.map(|until| until.min(at)).or(Some(at));
             }
             if let Some(task) = task {
+                // Whoever else is ready to run on this processor may have something for the same sync. Where
+                // others are idle that is over at once.
+                if task.sync && !task.close && !std::mem::replace(&mut yielded, true) {
+                    MutexGuard::unlocked(&mut queue, thread::yield_now);
+                    continue;
+                }
                 if queue.bytes.len() > FRAME {
                     std::mem::swap(&mut queue.bytes, batch);
                     queue.bytes.resize(FRAME, 0);
