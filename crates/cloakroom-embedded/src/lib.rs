@@ -43,6 +43,6 @@ pub use engine::{
     Change, DATABASES, Db, Engine, FieldRef, KEY_BYTES, KeyError, KeyHash, KeyspaceStats, Kind,
     LexRange, MEMBERS, Packing, Reach, ScoreRange, There, Tx, VALUE_BYTES, Watcher,
 };
-pub use foreign::{Foreign, ForeignConfig, Found, SealKeys, TakenUp, WithForeign, Written};
+pub use foreign::{Foreign, ForeignConfig, Found, SealKeys, TakenUp, Text, WithForeign, Written};
 pub use rewrite::Rewritten;
 pub use store::EmbeddedStore;

@@ -1,30 +1,36 @@
 //! Logs: structured, to standard error, as text or JSON. Other crates speak from `warn` on only:
 //! at `trace` some of them print headers, and ids travel in headers.
 
+mod lines;
+
 use std::sync::Arc;
 
 use cloakroom_core::{Event, Observer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use self::lines::Lines;
+pub(crate) use self::lines::Written;
 use crate::serve::http::Metrics;
 use crate::settings::{LogFormat, Settings};
 
-/// Sends this process's logs to standard error.
-pub(crate) fn start(settings: &Settings) {
+/// Sends this process's logs to standard error, the last of them when what is returned is dropped.
+pub(crate) fn start(settings: &Settings) -> Written {
+    let (writer, written) = Lines::start(std::io::stderr());
     let ours = Targets::new()
         .with_target("cloakroom", settings.log)
         .with_default(LevelFilter::from_level(
             settings.log.min(tracing::Level::WARN),
         ));
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(false);
     let registry = tracing_subscriber::registry().with(ours);
     match settings.log_format {
         LogFormat::Text => registry.with(lines).init(),
         LogFormat::Json => registry.with(lines.json()).init(),
     }
+    written
 }
 
 /// Logs and counts what sessions report.

@@ -4,7 +4,7 @@ use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
 use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
-use crate::shard::{At, MARK_BYTES, Name, Shard, deadline_of, hash_in, time_of};
+use crate::shard::{At, KeyView, MARK_BYTES, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
 
 /// How often others make room for one write: a page each time.
@@ -22,6 +22,27 @@ pub struct Tx<'a> {
     at: At<'a>,
     /// Whether keyspaces are meant by their numbers in memory, as a journal has them.
     by_number: bool,
+}
+
+/// A key that is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance<'a> {
+    pub(crate) kind: Kind,
+    /// Its value; of a collection, what its entry has of it.
+    pub(crate) bytes: &'a [u8],
+    /// Its mark, if it has one.
+    pub(crate) mark: Option<&'a [u8]>,
+}
+
+impl<'a> Glance<'a> {
+    #[inline]
+    fn of(view: KeyView<'a>) -> Self {
+        Self {
+            kind: view.kind(),
+            bytes: view.value(),
+            mark: view.mark(),
+        }
+    }
 }
 
 /// The shards of a step.
@@ -80,6 +101,14 @@ impl<'a> Tx<'a> {
         Some(shard.key(slot).kind())
     }
 
+    /// What a key is, at one look; `None` if it is not there.
+    #[inline]
+    pub(crate) fn glance(&mut self, db: Db, key: &[u8]) -> Option<Glance<'_>> {
+        let (shard, name, at) = self.shard_of(db, key);
+        let slot = shard.live(name, at)?;
+        Some(Glance::of(shard.key(slot)))
+    }
+
     /// How a key's value lies in memory; `None` if it is not there.
     pub fn packing(&mut self, db: Db, key: &[u8]) -> Option<Packing> {
         let (shard, name, at) = self.shard_of(db, key);
@@ -108,14 +137,26 @@ impl<'a> Tx<'a> {
     /// Sets or clears a key's deadline. One that has passed removes the key. Returns whether the
     /// key was there. Never refused: at the worst the memory limit is passed by a page.
     pub fn set_deadline(&mut self, db: Db, key: &[u8], deadline: Option<UnixMillis>) -> bool {
+        self.move_deadline(db, key, |_, _| Some(deadline)) == Some(true)
+    }
+
+    /// As [`Tx::set_deadline`], by what the key is; `None` if that makes no deadline, and then nothing is done.
+    #[inline]
+    pub(crate) fn move_deadline(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        decide: impl FnOnce(&Glance<'_>, UnixMillis) -> Option<Option<UnixMillis>>,
+    ) -> Option<bool> {
         let now = self.now();
         let (shard, name, at) = self.shard_of(db, key);
         let Some(slot) = shard.live(name, at) else {
-            return false;
+            return Some(false);
         };
+        let deadline = decide(&Glance::of(shard.key(slot)), now)?;
         if deadline.is_some_and(|deadline| deadline <= now) {
             shard.delete(slot, at);
-            return true;
+            return Some(true);
         }
         let had = deadline_of(shard.key(slot).deadline());
         shard.set_deadline(slot, name, time_of(deadline), at);
@@ -124,7 +165,7 @@ impl<'a> Tx<'a> {
             None if had.is_some() => at.ears.tell(name.db, key, Change::Persist),
             None => {}
         }
-        true
+        Some(true)
     }
 
     /// A key's mark, if it has one ([`crate::shard`]'s `marks` say what that is).

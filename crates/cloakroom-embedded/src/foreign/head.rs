@@ -23,6 +23,33 @@ pub(super) struct Head {
     pub(super) subject: Option<Subject>,
 }
 
+/// What a head says but for the name of whose it is; it costs no copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) ended: bool,
+    /// As [`Head::first`].
+    pub(super) first: UnixMillis,
+    /// Whether it is anybody's.
+    pub(super) named: bool,
+}
+
+impl Facts {
+    /// Of a mark.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let (fixed, name) = bytes.split_first_chunk::<FIXED>()?;
+        let [VERSION, state, first @ ..] = fixed else {
+            return None;
+        };
+        let mut millis = [0; 8];
+        millis[..6].copy_from_slice(first);
+        Some(Self {
+            ended: *state == ENDED,
+            first: UnixMillis::new(u64::from_le_bytes(millis)),
+            named: !name.is_empty(),
+        })
+    }
+}
+
 impl Head {
     pub(super) const fn live(first: UnixMillis, subject: Option<Subject>) -> Self {
         Self {
@@ -84,7 +111,7 @@ impl Head {
         }
     }
 
-    fn is(&self, bytes: &[u8]) -> bool {
+    pub(super) fn is(&self, bytes: &[u8]) -> bool {
         let Some((fixed, subject)) = bytes.split_first_chunk::<FIXED>() else {
             return false;
         };
@@ -108,19 +135,14 @@ impl Head {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (fixed, subject) = bytes.split_first_chunk::<FIXED>()?;
-        let [VERSION, state, first @ ..] = fixed else {
-            return None;
-        };
-        let mut millis = [0; 8];
-        millis[..6].copy_from_slice(first);
-        let subject = match subject {
+        let Facts { ended, first, .. } = Facts::of(bytes)?;
+        let subject = match &bytes[FIXED..] {
             [] => None,
             text => Some(Subject::new(std::str::from_utf8(text).ok()?).ok()?),
         };
         Some(Self {
-            ended: *state == ENDED,
-            first: UnixMillis::new(u64::from_le_bytes(millis)),
+            ended,
+            first,
             subject,
         })
     }

@@ -18,6 +18,7 @@ mod list;
 mod seal;
 mod start;
 mod store;
+mod usual;
 mod write;
 
 use std::cell::Cell;
@@ -37,6 +38,7 @@ pub use list::Found;
 pub use seal::SealKeys;
 pub use start::TakenUp;
 pub use store::WithForeign;
+pub use usual::Text;
 pub use write::Written;
 
 /// How sessions of other frameworks are held.

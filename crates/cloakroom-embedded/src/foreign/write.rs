@@ -41,9 +41,27 @@ impl Foreign {
         dropped: T,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
-        let Some(layout) = self.layout(key) else {
-            return work(tx);
-        };
+        match self.layout(key) {
+            Some(layout) => self.write_in(tx, db, key, layout, written, dropped, work),
+            None => work(tx),
+        }
+    }
+
+    /// As [`Foreign::write`], of a session.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of `write`, with what was found out of the key"
+    )]
+    pub(super) fn write_in<T>(
+        &self,
+        tx: &mut Tx<'_>,
+        db: Db,
+        key: &[u8],
+        layout: &Layout,
+        written: Written<'_>,
+        dropped: T,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
         if let Written::Value(value) | Written::Field(_, value) = written
             && value.len() > limits::LAYOUT_BYTES
         {
@@ -121,18 +139,16 @@ impl Foreign {
         tx.remove(db, key)
     }
 
-    /// Sets or clears a key's deadline, as [`Tx::set_deadline`]; a session's only within its limits.
-    pub fn set_deadline(
+    /// Sets or clears the deadline of a session that is there, whatever is known of it.
+    pub(super) fn move_deadline(
         &self,
         tx: &mut Tx<'_>,
         db: Db,
         key: &[u8],
+        layout: &Layout,
         deadline: Option<UnixMillis>,
     ) -> bool {
         let now = tx.now();
-        let Some(layout) = self.layout(key).filter(|_| tx.kind(db, key).is_some()) else {
-            return tx.set_deadline(db, key, deadline);
-        };
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.remove(tx, db, key);
             return true;

@@ -155,6 +155,11 @@ pub(crate) fn find_frame_mark(bytes: &[u8]) -> Option<usize> {
         .position(|window| window == FRAME_MAGIC)
 }
 
+/// Whether nothing was ever written here.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 /// Appends a record whose checksum is still to be set, because it depends on the place in the file.
 pub(crate) fn push_unsealed(out: &mut Vec<u8>, payload: &[u8]) {
     let len = u32::try_from(payload.len()).expect("a record is below 4 GiB");

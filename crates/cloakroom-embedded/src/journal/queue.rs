@@ -1,22 +1,25 @@
 //! What those who append and the thread that writes share: the records that wait to be written, the
 //! callers that wait for a sync, and whether the journal takes more.
 //!
-//! Appending is a copy under a short lock. The clock is read once per batch, and under `everysec`
-//! once per record, to hold up writers when the disk is more than a second behind: so a crash never
+//! Appending is a copy under a short lock. The clock is read once per batch, and under `everysec` a coarse
+//! one once per record, to hold up writers when the disk is more than a second behind: so a crash never
 //! takes more than a second of acknowledged writes along, however slow the disk is.
 
+mod wait;
+
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::format::{self, FRAME, RECORD};
 use super::{Durability, JournalError, JournalState, PATIENCE};
+use crate::clock::Tick;
+
+pub use wait::Wait;
 
 /// Bytes that wait to be written before writers are held up: what a disk of 100 MB/s takes in a
 /// third of a second.
@@ -28,8 +31,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// The oldest that an unsynced record gets before a sync begins, under `everysec`; a usual sync
 /// takes a few milliseconds, and a second is promised.
 const SYNC_AFTER: Duration = Duration::from_millis(800);
-/// The oldest that an unsynced record gets before writers are held up, under `everysec`.
-const SECOND: Duration = Duration::from_secs(1);
+/// The oldest that an unsynced record gets before writers are held up, under `everysec`: a second, less
+/// two ticks of the slowest kernel, by which the clock may be wrong.
+const SECOND: Duration = Duration::from_millis(980);
 /// How long the journal rests before it notes that all is synced.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -58,8 +62,8 @@ struct Queue {
     bytes: Vec<u8>,
     next_seq: u64,
     /// When the first of them came, and the first that is not synced.
-    oldest: Option<Instant>,
-    unsynced: Option<Instant>,
+    oldest: Option<Since>,
+    unsynced: Option<Since>,
     /// Somebody waits for the sync of the records before this one.
     wanted: u64,
     asleep: bool,
@@ -69,6 +73,22 @@ struct Queue {
     turns_made: u64,
     /// The segment that the last of them began, and its first record.
     last_turn: (u64, u64),
+}
+
+/// When something came, for those who sleep until a time and for those who only ask whether it is long ago.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    at: Instant,
+    tick: Tick,
+}
+
+impl Since {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            tick: Tick::now(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -133,11 +153,10 @@ impl Shared {
         }
         format::push_unsealed(&mut queue.bytes, payload);
         let mut behind = len > PENDING;
-        if self.durability != Durability::Always && (queue.oldest.is_none() || self.is_timed()) {
-            let now = Instant::now();
-            queue.oldest.get_or_insert(now);
-            let unsynced = *queue.unsynced.get_or_insert(now);
-            behind |= self.is_timed() && now.duration_since(unsynced) > SECOND;
+        if self.durability != Durability::Always {
+            let oldest = *queue.oldest.get_or_insert_with(Since::now);
+            let unsynced = *queue.unsynced.get_or_insert(oldest);
+            behind |= self.is_timed() && unsynced.tick.elapsed() > SECOND;
         }
         if behind {
             self.shift(JournalState::Open, JournalState::Behind);
@@ -244,7 +263,7 @@ impl Shared {
     /// Waits for something to do and takes what is to be written into `batch`, which is empty.
     pub(crate) fn next(&self, batch: &mut Vec<u8>, rests: bool) -> Task {
         let mut queue = self.queue.lock();
-        let mut rested = None;
+        let (mut rested, mut yielded) = (None, false);
         loop {
             let now = Instant::now();
             let (mut task, mut until) = self.judge(&queue, now);
@@ -258,6 +277,12 @@ impl Shared {
                 until = until.map(|until| until.min(at)).or(Some(at));
             }
             if let Some(task) = task {
+                // Whoever else is ready to run on this processor may have something for the same sync. Where
+                // others are idle that is over at once.
+                if task.sync && !task.close && !std::mem::replace(&mut yielded, true) {
+                    MutexGuard::unlocked(&mut queue, thread::yield_now);
+                    continue;
+                }
                 if queue.bytes.len() > FRAME {
                     std::mem::swap(&mut queue.bytes, batch);
                     queue.bytes.resize(FRAME, 0);
@@ -280,7 +305,7 @@ impl Shared {
     fn judge(&self, queue: &Queue, now: Instant) -> (Option<Task>, Option<Instant>) {
         let pending = queue.bytes.len() > FRAME;
         let sync_at = match self.durability {
-            Durability::Everysec => queue.unsynced.map(|since| since + SYNC_AFTER),
+            Durability::Everysec => queue.unsynced.map(|since| since.at + SYNC_AFTER),
             Durability::Always | Durability::No => None,
         };
         let task = Task {
@@ -293,7 +318,7 @@ impl Shared {
             claim: queue.closing,
             close: queue.closing,
         };
-        let write_at = queue.oldest.map(|since| since + TICK);
+        let write_at = queue.oldest.map(|since| since.at + TICK);
         let write = queue.bytes.len() > WRITE_AT || write_at.is_some_and(|at| at <= now);
         if task != Task::default() || (pending && write) {
             return (Some(task), None);
@@ -392,90 +417,5 @@ impl Shared {
         for waker in ready.into_values() {
             waker.wake();
         }
-    }
-}
-
-/// Resolves when a record is on the disk, or when it is clear that nobody can say so.
-#[derive(Debug)]
-#[must_use = "nothing is waited for until this is awaited"]
-pub struct Wait {
-    shared: Arc<Shared>,
-    seq: Option<u64>,
-    ticket: Option<u64>,
-}
-
-impl Wait {
-    /// For the sync of a record.
-    pub(crate) const fn sync(shared: Arc<Shared>, seq: u64) -> Self {
-        Self {
-            shared,
-            seq: Some(seq),
-            ticket: None,
-        }
-    }
-
-    /// For writes to be taken.
-    pub(crate) const fn admission(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            seq: None,
-            ticket: None,
-        }
-    }
-
-    fn look(&self) -> Poll<Result<(), JournalError>> {
-        let shared = &self.shared;
-        match self.seq {
-            None => shared.admits(),
-            Some(seq) if shared.durable() >= seq => Poll::Ready(Ok(())),
-            Some(_) => match shared.state() {
-                JournalState::Open | JournalState::Behind => Poll::Pending,
-                JournalState::Full | JournalState::Broken | JournalState::Stalled => {
-                    Poll::Ready(Err(shared.fault()))
-                }
-            },
-        }
-    }
-
-    fn forget(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let mut waiting = self.shared.waiting.lock();
-            waiting.by_seq.remove(&(self.seq.unwrap_or(0), ticket));
-        }
-    }
-}
-
-impl Future for Wait {
-    type Output = Result<(), JournalError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.look().is_pending() {
-            let seq = self.seq.unwrap_or(0);
-            let mut waiting = self.shared.waiting.lock();
-            let ticket = self.ticket.unwrap_or_else(|| {
-                waiting.next += 1;
-                waiting.next
-            });
-            waiting
-                .by_seq
-                .insert((seq, ticket), context.waker().clone());
-            drop(waiting);
-            self.ticket = Some(ticket);
-            if seq > 0 {
-                self.shared.want(seq);
-            }
-        }
-        // Again, because it may have happened before the waker was there to be woken.
-        let result = self.look();
-        if result.is_ready() {
-            self.forget();
-        }
-        result
-    }
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        self.forget();
     }
 }

@@ -194,7 +194,7 @@ pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, Recove
             if next.is_some() {
                 return Err(segment.damaged(read.end, segment::UNVERIFIED));
             }
-            recovered.cut = Some(segment.torn_tail(read.end)?);
+            recovered.cut = segment.tail(read.end)?;
         }
         first_seq += read.records;
         recovered.records += read.records;

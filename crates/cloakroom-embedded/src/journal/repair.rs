@@ -138,7 +138,7 @@ fn salvage(name: &str, bytes: &[u8], repaired: &mut Repaired, keep: &mut dyn FnM
         }
     }
     let end = bytes.len();
-    if let Some(from) = lost_from {
+    if let Some(from) = lost_from.filter(|from| !format::is_blank(&bytes[*from..])) {
         repaired
             .lost
             .push((name.to_owned(), from as u64, (end - from) as u64));

@@ -69,6 +69,9 @@ impl Run {
             self.note();
         }
         let turn = task.turn || self.writer.len() >= self.segment_bytes;
+        if task.sync && !turn && !task.close {
+            self.writer.make_way(self.segment_bytes);
+        }
         if task.sync || turn {
             self.sync()?;
         }

@@ -108,9 +108,29 @@ impl Segment {
         }
     }
 
-    /// The end behind `at`, where nothing verifies, is torn, if no frame behind it says that it was
-    /// synced.
-    pub(crate) fn torn_tail(&self, at: u64) -> Result<Cut, RecoverError> {
+    /// The end behind `at`, where nothing verifies: nothing, if it was never written; torn, if no frame behind it
+    /// says that it was synced.
+    pub(crate) fn tail(&self, at: u64) -> Result<Option<Cut>, RecoverError> {
+        match self.is_blank(at)? {
+            true => Ok(None),
+            false => self.torn_tail(at).map(Some),
+        }
+    }
+
+    /// Whether there are only zeros from `at` on: room that the writer made.
+    fn is_blank(&self, mut at: u64) -> Result<bool, RecoverError> {
+        let mut window = Window::new(&*self.file, self.size);
+        while at < self.size {
+            let bytes = window.get(at, WINDOW).map_err(self.disk())?;
+            if bytes.is_empty() || !format::is_blank(bytes) {
+                return Ok(false);
+            }
+            at += bytes.len() as u64;
+        }
+        Ok(true)
+    }
+
+    fn torn_tail(&self, at: u64) -> Result<Cut, RecoverError> {
         if self.claims_beyond(at)? {
             return Err(self.damaged(at, UNVERIFIED));
         }

@@ -246,8 +246,11 @@ impl Shard {
         deadline: u64,
         at: At<'_>,
     ) {
-        self.note_deadline(name, deadline);
         let head = self.key(slot).head();
+        if head.deadline == deadline {
+            return;
+        }
+        self.note_deadline(name, deadline);
         let simple = head.fields == NEVER && head.deadline != NEVER && deadline != NEVER;
         if simple {
             name::set_due(self.slab.get_mut(slot), deadline);
@@ -258,13 +261,11 @@ impl Shard {
             }
             return;
         }
-        if head.deadline != deadline {
-            let value = self.key(slot).value().to_vec();
-            let head = Head { deadline, ..head };
-            let need = self.need(name, head.len(name.key.len(), value.len()), Some(slot));
-            let _ = self.make_room(&need, at);
-            self.write(Some(slot), name, head, Mark::Kept, &value);
-        }
+        let value = self.key(slot).value().to_vec();
+        let head = Head { deadline, ..head };
+        let need = self.need(name, head.len(name.key.len(), value.len()), Some(slot));
+        let _ = self.make_room(&need, at);
+        self.write(Some(slot), name, head, Mark::Kept, &value);
     }
 
     /// Removes a key, whatever it holds. Nobody is told.

@@ -20,6 +20,15 @@ impl Shard {
         deadline: u64,
         at: At<'_>,
     ) -> Result<(), KeyError> {
+        let old = self.look(name, Reach::Value, at);
+        if let Some(slot) = old
+            && self.key(slot).kind() == Kind::String
+            && self.key(slot).value() == value
+        {
+            // Many frameworks save what they have read: then only the deadline is news.
+            self.set_deadline(slot, name, deadline, at);
+            return Ok(());
+        }
         let head = Head {
             kind: Kind::String,
             db: name.db,
@@ -28,7 +37,6 @@ impl Shard {
             fields: NEVER,
             mark: None,
         };
-        let old = self.look(name, Reach::Value, at);
         self.put(old, name, head, value, at)?;
         self.note_string(name, value, deadline);
         Ok(())

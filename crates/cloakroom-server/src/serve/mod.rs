@@ -36,7 +36,7 @@ use touches::Touches;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    logs::start(settings);
+    let _written = logs::start(settings);
     for name in &settings.unknown_variables {
         tracing::warn!(name, "this environment variable names no setting");
     }

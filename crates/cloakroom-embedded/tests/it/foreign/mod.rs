@@ -5,6 +5,7 @@ mod holds;
 mod kept;
 mod listed;
 mod room;
+mod usual;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Event, Observer, SessionInfo, UnixMillis, limits};
 use cloakroom_embedded::{
-    Change, Db, EmbeddedConfig, Engine, Foreign, ForeignConfig, KeyError, There, Watcher, Written,
+    Change, Db, EmbeddedConfig, Engine, Foreign, ForeignConfig, KeyError, Text, There, Watcher,
+    Written,
 };
 
 use crate::kit;
@@ -103,6 +105,20 @@ impl Front {
     }
 
     fn set(&self, key: &[u8], value: &[u8], life: Option<Duration>) -> Result<(), KeyError> {
+        self.engine.with_key(0, key, |tx| {
+            let deadline = life.map(|life| tx.now().saturating_add(life));
+            self.foreign
+                .set_string(tx, 0, key, Text::plain(value), deadline)
+        })
+    }
+
+    /// As `set`, by way of what every other write is.
+    fn set_the_long_way(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        life: Option<Duration>,
+    ) -> Result<(), KeyError> {
         self.engine.with_key(0, key, |tx| {
             let deadline = life.map(|life| tx.now().saturating_add(life));
             self.foreign

@@ -1,10 +1,15 @@
 //! Damage in what was synced is a refusal that names the place; a torn tail is cut and told; a later
 //! version is left alone.
 
-use cloakroom_embedded::journal::{Durability, Effects, RecoverError, Refused, recover};
+use std::sync::Arc;
+
+use cloakroom_embedded::SystemClock;
+use cloakroom_embedded::journal::{
+    Disk, Durability, Effects, Journal, JournalConfig, RecoverError, Refused, recover, repair,
+};
 
 use super::disk::FakeDisk;
-use super::{block_on, journal_of, later_version, open, read};
+use super::{block_on, journal_of, later_version, open, read, record};
 
 /// Every bit of every byte: either the record after it is not read, or nothing depends on it.
 #[test]
@@ -148,4 +153,35 @@ fn an_effect_of_a_later_version_is_refused_by_its_place() {
         matches!(error, RecoverError::Damaged { at: 104, .. }),
         "{error}"
     );
+}
+
+/// Room that is made behind what is written is no torn end; what was written there and does not verify is.
+#[test]
+fn zeros_behind_the_last_record_are_no_end_that_was_torn() {
+    let disk = FakeDisk::default();
+    let config = JournalConfig::new(Arc::new(disk.clone()))
+        .durability(Durability::Always)
+        .segment_bytes(64 << 10);
+    let (journal, _) = Journal::open(&config, Arc::new(SystemClock), &mut |_| Ok(())).unwrap();
+    block_on(journal.wait(journal.append(&record(1)))).unwrap();
+    let name = disk.names().pop().unwrap();
+    let before = disk.copy();
+    block_on(journal.wait(journal.append(&record(2)))).unwrap();
+    let size = |disk: &FakeDisk| disk.edit(&name, |bytes| bytes.len());
+    assert_eq!(
+        size(&before),
+        size(&disk),
+        "the second is written over zeros"
+    );
+    let (found, recovered) = read(&before).unwrap();
+    assert_eq!((found, recovered.cut), (vec![record(1)], None));
+    let torn = before.copy();
+    torn.edit(&name, |bytes| bytes[size(&before) - 9] = 1);
+    let (found, recovered) = read(&torn).unwrap();
+    assert_eq!(found, [record(1)]);
+    let cut = recovered.cut.unwrap();
+    assert_eq!(cut.at + cut.bytes, size(&before) as u64);
+    let disk: Arc<dyn Disk> = Arc::new(before);
+    let repaired = repair(&disk, 0, &mut |_| Ok(())).unwrap();
+    assert_eq!((repaired.records, repaired.lost), (1, vec![]));
 }

@@ -41,12 +41,19 @@ fn fixture(name: &str) -> FakeDisk {
     FakeDisk::with(&files)
 }
 
+/// Whether these are those bytes and no others: room that is made behind them is none of the format.
+fn is_followed_by_zeros(bytes: &[u8], those: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(those);
+    rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+}
+
 fn is_as_before(name: &str, disk: &FakeDisk) {
     let there = fixtures(name).is_dir().then(|| fixture(name));
     let same = there.is_some_and(|there| {
         there.names() == disk.names()
             && there.names().iter().all(|name| {
-                there.edit(name, |bytes| bytes.clone()) == disk.edit(name, |bytes| bytes.clone())
+                let there = there.edit(name, |bytes| bytes.clone());
+                disk.edit(name, |bytes| is_followed_by_zeros(bytes, &there))
             })
     });
     if !same {

@@ -20,7 +20,7 @@ pub(super) static ROWS: [Command; 9] = [
 ];
 
 /// On which condition a deadline is set.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Condition {
     none: bool,
     some: bool,
@@ -40,6 +40,11 @@ impl Condition {
             () => return false,
         }
         true
+    }
+
+    /// Whether there is none, so that the old deadline need not be looked at.
+    fn is_none(self) -> bool {
+        self == Self::default()
     }
 
     /// Whether the words go together.
@@ -78,12 +83,13 @@ fn expire(call: &mut Call<'_, '_, '_>, clock: Clock) -> Done {
     let condition = condition.check()?;
     let moment = clock.moment(call.args.integer(2)?, call.keys.now);
     let moment = moment.ok_or(Fail::Expire(call.name))?;
-    let allowed = match call.keys.deadline(key) {
-        None => false,
-        Some(old) => condition.allows(old, moment),
-    };
-    if allowed {
-        call.keys.set_deadline(key, Some(moment));
+    let allowed = condition.is_none()
+        || match call.keys.deadline(key) {
+            None => false,
+            Some(old) => condition.allows(old, moment),
+        };
+    let done = allowed && call.keys.set_deadline(key, Some(moment));
+    if done {
         let event = if moment <= call.keys.now {
             "del"
         } else {
@@ -91,7 +97,7 @@ fn expire(call: &mut Call<'_, '_, '_>, clock: Clock) -> Done {
         };
         call.keys.event(Class::Generic, event, key);
     }
-    call.out.truth(allowed);
+    call.out.truth(done);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! gets is sealed, and a key that is no session of a sealing layout costs one look at its name.
 
 use cloakroom_core::limits;
-use cloakroom_embedded::{Db, Foreign, KeyError, Tx, Written};
+use cloakroom_embedded::{Db, Foreign, KeyError, Text, Tx, Written};
 
 use super::{Answer, Gate, moment};
 
@@ -81,10 +81,19 @@ impl<'a> Gate<'a, '_> {
         value: &[u8],
         deadline: Option<i64>,
     ) -> Answer<()> {
-        let deadline = deadline.map(moment);
-        self.value_written(key, None, value, (), |tx, db, value| {
-            tx.set_string(db, key, value, deadline)
-        })
+        let (db, deadline) = (self.db, deadline.map(moment));
+        let Some(foreign) = self.hub.foreign.get() else {
+            return self.tx.set_string(db, key, value, deadline);
+        };
+        if !foreign.seals(key) {
+            return foreign.set_string(self.tx, db, key, Text::plain(value), deadline);
+        }
+        foreign.seal(key, None, value, &mut self.scratch);
+        let text = Text {
+            open: value,
+            stored: &self.scratch,
+        };
+        foreign.set_string(self.tx, db, key, text, deadline)
     }
 
     /// A string with its deadline kept.

@@ -1,0 +1,132 @@
+//! What nearly every write of a session is: it is there, it has not ended, and it is saved or lives on. One
+//! look tells that, and what is known of it already is not found out again. Everything else goes the long
+//! way of [`super::write`], and so comes out the same.
+
+use cloakroom_core::UnixMillis;
+use cloakroom_core::layout::{Layout, handle_of};
+use cloakroom_core::{Event, limits};
+
+use super::head::{Facts, Head};
+use super::{Foreign, Written};
+use crate::engine::{Db, KeyError, Kind, Tx};
+
+/// A string that is written: as its client wrote it, and as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// What whom it belongs to is read from.
+    pub open: &'a [u8],
+    /// The same, sealed if the layout has it so.
+    pub stored: &'a [u8],
+}
+
+impl<'a> Text<'a> {
+    /// One that is stored as it is.
+    #[must_use]
+    pub const fn plain(value: &'a [u8]) -> Self {
+        Self {
+            open: value,
+            stored: value,
+        }
+    }
+}
+
+impl Foreign {
+    /// Writes a string with this deadline, as [`Tx::set_string`]; a session's within its limits, and not at all
+    /// if the session has ended.
+    ///
+    /// # Errors
+    /// As [`Foreign::write`].
+    pub fn set_string(
+        &self,
+        tx: &mut Tx<'_>,
+        db: Db,
+        key: &[u8],
+        text: Text<'_>,
+        deadline: Option<UnixMillis>,
+    ) -> Result<(), KeyError> {
+        let Some(layout) = self.layout(key) else {
+            return tx.set_string(db, key, text.stored, deadline);
+        };
+        let fits = text.open.len() <= limits::LAYOUT_BYTES;
+        if fits
+            && let Some((facts, same)) = known(tx, db, key, text.stored)
+            && let Some(ends) = self.ends(facts, deadline, tx.now())
+        {
+            tx.set_string(db, key, text.stored, Some(ends))?;
+            // Whose these bytes are was found out when they were written first. A guest is asked again, because
+            // the settings may have said by then where to look.
+            if !(same && facts.named) {
+                self.settle_subject(tx, db, key, layout, facts, text.open);
+            }
+            return Ok(());
+        }
+        let written = Written::Value(text.open);
+        self.write_in(tx, db, key, layout, written, (), |tx| {
+            tx.set_string(db, key, text.stored, deadline)
+        })
+    }
+
+    /// Sets or clears a key's deadline, as [`Tx::set_deadline`]; a session's only within its limits.
+    pub fn set_deadline(
+        &self,
+        tx: &mut Tx<'_>,
+        db: Db,
+        key: &[u8],
+        deadline: Option<UnixMillis>,
+    ) -> bool {
+        let Some(layout) = self.layout(key) else {
+            return tx.set_deadline(db, key, deadline);
+        };
+        // Without one it lives as long as it may.
+        let wanted = deadline.unwrap_or(UnixMillis::new(u64::MAX));
+        let moved = tx.move_deadline(db, key, |glance, now| {
+            let facts = glance.mark.and_then(Facts::of)?;
+            self.ends(facts, Some(wanted), now).map(Some)
+        });
+        moved.unwrap_or_else(|| self.move_deadline(tx, db, key, layout, deadline))
+    }
+
+    /// When a session ends that is written with this deadline, if it lives then.
+    fn ends(
+        &self,
+        facts: Facts,
+        deadline: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Option<UnixMillis> {
+        let wanted = deadline.unwrap_or_else(|| now.saturating_add(self.unstated));
+        let ends = wanted.min(self.latest(facts.first, now));
+        (!facts.ended && ends > now).then_some(ends)
+    }
+
+    /// Has the head of a session say whom it belongs to by its new value.
+    fn settle_subject(
+        &self,
+        tx: &mut Tx<'_>,
+        db: Db,
+        key: &[u8],
+        layout: &Layout,
+        facts: Facts,
+        value: &[u8],
+    ) {
+        let Ok(subject) = layout.subject_of_value(value) else {
+            return self.observe(&Event::Undecodable);
+        };
+        let head = Head::live(facts.first, subject);
+        if tx.mark(db, key).is_some_and(|mark| head.is(mark)) {
+            return;
+        }
+        // Where there is no room for another name the session keeps the one it has.
+        let _ = head.write(tx, db, key);
+        if head.subject.is_some() {
+            self.observe(&Event::LoggedIn(handle_of(db, key)));
+        }
+    }
+}
+
+/// What is known of the session under a key, and whether its value is these bytes; nothing if it is not there,
+/// or nothing is known of it.
+fn known(tx: &mut Tx<'_>, db: Db, key: &[u8], value: &[u8]) -> Option<(Facts, bool)> {
+    let glance = tx.glance(db, key)?;
+    let facts = Facts::of(glance.mark?)?;
+    Some((facts, glance.kind == Kind::String && glance.bytes == value))
+}
