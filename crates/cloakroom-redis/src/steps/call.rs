@@ -53,6 +53,22 @@ impl Call {
     }
 }
 
+/// What a script said that may have taken its quick way.
+pub(super) enum Said {
+    /// It has, and this number came of it.
+    Number(u64),
+    Answer(Answer),
+}
+
+impl Said {
+    pub(super) fn of(reply: Reply) -> Result<Self, Failure> {
+        match reply {
+            Reply::Int(number) => Ok(Self::Number(number.cast_unsigned())),
+            reply => Answer::of(reply).map(Self::Answer),
+        }
+    }
+}
+
 /// What a script said.
 pub(super) struct Answer {
     pub(super) word: Cow<'static, str>,

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
 use cloakroom_core::record::{Change, Changes, Condition, Value};
-use cloakroom_core::{Error, ErrorKind, Record};
+use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
-use super::call::{Answer, Call};
-use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use super::at_once::Applying;
+use super::call::{Answer, Call, Said};
+use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch::{self, Epoch};
 use crate::failure::{Class, Failure};
 use crate::head;
@@ -20,15 +22,18 @@ use crate::layout::{Kept, Present, packed};
 use crate::route::{Batch, Route};
 use crate::scripts::{Script, Scripts};
 use crate::settings::LayoutName;
-use crate::wire;
+use crate::wire::{self, Reply};
 
 /// Steps by script.
 #[derive(Debug)]
 pub(crate) struct Scripted {
-    route: Arc<dyn Route>,
-    layout: LayoutName,
-    scripts: Scripts,
+    pub(super) route: Arc<dyn Route>,
+    pub(super) layout: LayoutName,
+    pub(super) scripts: Scripts,
 }
+
+/// A record that is to be written, and what the increments in it came to.
+pub(super) type Made = (Record, Vec<i64>);
 
 impl Scripted {
     pub(crate) fn new(route: Arc<dyn Route>, layout: LayoutName) -> Self {
@@ -42,15 +47,18 @@ impl Scripted {
 
     /// Runs a script; gives its first word and what follows.
     async fn run(&self, script: &Script, call: Call) -> Result<Answer, Failure> {
+        Answer::of(self.reply(script, call).await?)
+    }
+
+    async fn reply(&self, script: &Script, call: Call) -> Result<Reply, Failure> {
         let by_hash = script.by_hash(&call.keys, &call.args);
-        let reply = match self.route.call(call.tag, script.lane, by_hash).await {
+        match self.route.call(call.tag, script.lane, by_hash).await {
             Err(failure) if failure.class() == Class::NoScript => {
                 let by_text = script.by_text(&call.keys, &call.args);
-                self.route.call(call.tag, script.lane, by_text).await?
+                self.route.call(call.tag, script.lane, by_text).await
             }
-            answer => answer?,
-        };
-        Answer::of(reply)
+            answer => answer,
+        }
     }
 
     /// Runs a script on keys of several tags, in one trip to each node; an answer for each call.
@@ -109,45 +117,39 @@ impl Scripted {
         };
         // A hint that does not meet the condition may be old: an unchanged write asks the server.
         let meets = before.meets(condition);
-        let (mut record, increments) = match meets {
-            true => match before.applied(changes, before.times.seen_at) {
-                Ok((record, increments)) => (record, Ok(increments)),
-                Err(error) => (before.clone(), Err(error)),
-            },
-            false => (before.clone(), Ok(Vec::new())),
+        let refused = match before.applied(changes, before.times.seen_at) {
+            Ok(made) if meets => {
+                let call = packed_call(key, &head::identity(before), &made.0);
+                let reply = self.reply(&self.scripts.apply, call).await?;
+                return self.packed_said(reply, made);
+            }
+            made => made.err().filter(|_| meets),
         };
-        let failed = increments.is_err() || !meets;
-        let tag = key.tag();
-        let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
         // The identity that no session has makes the server tell what is there and write nothing.
-        let expected = if failed {
-            [0; 18]
-        } else {
-            head::identity(before)
-        };
-        call.args.reserve(3, packed::size(&record) + expected.len());
-        call.arg(expected);
-        call.arg(head::encode(&record, Epoch::default()));
-        call.args
-            .push_with(|bytes| packed::encode_rest(&record, bytes));
-        let answer = self.run(&self.scripts.apply, call).await?;
-        if answer.word == "ok" {
-            record.times.seen_at = answer.now;
-            return Ok(Tried::Done {
-                version: record.version,
-                increments: increments?,
-                record: Some(record),
-            });
-        }
-        let present = self.present(answer)?;
+        let call = packed_call(key, &[0; 18], before);
+        let present = self.present(self.run(&self.scripts.apply, call).await?)?;
         match &present {
-            Present::Alive(current) if failed && current.version == before.version => {
-                increments?;
-                Ok(Tried::Conflict {
-                    version: current.version,
-                })
+            Present::Alive(current) if current.version == before.version => {
+                let version = current.version;
+                refused.map_or(Ok(Tried::Conflict { version }), Err)
             }
             _ => Ok(Tried::Stale(present)),
+        }
+    }
+
+    /// What came of a [`packed_call`].
+    pub(super) fn packed_said(&self, reply: Reply, made: Made) -> Result<Tried, Error> {
+        match Said::of(reply)? {
+            Said::Answer(answer) => Ok(Tried::Stale(self.present(answer)?)),
+            Said::Number(now) => {
+                let (mut record, increments) = made;
+                record.times.seen_at = UnixMillis::new(now);
+                Ok(Tried::Done(Done {
+                    version: record.version,
+                    increments,
+                    record: Some(record),
+                }))
+            }
         }
     }
 
@@ -183,11 +185,10 @@ impl Scripted {
             .apply_fields(key, &set, &Condition::Version(version))
             .await?;
         Ok(match tried {
-            Some(Tried::Done { version, .. }) => Tried::Done {
-                version,
+            Some(Tried::Done(done)) => Tried::Done(Done {
                 increments: sums,
-                record: None,
-            },
+                ..done
+            }),
             Some(Tried::Conflict { .. }) | None => Tried::NeedsHint,
             Some(tried) => tried,
         })
@@ -200,6 +201,17 @@ impl Scripted {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Option<Tried>, Error> {
+        let call = self.fields_call(key, changes, condition)?;
+        let reply = self.reply(&self.scripts.apply, call).await?;
+        self.fields_said(reply)
+    }
+
+    pub(super) fn fields_call(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Result<Call, Error> {
         let tag = key.tag();
         let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
         call.condition(self.layout, condition);
@@ -217,16 +229,30 @@ impl Scripted {
             call.arg(name.as_str());
             call.arg(value);
         }
-        let answer = self.run(&self.scripts.apply, call).await?;
+        Ok(call)
+    }
+
+    /// What came of a [`Self::fields_call`]. `None`: an increment of what Redis takes for no integer.
+    pub(super) fn fields_said(&self, reply: Reply) -> Result<Option<Tried>, Error> {
+        let answer = match Said::of(reply)? {
+            Said::Answer(answer) => answer,
+            Said::Number(version) => {
+                return Ok(Some(Tried::Done(Done {
+                    version,
+                    increments: Vec::new(),
+                    record: None,
+                })));
+            }
+        };
         let first = answer.rest.first().map(wire::integer);
         match (&*answer.word, first) {
             ("ok", Some(version)) => {
                 let sums = answer.rest[1..].iter().map(wire::integer);
-                Ok(Some(Tried::Done {
+                Ok(Some(Tried::Done(Done {
                     version: version?.cast_unsigned(),
                     increments: sums.collect::<Result<_, _>>()?,
                     record: None,
-                }))
+                })))
             }
             ("conflict", Some(version)) => Ok(Some(Tried::Conflict {
                 version: version?.cast_unsigned(),
@@ -359,6 +385,17 @@ impl Steps for Scripted {
         }
     }
 
+    fn begin_apply<'a>(
+        &'a self,
+        key: &StoredKey,
+        hint: Option<&Record>,
+        changes: &Changes,
+        condition: &Condition,
+        since: Instant,
+    ) -> Option<Applying<'a>> {
+        self.begin(key, hint, changes, condition, since)
+    }
+
     async fn end(
         &self,
         tag: SlotTag,
@@ -400,6 +437,18 @@ impl Steps for Scripted {
         }
         Ok(all)
     }
+}
+
+/// Saves `record` in the packed layout, in place of the state with that identity.
+pub(super) fn packed_call(key: &StoredKey, expected: &head::Identity, record: &Record) -> Call {
+    let tag = key.tag();
+    let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
+    call.args.reserve(3, packed::size(record) + expected.len());
+    call.arg(expected);
+    call.arg(head::encode(record, Epoch::default()));
+    call.args
+        .push_with(|bytes| packed::encode_rest(record, bytes));
+    call
 }
 
 /// The grace of a move as scripts take it.
