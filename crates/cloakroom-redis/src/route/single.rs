@@ -54,13 +54,8 @@ impl Route for Single {
         self.0.begin_read(tag, question, since)
     }
 
-    fn begin_call<'a>(
-        &'a self,
-        lane: Lane,
-        question: Question<'_>,
-        since: Instant,
-    ) -> Option<Begun<'a>> {
-        self.0.begin_call(lane, question, since)
+    fn begin_call<'a>(&'a self, lane: Lane, command: Command, since: Instant) -> Option<Begun<'a>> {
+        self.0.begin_call(lane, command, since)
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {

@@ -91,24 +91,35 @@ impl Script {
         Self { lane, ..self }
     }
 
-    pub(crate) fn by_hash(&self, keys: &Words, args: &Words) -> Command {
-        call("EVALSHA", &self.hash, keys, args)
+    /// Calls it with these keys and arguments.
+    pub(crate) fn call(&self, by: By, keys: &Words, args: &Words) -> Command {
+        let bytes = keys.bytes.len() + args.bytes.len();
+        let mut command = self.begin(by, keys.len(), args.len(), bytes);
+        for word in keys.iter().chain(args.iter()) {
+            command.arg(word);
+        }
+        command
     }
 
-    pub(crate) fn by_text(&self, keys: &Words, args: &Words) -> Command {
-        call("EVAL", &self.text, keys, args)
+    /// The beginning of a call; the keys and arguments are to follow, with about so many bytes.
+    pub(crate) fn begin(&self, by: By, keys: usize, args: usize, bytes: usize) -> Command {
+        let (name, script) = match by {
+            By::Hash => ("EVALSHA", &self.hash),
+            By::Text => ("EVAL", &self.text),
+        };
+        let bytes = name.len() + script.len() + 20 + bytes;
+        let mut command = Command::with_capacity(3 + keys + args, bytes);
+        command.arg(name).arg(script).arg(keys);
+        command
     }
 }
 
-fn call(name: &str, script: &str, keys: &Words, args: &Words) -> Command {
-    let words = 3 + keys.len() + args.len();
-    let bytes = name.len() + script.len() + 20 + keys.bytes.len() + args.bytes.len();
-    let mut command = Command::with_capacity(words, bytes);
-    command.arg(name).arg(script).arg(keys.len());
-    for word in keys.iter().chain(args.iter()) {
-        command.arg(word);
-    }
-    command
+/// How a call names its script.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    /// The server may not know it.
+    Hash,
+    Text,
 }
 
 /// Words of a command, in one run of bytes.
@@ -127,12 +138,6 @@ impl Words {
     pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
-    }
-
-    /// Makes room.
-    pub(crate) fn reserve(&mut self, words: usize, bytes: usize) {
-        self.ends.reserve(words);
-        self.bytes.reserve(bytes);
     }
 
     const fn len(&self) -> usize {

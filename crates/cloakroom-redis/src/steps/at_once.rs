@@ -8,9 +8,10 @@ use cloakroom_core::record::{Change, Changes, Condition};
 use cloakroom_core::{Error, Record};
 
 use super::Tried;
-use super::scripted::{Made, Scripted, packed_call};
+use super::scripted::{Made, Scripted, packed_command};
 use crate::failure::Class;
 use crate::head;
+use crate::scripts::By;
 use crate::settings::LayoutName;
 use crate::wire::Begun;
 
@@ -24,12 +25,12 @@ pub(crate) struct Applying<'a> {
 
 impl Applying<'_> {
     /// What came of it; `None`: nothing, and it must be done the long way.
-    pub(crate) async fn tried(self) -> Result<Option<Tried>, Error> {
-        let reply = match self.begun.reply().await {
+    pub(crate) async fn tried(&mut self) -> Result<Option<Tried>, Error> {
+        let reply = match (&mut self.begun).await {
             Err(failure) if failure.class() == Class::NoScript => return Ok(None),
             reply => reply?,
         };
-        match self.made {
+        match self.made.take() {
             Some(made) => self.steps.packed_said(reply, made).map(Some),
             None => self.steps.fields_said(reply),
         }
@@ -45,12 +46,14 @@ impl Scripted {
         condition: &Condition,
         since: Instant,
     ) -> Option<Applying<'a>> {
-        let (call, made) = match self.layout {
+        let script = &self.scripts.apply;
+        let (command, made) = match self.layout {
             LayoutName::Packed => {
                 let before = hint.filter(|before| before.meets(condition))?;
                 let made = before.applied(changes, before.times.seen_at).ok()?;
                 let expected = head::identity(before);
-                (packed_call(key, &expected, &made.0), Some(made))
+                let command = packed_command(script, By::Hash, key, &expected, &made.0);
+                (command, Some(made))
             }
             LayoutName::Fields | LayoutName::Plain => {
                 // What Redis takes for no integer is counted here, on the long way.
@@ -58,13 +61,13 @@ impl Scripted {
                 if changes.iter().any(counts) {
                     return None;
                 }
-                (self.fields_call(key, changes, condition).ok()?, None)
+                self.check(changes).ok()?;
+                let command = self.fields_command(By::Hash, key, changes, condition);
+                (command, None)
             }
         };
-        let script = &self.scripts.apply;
-        let command = || script.by_hash(&call.keys, &call.args);
         Some(Applying {
-            begun: self.route.begin_call(script.lane, &command, since)?,
+            begun: self.route.begin_call(script.lane, command, since)?,
             steps: self,
             made,
         })

@@ -12,7 +12,7 @@ use cloakroom_core::record::{Change, Changes, Condition, Value};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::at_once::Applying;
-use super::call::{Answer, Call, Said};
+use super::call::{Answer, Call, Said, add_condition};
 use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch::{self, Epoch};
 use crate::failure::{Class, Failure};
@@ -20,9 +20,9 @@ use crate::head;
 use crate::keys::{self, Entry};
 use crate::layout::{Kept, Present, packed};
 use crate::route::{Batch, Route};
-use crate::scripts::{Script, Scripts};
+use crate::scripts::{By, Script, Scripts};
 use crate::settings::LayoutName;
-use crate::wire::{self, Reply};
+use crate::wire::{self, Command, Reply};
 
 /// Steps by script.
 #[derive(Debug)]
@@ -47,15 +47,21 @@ impl Scripted {
 
     /// Runs a script; gives its first word and what follows.
     async fn run(&self, script: &Script, call: Call) -> Result<Answer, Failure> {
-        Answer::of(self.reply(script, call).await?)
+        let command = |by| script.call(by, &call.keys, &call.args);
+        Answer::of(self.reply(script, call.tag, &command).await?)
     }
 
-    async fn reply(&self, script: &Script, call: Call) -> Result<Reply, Failure> {
-        let by_hash = script.by_hash(&call.keys, &call.args);
-        match self.route.call(call.tag, script.lane, by_hash).await {
+    async fn reply(
+        &self,
+        script: &Script,
+        tag: SlotTag,
+        command: &(dyn Fn(By) -> Command + Sync),
+    ) -> Result<Reply, Failure> {
+        let by_hash = command(By::Hash);
+        match self.route.call(tag, script.lane, by_hash).await {
             Err(failure) if failure.class() == Class::NoScript => {
-                let by_text = script.by_text(&call.keys, &call.args);
-                self.route.call(call.tag, script.lane, by_text).await
+                let by_text = command(By::Text);
+                self.route.call(tag, script.lane, by_text).await
             }
             answer => answer,
         }
@@ -68,7 +74,7 @@ impl Scripted {
             commands: vec![command],
         };
         let by_hash = calls.iter().map(|call| {
-            let command = script.by_hash(&call.keys, &call.args);
+            let command = script.call(By::Hash, &call.keys, &call.args);
             batch(call, command)
         });
         let mut answers = self.route.send_each(script.lane, by_hash.collect()).await;
@@ -82,7 +88,7 @@ impl Scripted {
         if !again.is_empty() {
             let by_text = again.iter().map(|at| {
                 let call = &calls[*at];
-                batch(call, script.by_text(&call.keys, &call.args))
+                batch(call, script.call(By::Text, &call.keys, &call.args))
             });
             let texts = self.route.send_each(script.lane, by_text.collect()).await;
             for (at, answer) in again.into_iter().zip(texts) {
@@ -119,15 +125,15 @@ impl Scripted {
         let meets = before.meets(condition);
         let refused = match before.applied(changes, before.times.seen_at) {
             Ok(made) if meets => {
-                let call = packed_call(key, &head::identity(before), &made.0);
-                let reply = self.reply(&self.scripts.apply, call).await?;
+                let expected = head::identity(before);
+                let reply = self.reply_packed(key, &expected, &made.0).await?;
                 return self.packed_said(reply, made);
             }
             made => made.err().filter(|_| meets),
         };
         // The identity that no session has makes the server tell what is there and write nothing.
-        let call = packed_call(key, &[0; 18], before);
-        let present = self.present(self.run(&self.scripts.apply, call).await?)?;
+        let reply = self.reply_packed(key, &[0; 18], before).await?;
+        let present = self.present(Answer::of(reply)?)?;
         match &present {
             Present::Alive(current) if current.version == before.version => {
                 let version = current.version;
@@ -137,7 +143,18 @@ impl Scripted {
         }
     }
 
-    /// What came of a [`packed_call`].
+    async fn reply_packed(
+        &self,
+        key: &StoredKey,
+        expected: &head::Identity,
+        record: &Record,
+    ) -> Result<Reply, Failure> {
+        let script = &self.scripts.apply;
+        let command = |by| packed_command(script, by, key, expected, record);
+        self.reply(script, key.tag(), &command).await
+    }
+
+    /// What came of a [`packed_command`].
     pub(super) fn packed_said(&self, reply: Reply, made: Made) -> Result<Tried, Error> {
         match Said::of(reply)? {
             Said::Answer(answer) => Ok(Tried::Stale(self.present(answer)?)),
@@ -201,38 +218,48 @@ impl Scripted {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Option<Tried>, Error> {
-        let call = self.fields_call(key, changes, condition)?;
-        let reply = self.reply(&self.scripts.apply, call).await?;
+        self.check(changes)?;
+        let command = |by| self.fields_command(by, key, changes, condition);
+        let reply = self.reply(&self.scripts.apply, key.tag(), &command).await?;
         self.fields_said(reply)
     }
 
-    pub(super) fn fields_call(
-        &self,
-        key: &StoredKey,
-        changes: &Changes,
-        condition: &Condition,
-    ) -> Result<Call, Error> {
-        let tag = key.tag();
-        let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
-        call.condition(self.layout, condition);
-        call.arg(limits::FIELDS.to_string());
-        call.arg(limits::RECORD_BYTES.to_string());
+    /// Whether what the server does not know of limits and names allows these changes.
+    pub(super) fn check(&self, changes: &Changes) -> Result<(), Error> {
         for (name, change) in changes.iter() {
             check_size(change)?;
             self.layout.check(name.as_str())?;
-            let (word, value) = match change {
-                Change::Set(value) => ("set", self.layout.encode_value(value.as_ref())),
-                Change::Remove => ("remove", Vec::new()),
-                Change::Increment(by) => ("increment", by.to_string().into_bytes()),
-            };
-            call.arg(word);
-            call.arg(name.as_str());
-            call.arg(value);
         }
-        Ok(call)
+        Ok(())
     }
 
-    /// What came of a [`Self::fields_call`]. `None`: an increment of what Redis takes for no integer.
+    /// Changes fields where they are Redis fields; [`Self::check`] allows it.
+    pub(super) fn fields_command(
+        &self,
+        by: By,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+    ) -> Command {
+        let args = 5 + 3 * changes.len();
+        let mut command = self.scripts.apply.begin(by, 2, args, 128 + 64 * args);
+        command.arg(keys::session(key)).arg(keys::epoch(key.tag()));
+        add_condition(&mut command, self.layout, condition);
+        command.arg(limits::FIELDS).arg(limits::RECORD_BYTES);
+        for (name, change) in changes.iter() {
+            match change {
+                Change::Set(value) => command
+                    .arg("set")
+                    .arg(name.as_str())
+                    .arg(self.layout.encode_value(value.as_ref())),
+                Change::Remove => command.arg("remove").arg(name.as_str()).arg(""),
+                Change::Increment(by) => command.arg("increment").arg(name.as_str()).arg(by),
+            };
+        }
+        command
+    }
+
+    /// What came of a [`Self::fields_command`]. `None`: an increment of what Redis takes for no integer.
     pub(super) fn fields_said(&self, reply: Reply) -> Result<Option<Tried>, Error> {
         let answer = match Said::of(reply)? {
             Said::Answer(answer) => answer,
@@ -440,15 +467,22 @@ impl Steps for Scripted {
 }
 
 /// Saves `record` in the packed layout, in place of the state with that identity.
-pub(super) fn packed_call(key: &StoredKey, expected: &head::Identity, record: &Record) -> Call {
-    let tag = key.tag();
-    let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
-    call.args.reserve(3, packed::size(record) + expected.len());
-    call.arg(expected);
-    call.arg(head::encode(record, Epoch::default()));
-    call.args
-        .push_with(|bytes| packed::encode_rest(record, bytes));
-    call
+pub(super) fn packed_command(
+    script: &Script,
+    by: By,
+    key: &StoredKey,
+    expected: &head::Identity,
+    record: &Record,
+) -> Command {
+    let size = packed::size(record);
+    let mut command = script.begin(by, 2, 3, 128 + size);
+    command.arg(keys::session(key)).arg(keys::epoch(key.tag()));
+    let head = head::encode(record, Epoch::default());
+    command.arg(&expected[..]).arg(&head[..]);
+    let mut rest = Vec::with_capacity(size);
+    packed::encode_rest(record, &mut rest);
+    command.arg(rest);
+    command
 }
 
 /// The grace of a move as scripts take it.

@@ -31,10 +31,10 @@ impl RedisStore {
             return AtOnce::Not;
         }
         let question = || self.layout.read(&keys::session(key));
-        let Some(begun) = self.route.begin_read(key.tag(), &question, since) else {
+        let Some(mut begun) = self.route.begin_read(key.tag(), &question, since) else {
             return AtOnce::Not;
         };
-        let seen = match begun.seen().await {
+        let seen = match (&mut begun).await {
             Ok(Some(seen)) => seen,
             Err(failure) if !may_try_again(&failure) => return AtOnce::Done(Err(failure.into())),
             Ok(None) | Err(_) => return AtOnce::Not,

@@ -65,7 +65,7 @@ impl RedisStore {
             self.steps
                 .begin_apply(key, hint.as_deref(), changes, condition, since)
         };
-        let Some(begun) = begun else {
+        let Some(mut begun) = begun else {
             return AtOnce::Not;
         };
         match begun.tried().await {

@@ -1,18 +1,22 @@
 //! Calls that are put down at once, because nothing has to be waited for before: one small future, where
 //! the long way is a chain of boxed ones with a timer. Where something has to be waited for (a connection
 //! that is not open, sentinels whose word is asked for, replicas that must confirm) there is no such
-//! call, and the long way is taken.
+//! call, and the long way is taken. The futures are written out, because what an `async fn` is awaited in has
+//! a place for it and for each of its parts, and these are moved and allocated with every call.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use cloakroom_core::id::SlotTag;
+use futures_util::FutureExt as _;
 
 use super::bundle::{Answered, Asked, Asking};
 use super::known::Ask;
 use super::lane::{RedisWire, Slot, Waiting, is_no_primary};
 use super::open::{OpenShared, check};
-use super::{Lane, Question, Reply, Seen};
+use super::{Command, Lane, Question, Reply, Seen};
 use crate::failure::{Class, Failure};
 
 /// A call that was begun. It ends by itself when the time of an operation is over.
@@ -56,12 +60,12 @@ impl RedisWire {
     pub(super) fn begin_call_now(
         &self,
         lane: Lane,
-        question: Question<'_>,
+        command: Command,
         since: Instant,
     ) -> Option<Begun<'_>> {
         let slot = self.slot(lane)?;
         let (generation, open) = self.at_hand(slot)?;
-        Some(self.begin((slot, generation), &open, Asked::One(question()), since))
+        Some(self.begin((slot, generation), &open, Asked::One(command), since))
     }
 
     fn begin<'a>(
@@ -81,10 +85,18 @@ impl RedisWire {
 }
 
 impl Begun<'_> {
-    /// The reply, which is no error.
-    pub(crate) async fn reply(self) -> Result<Reply, Failure> {
-        let wire = self.wire;
-        let reply = match self.answered().await? {
+    fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answered, Failure>> {
+        let answered = ready!(self.asking.poll_unpin(cx));
+        Poll::Ready(self.wire.told(&mut self.waiting, answered))
+    }
+}
+
+/// Gives the reply, which is no error.
+impl Future for Begun<'_> {
+    type Output = Result<Reply, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = match ready!(self.poll_answered(cx))? {
             Answered::One(reply) => reply,
             Answered::Many(replies) => {
                 let [reply] = super::exactly(replies)?;
@@ -92,28 +104,24 @@ impl Begun<'_> {
             }
         };
         if is_no_primary(&reply) {
-            wire.let_go();
+            self.wire.let_go();
         }
-        check(&reply).map(|()| reply)
-    }
-
-    async fn answered(self) -> Result<Answered, Failure> {
-        let answered = self.asking.await;
-        self.wire.told(self.waiting, answered)
+        Poll::Ready(check(&reply).map(|()| reply))
     }
 }
 
-impl BegunRead<'_> {
-    /// What was seen; `None` if the epoch changed while the reply was on its way.
-    pub(crate) async fn seen(self) -> Result<Option<Seen>, Failure> {
-        let wire = self.call.wire;
-        let answered = self.call.answered().await?;
+/// Gives what was seen; `None` if the epoch changed while the reply was on its way.
+impl Future for BegunRead<'_> {
+    type Output = Result<Option<Seen>, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(self.call.poll_answered(cx))?;
         let seen = self.open.seen(&self.ask, answered).transpose();
         if let Err(failure) = &seen
             && failure.class() == Class::ReadOnly
         {
-            wire.let_go();
+            self.call.wire.let_go();
         }
-        seen
+        Poll::Ready(seen)
     }
 }

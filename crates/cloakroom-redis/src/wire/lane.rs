@@ -123,10 +123,10 @@ impl RedisWire {
         let (generation, open) = opened.map_err(Failure::unsent)?;
         let confirmed = self.confirm(lane, open.number).await;
         confirmed.map_err(Failure::unsent)?;
-        let waiting = Waiting::new(slot, generation, self.opener.timeout(), Instant::now());
+        let mut waiting = Waiting::new(slot, generation, self.opener.timeout(), Instant::now());
         let answered = open.bundler.ask(asked, None);
         let answered = self.opener.trust().while_primary(open.number, answered);
-        let answered = self.told(waiting, answered.await?)?;
+        let answered = self.told(&mut waiting, answered.await?)?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(lane, open.number).await?;
         Ok(answered)
@@ -135,7 +135,7 @@ impl RedisWire {
     /// What the client has brought. What is given up in time may come of a hung server.
     pub(super) fn told(
         &self,
-        waiting: Waiting<'_>,
+        waiting: &mut Waiting<'_>,
         answered: Result<Answered, redis::RedisError>,
     ) -> Result<Answered, Failure> {
         match answered {
@@ -164,10 +164,10 @@ impl RedisWire {
         confirmed.map_err(Failure::unsent)?;
         let mut ask = open.known.ask(tag, Instant::now());
         let seen = loop {
-            let waiting = Waiting::new(slot, generation, self.opener.timeout(), Instant::now());
+            let mut waiting = Waiting::new(slot, generation, self.opener.timeout(), Instant::now());
             let answered = open.bundler.ask(open.asked(&ask, question()), None);
             let answered = self.opener.trust().while_primary(open.number, answered);
-            match open.seen(&ask, self.told(waiting, answered.await?)?) {
+            match open.seen(&ask, self.told(&mut waiting, answered.await?)?) {
                 Some(seen) => break seen,
                 // The epoch changed while the reply was on its way: the next one brings it along.
                 None => ask = open.known.ask(tag, Instant::now()).again(),
@@ -253,13 +253,8 @@ impl Wire for RedisWire {
         self.begin_read_now(tag, question, since)
     }
 
-    fn begin_call<'a>(
-        &'a self,
-        lane: Lane,
-        question: Question<'_>,
-        since: Instant,
-    ) -> Option<Begun<'a>> {
-        self.begin_call_now(lane, question, since)
+    fn begin_call<'a>(&'a self, lane: Lane, command: Command, since: Instant) -> Option<Begun<'a>> {
+        self.begin_call_now(lane, command, since)
     }
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
@@ -429,7 +424,7 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    fn answered(mut self) {
+    fn answered(&mut self) {
         self.answered = true;
         self.slot.late.store(0, Ordering::Relaxed);
     }

@@ -97,7 +97,7 @@ pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
     fn begin_call<'a>(
         &'a self,
         _lane: Lane,
-        _question: Question<'_>,
+        _command: Command,
         _since: Instant,
     ) -> Option<Begun<'a>> {
         None
