@@ -3,9 +3,9 @@
 //! a cheaper one for saves, compare-and-set, where the server has it ([`compared`]). All read, decide
 //! and write in one step that no other client can come between.
 
-mod at_once;
 mod call;
 mod compared;
+mod saves;
 mod scripted;
 mod swap;
 mod transaction;
@@ -22,8 +22,8 @@ use crate::epoch::Epoch;
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 
-pub(crate) use at_once::Applying;
 pub(crate) use compared::Compared;
+pub(crate) use saves::Applying;
 pub(crate) use scripted::Scripted;
 pub(crate) use swap::probe as probe_compare_and_set;
 pub(crate) use transaction::time;

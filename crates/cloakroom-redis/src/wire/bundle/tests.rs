@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt as _;
 
+use super::sending::Sending;
 use super::*;
 
 /// A caller that asks its own number, as often as it has commands.
