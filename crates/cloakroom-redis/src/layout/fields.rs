@@ -23,8 +23,8 @@ pub(super) fn read(key: &str) -> Command {
     wire::read_command("HGETALL", key)
 }
 
-pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
-    let pairs = pairs(&reply)?;
+pub(super) fn decode(reply: &Reply) -> Result<Kept, Failure> {
+    let pairs = pairs(reply)?;
     if pairs.is_empty() {
         return Ok(Kept::Nothing);
     }
@@ -32,8 +32,8 @@ pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
 }
 
 /// What is beneath the marker of a session that is leaving.
-pub(super) fn beneath(reply: Reply) -> Result<Option<Kept>, Failure> {
-    let mut pairs = pairs(&reply)?;
+pub(super) fn beneath(reply: &Reply) -> Result<Option<Kept>, Failure> {
+    let mut pairs = pairs(reply)?;
     let all = pairs.len();
     pairs.retain(|(name, _)| *name != MARKER);
     Ok((pairs.len() < all).then(|| decode_pairs(pairs)).flatten())

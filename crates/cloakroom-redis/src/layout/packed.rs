@@ -15,8 +15,8 @@ pub(crate) fn read(key: &str) -> Command {
     wire::read_command("GET", key)
 }
 
-pub(crate) fn decode(reply: Reply) -> Result<Kept, Failure> {
-    let Some(bytes) = wire::bytes_in(&reply)? else {
+pub(crate) fn decode(reply: &Reply) -> Result<Kept, Failure> {
+    let Some(bytes) = wire::bytes_in(reply)? else {
         return Ok(Kept::Nothing);
     };
     decode_bytes(bytes).ok_or_else(|| Failure::foreign("a string is not a session"))

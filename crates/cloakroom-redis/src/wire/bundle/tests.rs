@@ -211,7 +211,7 @@ fn nobody_gets_what_another_asked_for() {
         match random % 8 {
             0..=2 if callers.len() < 300 => {
                 let (number, count) = (step.cast_signed(), 1 + random / 8 % 3);
-                let until = (random / 32 % 4 == 0).then_some(start);
+                let until = (random / 32).is_multiple_of(4).then_some(start);
                 let caller = asking_until(&desk, asks(number, count), until);
                 callers.push((number, count, caller));
             }
@@ -224,7 +224,7 @@ fn nobody_gets_what_another_asked_for() {
                 .pop_front()
                 .into_iter()
                 .for_each(|bundle| arrives(&desk, bundle)),
-            6 if random / 8 % 8 == 0 => {
+            6 if (random / 8).is_multiple_of(8) => {
                 desk.give_up(&mut VecDeque::new());
             }
             _ => callers.retain_mut(|(number, count, caller)| {
