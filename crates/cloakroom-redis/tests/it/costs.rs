@@ -12,7 +12,9 @@ use crate::kit::{self, Ids};
 use crate::server::Server;
 
 /// Layout; what is changed; which commands Redis runs for it, each once.
-const TABLE: &[(&str, fn() -> Changes, &[&str])] = &[
+type Row = (&'static str, fn() -> Changes, &'static [&'static str]);
+
+const TABLE: &[Row] = &[
     (
         "packed",
         old_field,

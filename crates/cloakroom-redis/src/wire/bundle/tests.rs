@@ -131,7 +131,7 @@ fn who_is_late_is_told_and_gets_nobody_elses_reply() {
     let mut called = VecDeque::new();
     assert_eq!(desk.give_up(&mut called), Some(later), "when to look again");
     assert_eq!(called.len(), 2, "the two who are late are called");
-    for caller in [&mut sent, &mut waiting] {
+    for caller in [&mut waiting, &mut sent] {
         let told = caller.now_or_never().expect("it is told");
         assert!(told.expect_err("its time is over").is_timeout());
     }
