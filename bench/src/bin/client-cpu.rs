@@ -95,11 +95,7 @@ impl Work {
             Self::Call(connection, calls) => {
                 let command = calls[at as usize % calls.len()].command();
                 let reply = send(connection, &command).await;
-                let redis::Value::Array(words) = reply else {
-                    panic!("a script answers with words");
-                };
-                let ok = redis::Value::BulkString(b"ok".to_vec());
-                assert_eq!(words[0], ok, "it is saved");
+                assert!(matches!(reply, redis::Value::Int(_)), "it is saved");
             }
             Self::Load(store, keys) => {
                 let found = store.load(&keys[at as usize % keys.len()]).await;

@@ -23,7 +23,7 @@ pub(super) fn read(key: &str) -> Command {
     wire::read_command("HGETALL", key)
 }
 
-pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
+pub(super) fn decode(reply: &Reply) -> Result<Kept, Failure> {
     let pairs = pairs(reply)?;
     if pairs.is_empty() {
         return Ok(Kept::Nothing);
@@ -32,42 +32,41 @@ pub(super) fn decode(reply: Reply) -> Result<Kept, Failure> {
 }
 
 /// What is beneath the marker of a session that is leaving.
-pub(super) fn beneath(reply: Reply) -> Result<Option<Kept>, Failure> {
+pub(super) fn beneath(reply: &Reply) -> Result<Option<Kept>, Failure> {
     let mut pairs = pairs(reply)?;
     let all = pairs.len();
-    pairs.retain(|(name, _)| name != MARKER);
+    pairs.retain(|(name, _)| *name != MARKER);
     Ok((pairs.len() < all).then(|| decode_pairs(pairs)).flatten())
 }
 
-type Pair = (Vec<u8>, Vec<u8>);
+/// A name and its value, where the reply has them.
+type Pair<'a> = (&'a [u8], &'a [u8]);
 
-fn pairs(reply: Reply) -> Result<Vec<Pair>, Failure> {
-    let missing = || Failure::protocol("a hash has a field without a value");
-    let pair = |(name, value)| {
-        let name = wire::bytes(name)?.ok_or_else(missing)?;
-        Ok((name, wire::bytes(value)?.ok_or_else(missing)?))
+fn pairs(reply: &Reply) -> Result<Vec<Pair<'_>>, Failure> {
+    let pair = |name, value| match (wire::bytes_in(name)?, wire::bytes_in(value)?) {
+        (Some(name), Some(value)) => Ok((name, value)),
+        _ => Err(Failure::protocol("a hash has a field without a value")),
     };
     match reply {
         Reply::Nil => Ok(Vec::new()),
-        Reply::Map(pairs) => pairs.into_iter().map(pair).collect(),
-        list => {
-            let list = wire::array(list)?;
-            let mut pairs = Vec::with_capacity(list.len() / 2);
-            let mut items = list.into_iter();
-            while let (Some(name), Some(value)) = (items.next(), items.next()) {
-                pairs.push(pair((name, value))?);
-            }
-            Ok(pairs)
+        Reply::Map(pairs) => pairs
+            .iter()
+            .map(|(name, value)| pair(name, value))
+            .collect(),
+        Reply::Array(items) => {
+            let pairs = items.chunks_exact(2).map(|two| pair(&two[0], &two[1]));
+            pairs.collect()
         }
+        _ => Err(Failure::protocol("a reply is not a hash")),
     }
 }
 
-fn decode_pairs(mut pairs: Vec<Pair>) -> Option<Kept> {
+fn decode_pairs(mut pairs: Vec<Pair<'_>>) -> Option<Kept> {
     pairs.sort_unstable();
     let (mut found, mut subject, mut label) = (None, None, None);
     let mut own = Vec::with_capacity(pairs.len());
-    for (name, value) in &pairs {
-        match &**name {
+    for (name, value) in pairs {
+        match name {
             HEAD => found = Some(head::decode(value)?),
             MARKER => return Some(Kept::Ended(head::decode_marker(value)?)),
             SUBJECT => subject = Some(Subject::new(str::from_utf8(value).ok()?).ok()?),

@@ -91,8 +91,8 @@ impl LayoutName {
     /// What [`LayoutName::read`] was answered.
     pub(crate) fn decode(self, reply: Reply) -> Result<Kept, Failure> {
         match self {
-            Self::Packed => packed::decode(reply),
-            Self::Fields => fields::decode(reply),
+            Self::Packed => packed::decode(&reply),
+            Self::Fields => fields::decode(&reply),
             Self::Plain => Ok(plain::decode(reply)?.0),
         }
     }
@@ -176,7 +176,7 @@ impl LayoutName {
     pub(crate) fn beneath(self, reply: Reply) -> Result<Option<Kept>, Failure> {
         match self {
             Self::Packed => packed::beneath(reply),
-            Self::Fields => fields::beneath(reply),
+            Self::Fields => fields::beneath(&reply),
             Self::Plain => Ok(None),
         }
     }

@@ -15,11 +15,11 @@ pub(crate) fn read(key: &str) -> Command {
     wire::read_command("GET", key)
 }
 
-pub(crate) fn decode(reply: Reply) -> Result<Kept, Failure> {
-    let Some(bytes) = wire::bytes(reply)? else {
+pub(crate) fn decode(reply: &Reply) -> Result<Kept, Failure> {
+    let Some(bytes) = wire::bytes_in(reply)? else {
         return Ok(Kept::Nothing);
     };
-    decode_bytes(&bytes).ok_or_else(|| Failure::foreign("a string is not a session"))
+    decode_bytes(bytes).ok_or_else(|| Failure::foreign("a string is not a session"))
 }
 
 /// What is beneath the marker of a session that is leaving.

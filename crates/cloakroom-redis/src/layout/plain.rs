@@ -12,7 +12,7 @@ use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::head::{self, HEAD_BYTES, Marker};
 use crate::keys;
-use crate::scripts::{READ_PLAIN, Words};
+use crate::scripts::{By, READ_PLAIN, Words};
 use crate::wire::{self, Command, Reply};
 
 /// What all names of ours in a session's hash begin with.
@@ -26,14 +26,14 @@ const PRINT_BYTES: usize = 4;
 /// Reads a session by a script that the server may have to be told first ([`introduce`]).
 pub(super) fn read(key: &str) -> Command {
     let keys = [key, &*keys::epoch_of(key)].into_iter().collect();
-    READ_PLAIN.by_hash(&keys, &Words::default())
+    READ_PLAIN.call(By::Hash, &keys, &Words::default())
 }
 
 /// Tells the server the script of [`read`].
 pub(super) fn introduce() -> Command {
     let nobody = keys::nobody();
     let keys = [&*nobody, &*keys::epoch_of(&nobody)].into_iter().collect();
-    READ_PLAIN.by_text(&keys, &Words::default())
+    READ_PLAIN.call(By::Text, &keys, &Words::default())
 }
 
 /// What [`read`] was answered, and the server's time.

@@ -8,13 +8,14 @@ mod shards;
 mod single;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
 use futures_util::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::wire::{Command, Exclusive, Lane, Question, Reply, Seen, Wire};
+use crate::wire::{Begun, BegunRead, Command, Exclusive, Lane, Question, Reply, Seen, Wire};
 
 pub(crate) use cluster::Cluster;
 pub(crate) use ring::Ring;
@@ -53,6 +54,26 @@ pub(crate) trait Route: Send + Sync + std::fmt::Debug {
         tag: SlotTag,
         question: Question<'a>,
     ) -> BoxFuture<'a, Result<Seen, Failure>>;
+
+    /// As [`Wire::begin_read`], where nothing has to be thought of but one node.
+    fn begin_read<'a>(
+        &'a self,
+        _tag: SlotTag,
+        _question: Question<'_>,
+        _since: Instant,
+    ) -> Option<BegunRead<'a>> {
+        None
+    }
+
+    /// As [`Wire::begin_call`], where nothing has to be thought of but one node.
+    fn begin_call<'a>(
+        &'a self,
+        _lane: Lane,
+        _command: Command,
+        _since: Instant,
+    ) -> Option<Begun<'a>> {
+        None
+    }
 
     /// Sends batches of any tags, in one trip to each node that has some of them. An answer for each
     /// batch, in their order.

@@ -1,6 +1,7 @@
 //! One node has everything: one server, or whoever is primary by Sentinel.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::SlotTag;
@@ -8,7 +9,9 @@ use futures_util::future::BoxFuture;
 
 use super::{Batch, Nodes, Route};
 use crate::failure::Failure;
-use crate::wire::{Answers, Command, Exclusive, Lane, Question, Reply, Seen, Wire};
+use crate::wire::{
+    Answers, Begun, BegunRead, Command, Exclusive, Lane, Question, Reply, Seen, Wire,
+};
 
 /// The route to one node.
 #[derive(Debug)]
@@ -40,6 +43,19 @@ impl Route for Single {
         question: Question<'a>,
     ) -> BoxFuture<'a, Result<Seen, Failure>> {
         self.0.read(tag, question)
+    }
+
+    fn begin_read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'_>,
+        since: Instant,
+    ) -> Option<BegunRead<'a>> {
+        self.0.begin_read(tag, question, since)
+    }
+
+    fn begin_call<'a>(&'a self, lane: Lane, command: Command, since: Instant) -> Option<Begun<'a>> {
+        self.0.begin_call(lane, command, since)
     }
 
     async fn send_each(&self, lane: Lane, batches: Vec<Batch>) -> Vec<Result<Vec<Reply>, Failure>> {

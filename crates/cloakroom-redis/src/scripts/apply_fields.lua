@@ -3,9 +3,9 @@
 -- arguments: 1 condition: 'always', 'version', 'missing' or 'equal'; 2 the version (6 bytes) or the
 --            field; 3 the value that it must have; 4 limit of fields; 5 limit of their bytes;
 --            then for each change three: 'set', 'remove' or 'increment'; the field; the value
--- result:    'ok', now, version, sums.. | 'conflict', now, version | 'not_integer', now
+-- result:    version, if quick_fields.lua, which stands before it, has done it | 'ok', now, version, sums.. | 'conflict', now, version | 'not_integer', now
 --            | 'fields', now, how many | 'session', now, bytes | 'stale', now, epoch, everything
--- cost:      O(changes); about 7 us with one
+-- cost:      O(changes); about 15 us with one, the quick way about 7 us
 local epoch = epoch_of(KEYS[2])
 local head = read_head(KEYS[1])
 if not alive(head, epoch) then return {'stale', now, epoch, read_all(KEYS[1])} end

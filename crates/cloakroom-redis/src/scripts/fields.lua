@@ -46,17 +46,6 @@ local function extras(key)
   return 1 + redis.call('HEXISTS', key, '\255s') + redis.call('HEXISTS', key, '\255l')
 end
 
--- The bytes of one field in the packed form, in which the limit is said: a byte, the length as
--- LEB128, the name, the value without the byte that names a codec other than JSON.
-local function packed(name, value)
-  local length = #value
-  local first = string.byte(value, 1)
-  if first and first >= 1 and first <= 4 then length = length - 1 end
-  local digits = 1
-  if length >= 16384 then digits = 3 elseif length >= 128 then digits = 2 end
-  return 1 + digits + #name + length
-end
-
 local function size_of(_, head)
   return (struct.unpack('>I4', head, 58))
 end

@@ -1,11 +1,13 @@
 //! The scripts: files beside this one, each with a header that says name, keys, arguments, result and
-//! cost. A script is the prelude, the layout's functions, and its own text.
+//! cost. A script is the clock, perhaps a quick way for the usual case, the prelude, the layout's
+//! functions, and its own text.
 
 use std::sync::LazyLock;
 
 use crate::settings::LayoutName;
 use crate::wire::{Command, Lane};
 
+const CLOCK: &str = include_str!("clock.lua");
 const PRELUDE: &str = include_str!("prelude.lua");
 const PACKED: &str = include_str!("packed.lua");
 const FIELDS: &str = include_str!("fields.lua");
@@ -39,14 +41,22 @@ pub(crate) struct Script {
 
 impl Scripts {
     pub(crate) fn new(layout: LayoutName) -> Self {
-        let (functions, apply) = match layout {
-            LayoutName::Packed => (PACKED, include_str!("apply_packed.lua")),
-            LayoutName::Fields => (FIELDS, include_str!("apply_fields.lua")),
-            LayoutName::Plain => (PLAIN, include_str!("apply_fields.lua")),
+        let (functions, quick, apply) = match layout {
+            LayoutName::Packed => (
+                PACKED,
+                include_str!("quick_packed.lua"),
+                include_str!("apply_packed.lua"),
+            ),
+            LayoutName::Fields => (
+                FIELDS,
+                include_str!("quick_fields.lua"),
+                include_str!("apply_fields.lua"),
+            ),
+            LayoutName::Plain => (PLAIN, "", include_str!("apply_fields.lua")),
         };
         Self {
             place: Script::new(functions, include_str!("place.lua")).over(Lane::Safe),
-            apply: Script::new(functions, apply),
+            apply: Script::with_quick(quick, functions, apply),
             end: Script::new(functions, include_str!("end.lua")).over(Lane::Final),
             touch: Script::new(functions, include_str!("touch.lua")),
             leave: Script::new(functions, include_str!("leave.lua")).over(Lane::Final),
@@ -57,8 +67,12 @@ impl Scripts {
 
 impl Script {
     fn new(functions: &str, text: &str) -> Self {
+        Self::with_quick("", functions, text)
+    }
+
+    fn with_quick(quick: &str, functions: &str, text: &str) -> Self {
         // Comments stay here: the server keeps the text in memory and sends it to replicas.
-        let text: String = [PRELUDE, functions, text]
+        let text: String = [CLOCK, quick, PRELUDE, functions, text]
             .iter()
             .flat_map(|part| part.lines())
             .filter(|line| !line.trim_start().starts_with("--"))
@@ -77,24 +91,35 @@ impl Script {
         Self { lane, ..self }
     }
 
-    pub(crate) fn by_hash(&self, keys: &Words, args: &Words) -> Command {
-        call("EVALSHA", &self.hash, keys, args)
+    /// Calls it with these keys and arguments.
+    pub(crate) fn call(&self, by: By, keys: &Words, args: &Words) -> Command {
+        let bytes = keys.bytes.len() + args.bytes.len();
+        let mut command = self.begin(by, keys.len(), args.len(), bytes);
+        for word in keys.iter().chain(args.iter()) {
+            command.arg(word);
+        }
+        command
     }
 
-    pub(crate) fn by_text(&self, keys: &Words, args: &Words) -> Command {
-        call("EVAL", &self.text, keys, args)
+    /// The beginning of a call; the keys and arguments are to follow, with about so many bytes.
+    pub(crate) fn begin(&self, by: By, keys: usize, args: usize, bytes: usize) -> Command {
+        let (name, script) = match by {
+            By::Hash => ("EVALSHA", &self.hash),
+            By::Text => ("EVAL", &self.text),
+        };
+        let bytes = name.len() + script.len() + 20 + bytes;
+        let mut command = Command::with_capacity(3 + keys + args, bytes);
+        command.arg(name).arg(script).arg(keys);
+        command
     }
 }
 
-fn call(name: &str, script: &str, keys: &Words, args: &Words) -> Command {
-    let words = 3 + keys.len() + args.len();
-    let bytes = name.len() + script.len() + 20 + keys.bytes.len() + args.bytes.len();
-    let mut command = Command::with_capacity(words, bytes);
-    command.arg(name).arg(script).arg(keys.len());
-    for word in keys.iter().chain(args.iter()) {
-        command.arg(word);
-    }
-    command
+/// How a call names its script.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    /// The server may not know it.
+    Hash,
+    Text,
 }
 
 /// Words of a command, in one run of bytes.
@@ -113,12 +138,6 @@ impl Words {
     pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
-    }
-
-    /// Makes room.
-    pub(crate) fn reserve(&mut self, words: usize, bytes: usize) {
-        self.ends.reserve(words);
-        self.bytes.reserve(bytes);
     }
 
     const fn len(&self) -> usize {

@@ -1,10 +1,8 @@
--- What every script begins with: the server's time, and what the head of a record says.
--- The layout's own file (packed.lua or fields.lua) follows, then the script.
+-- What every script begins with, after the server's time (clock.lua) and perhaps a quick way: what the
+-- head of a record says. The layout's own file (packed.lua or fields.lua) follows, then the script.
 --
 -- A head is 57 bytes (docs/formats/record.md): 1 kind, 2-9 epoch, 10-21 handle, 22-27 version,
 -- 28-33 created, 34-39 signed in, 40-45 seen, 46-51 idle limit, 52-57 absolute limit.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local TOMBSTONE = 120000
 
 local function epoch_of(key)

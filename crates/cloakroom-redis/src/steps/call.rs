@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::head;
 use crate::scripts::Words;
 use crate::settings::LayoutName;
-use crate::wire::{self, Reply};
+use crate::wire::{self, Command, Reply};
 
 /// The keys, all of one tag as far as nodes are concerned, and the arguments of a script.
 pub(super) struct Call {
@@ -32,24 +32,39 @@ impl Call {
     pub(super) fn arg(&mut self, arg: impl AsRef<[u8]>) {
         self.args.push(arg);
     }
+}
 
-    pub(super) fn condition(&mut self, layout: LayoutName, condition: &Condition) {
-        let (word, name, value) = match condition {
-            Condition::Always => ("always", Vec::new(), Vec::new()),
-            Condition::Version(version) => {
-                ("version", version.to_be_bytes()[2..].to_vec(), Vec::new())
-            }
-            Condition::Field { name, expected } => {
-                let name = name.as_str().as_bytes().to_vec();
-                match expected {
-                    None => ("missing", name, Vec::new()),
-                    Some(value) => ("equal", name, layout.encode_value(value.as_ref())),
-                }
-            }
-        };
-        self.arg(word);
-        self.arg(name);
-        self.arg(value);
+/// The words that say a condition.
+pub(super) fn add_condition(command: &mut Command, layout: LayoutName, condition: &Condition) {
+    match condition {
+        Condition::Always => command.arg("always").arg("").arg(""),
+        Condition::Version(version) => {
+            let version = version.to_be_bytes();
+            command.arg("version").arg(&version[2..]).arg("")
+        }
+        Condition::Field { name, expected } => match expected {
+            None => command.arg("missing").arg(name.as_str()).arg(""),
+            Some(value) => command
+                .arg("equal")
+                .arg(name.as_str())
+                .arg(layout.encode_value(value.as_ref())),
+        },
+    };
+}
+
+/// What a script said that may have taken its quick way.
+pub(super) enum Said {
+    /// It has, and this number came of it.
+    Number(u64),
+    Answer(Answer),
+}
+
+impl Said {
+    pub(super) fn of(reply: Reply) -> Result<Self, Failure> {
+        match reply {
+            Reply::Int(number) => Ok(Self::Number(number.cast_unsigned())),
+            reply => Answer::of(reply).map(Self::Answer),
+        }
     }
 }
 

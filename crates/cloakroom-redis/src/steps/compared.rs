@@ -37,7 +37,7 @@ use cloakroom_core::store::Absence;
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::swap::{Swap, Swapped, Swaps, is_wrong};
-use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::layout::{Present, packed};
@@ -108,11 +108,11 @@ impl Compared {
                 tracing::debug!(%error, "a save is stamped with the time of another clock");
             }
         }
-        Ok(Some(Tried::Done {
+        Ok(Some(Tried::Done(Done {
             version: record.version,
             increments,
             record: Some(record),
-        }))
+        })))
     }
 
     /// A hint that cannot be changed so may be old: the server knows.

@@ -5,10 +5,13 @@
 
 mod call;
 mod compared;
+mod saves;
 mod scripted;
 mod swap;
 mod transaction;
 mod watched;
+
+use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::{SlotTag, StoredKey};
@@ -20,6 +23,7 @@ use crate::keys::{self, Entry};
 use crate::layout::Present;
 
 pub(crate) use compared::Compared;
+pub(crate) use saves::Applying;
 pub(crate) use scripted::Scripted;
 pub(crate) use swap::probe as probe_compare_and_set;
 pub(crate) use transaction::time;
@@ -46,6 +50,19 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Tried, Error>;
+
+    /// Begins what [`Steps::apply`] does, if that is one call that nothing has to be waited for before. It
+    /// began at `since`.
+    fn begin_apply<'a>(
+        &'a self,
+        _key: &StoredKey,
+        _hint: Option<&Record>,
+        _changes: &Changes,
+        _condition: &Condition,
+        _since: Instant,
+    ) -> Option<Applying<'a>> {
+        None
+    }
 
     /// Ends sessions of one tag. With `besides`, only if the subject's index has at most so many entries that
     /// are not among them; `None` then if it has more.
@@ -139,17 +156,23 @@ pub(crate) enum Left {
     Stale(Present),
 }
 
+/// A change that was made.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) version: u64,
+    pub(crate) increments: Vec<i64>,
+    /// What is there now, where that is known.
+    pub(crate) record: Option<Record>,
+}
+
 /// What [`Steps::apply`] did.
 #[derive(Debug)]
 pub(crate) enum Tried {
-    /// It is done; the record, where it is known.
-    Done {
-        version: u64,
-        increments: Vec<i64>,
-        record: Option<Record>,
-    },
+    Done(Done),
     /// The condition does not hold.
-    Conflict { version: u64 },
+    Conflict {
+        version: u64,
+    },
     /// The session is not what the hint says; this is what there is.
     Stale(Present),
     /// It cannot be done without a hint.

@@ -3,31 +3,32 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::{SlotTag, StoredKey};
-use cloakroom_core::limits;
-use cloakroom_core::record::{Change, Changes, Condition, Value};
-use cloakroom_core::{Error, ErrorKind, Record};
+use cloakroom_core::record::{Changes, Condition};
+use cloakroom_core::{Error, Record};
 
 use super::call::{Answer, Call};
+use super::saves::Applying;
 use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
-use crate::epoch::{self, Epoch};
+use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
 use crate::keys::{self, Entry};
-use crate::layout::{Kept, Present, packed};
+use crate::layout::{Kept, Present};
 use crate::route::{Batch, Route};
-use crate::scripts::{Script, Scripts};
+use crate::scripts::{By, Script, Scripts};
 use crate::settings::LayoutName;
-use crate::wire;
+use crate::wire::{self, Command, Reply};
 
 /// Steps by script.
 #[derive(Debug)]
 pub(crate) struct Scripted {
-    route: Arc<dyn Route>,
-    layout: LayoutName,
-    scripts: Scripts,
+    pub(super) route: Arc<dyn Route>,
+    pub(super) layout: LayoutName,
+    pub(super) scripts: Scripts,
 }
 
 impl Scripted {
@@ -42,15 +43,24 @@ impl Scripted {
 
     /// Runs a script; gives its first word and what follows.
     async fn run(&self, script: &Script, call: Call) -> Result<Answer, Failure> {
-        let by_hash = script.by_hash(&call.keys, &call.args);
-        let reply = match self.route.call(call.tag, script.lane, by_hash).await {
+        let command = |by| script.call(by, &call.keys, &call.args);
+        Answer::of(self.reply(script, call.tag, &command).await?)
+    }
+
+    pub(super) async fn reply(
+        &self,
+        script: &Script,
+        tag: SlotTag,
+        command: &(dyn Fn(By) -> Command + Sync),
+    ) -> Result<Reply, Failure> {
+        let by_hash = command(By::Hash);
+        match self.route.call(tag, script.lane, by_hash).await {
             Err(failure) if failure.class() == Class::NoScript => {
-                let by_text = script.by_text(&call.keys, &call.args);
-                self.route.call(call.tag, script.lane, by_text).await?
+                let by_text = command(By::Text);
+                self.route.call(tag, script.lane, by_text).await
             }
-            answer => answer?,
-        };
-        Answer::of(reply)
+            answer => answer,
+        }
     }
 
     /// Runs a script on keys of several tags, in one trip to each node; an answer for each call.
@@ -60,7 +70,7 @@ impl Scripted {
             commands: vec![command],
         };
         let by_hash = calls.iter().map(|call| {
-            let command = script.by_hash(&call.keys, &call.args);
+            let command = script.call(By::Hash, &call.keys, &call.args);
             batch(call, command)
         });
         let mut answers = self.route.send_each(script.lane, by_hash.collect()).await;
@@ -74,7 +84,7 @@ impl Scripted {
         if !again.is_empty() {
             let by_text = again.iter().map(|at| {
                 let call = &calls[*at];
-                batch(call, script.by_text(&call.keys, &call.args))
+                batch(call, script.call(By::Text, &call.keys, &call.args))
             });
             let texts = self.route.send_each(script.lane, by_text.collect()).await;
             for (at, answer) in again.into_iter().zip(texts) {
@@ -90,158 +100,11 @@ impl Scripted {
     }
 
     /// What a script says is under a key that is not what was expected.
-    fn present(&self, answer: Answer) -> Result<Present, Failure> {
+    pub(super) fn present(&self, answer: Answer) -> Result<Present, Failure> {
         let [epoch, raw] = wire::exactly(answer.rest)?;
         let epoch = epoch::decode(epoch)?;
         let kept: Kept = self.layout.decode(raw)?;
         Ok(kept.judge(epoch, answer.now))
-    }
-
-    async fn apply_packed(
-        &self,
-        key: &StoredKey,
-        hint: Option<&Record>,
-        changes: &Changes,
-        condition: &Condition,
-    ) -> Result<Tried, Error> {
-        let Some(before) = hint else {
-            return Ok(Tried::NeedsHint);
-        };
-        // A hint that does not meet the condition may be old: an unchanged write asks the server.
-        let meets = before.meets(condition);
-        let (mut record, increments) = match meets {
-            true => match before.applied(changes, before.times.seen_at) {
-                Ok((record, increments)) => (record, Ok(increments)),
-                Err(error) => (before.clone(), Err(error)),
-            },
-            false => (before.clone(), Ok(Vec::new())),
-        };
-        let failed = increments.is_err() || !meets;
-        let tag = key.tag();
-        let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
-        // The identity that no session has makes the server tell what is there and write nothing.
-        let expected = if failed {
-            [0; 18]
-        } else {
-            head::identity(before)
-        };
-        call.args.reserve(3, packed::size(&record) + expected.len());
-        call.arg(expected);
-        call.arg(head::encode(&record, Epoch::default()));
-        call.args
-            .push_with(|bytes| packed::encode_rest(&record, bytes));
-        let answer = self.run(&self.scripts.apply, call).await?;
-        if answer.word == "ok" {
-            record.times.seen_at = answer.now;
-            return Ok(Tried::Done {
-                version: record.version,
-                increments: increments?,
-                record: Some(record),
-            });
-        }
-        let present = self.present(answer)?;
-        match &present {
-            Present::Alive(current) if failed && current.version == before.version => {
-                increments?;
-                Ok(Tried::Conflict {
-                    version: current.version,
-                })
-            }
-            _ => Ok(Tried::Stale(present)),
-        }
-    }
-
-    /// Increments of integers that Redis cannot count with, because MessagePack wrote them: the sums
-    /// are made here and set, if the session still has the version that they were made from.
-    async fn apply_sums(
-        &self,
-        key: &StoredKey,
-        hint: Option<&Record>,
-        changes: &Changes,
-        condition: &Condition,
-    ) -> Result<Tried, Error> {
-        let Some(before) = hint else {
-            return Ok(Tried::NeedsHint);
-        };
-        let version = before.version;
-        if !before.meets(condition) {
-            return Ok(Tried::Conflict { version });
-        }
-        let (_, sums) = before.fields.changed(changes)?;
-        let (mut set, mut next) = (Changes::new(), sums.iter());
-        for (name, change) in changes.iter() {
-            let change = match (change, next.as_slice()) {
-                (Change::Increment(_), [sum, ..]) => {
-                    next.next();
-                    Change::Set(Value::integer(*sum))
-                }
-                (change, _) => change.clone(),
-            };
-            set.push(name.clone(), change);
-        }
-        let tried = self
-            .apply_fields(key, &set, &Condition::Version(version))
-            .await?;
-        Ok(match tried {
-            Some(Tried::Done { version, .. }) => Tried::Done {
-                version,
-                increments: sums,
-                record: None,
-            },
-            Some(Tried::Conflict { .. }) | None => Tried::NeedsHint,
-            Some(tried) => tried,
-        })
-    }
-
-    /// `None`: an increment of what Redis takes for no integer.
-    async fn apply_fields(
-        &self,
-        key: &StoredKey,
-        changes: &Changes,
-        condition: &Condition,
-    ) -> Result<Option<Tried>, Error> {
-        let tag = key.tag();
-        let mut call = Call::new(tag, [keys::session(key), keys::epoch(tag)]);
-        call.condition(self.layout, condition);
-        call.arg(limits::FIELDS.to_string());
-        call.arg(limits::RECORD_BYTES.to_string());
-        for (name, change) in changes.iter() {
-            check_size(change)?;
-            self.layout.check(name.as_str())?;
-            let (word, value) = match change {
-                Change::Set(value) => ("set", self.layout.encode_value(value.as_ref())),
-                Change::Remove => ("remove", Vec::new()),
-                Change::Increment(by) => ("increment", by.to_string().into_bytes()),
-            };
-            call.arg(word);
-            call.arg(name.as_str());
-            call.arg(value);
-        }
-        let answer = self.run(&self.scripts.apply, call).await?;
-        let first = answer.rest.first().map(wire::integer);
-        match (&*answer.word, first) {
-            ("ok", Some(version)) => {
-                let sums = answer.rest[1..].iter().map(wire::integer);
-                Ok(Some(Tried::Done {
-                    version: version?.cast_unsigned(),
-                    increments: sums.collect::<Result<_, _>>()?,
-                    record: None,
-                }))
-            }
-            ("conflict", Some(version)) => Ok(Some(Tried::Conflict {
-                version: version?.cast_unsigned(),
-            })),
-            ("not_integer", _) => Ok(None),
-            (what @ ("fields" | "session"), Some(size)) => {
-                let size = usize::try_from(size?).unwrap_or_default();
-                let (what, limit) = match what {
-                    "fields" => ("fields", limits::FIELDS),
-                    _ => ("session", limits::RECORD_BYTES),
-                };
-                Err(ErrorKind::Limit { what, limit, size }.into())
-            }
-            _ => Ok(Some(Tried::Stale(self.present(answer)?))),
-        }
     }
 }
 
@@ -359,6 +222,17 @@ impl Steps for Scripted {
         }
     }
 
+    fn begin_apply<'a>(
+        &'a self,
+        key: &StoredKey,
+        hint: Option<&Record>,
+        changes: &Changes,
+        condition: &Condition,
+        since: Instant,
+    ) -> Option<Applying<'a>> {
+        self.begin(key, hint, changes, condition, since)
+    }
+
     async fn end(
         &self,
         tag: SlotTag,
@@ -406,17 +280,4 @@ impl Steps for Scripted {
 fn grace(old: &Old<'_>) -> String {
     old.grace
         .map_or_else(|| "-1".to_owned(), |grace| grace.to_string())
-}
-
-/// The limit of one value, which the server does not know.
-fn check_size(change: &Change) -> Result<(), Error> {
-    let size = match change {
-        Change::Set(value) => value.as_ref().bytes.len(),
-        Change::Remove | Change::Increment(_) => 0,
-    };
-    if size > limits::FIELD_VALUE_BYTES {
-        let (what, limit) = ("field value", limits::FIELD_VALUE_BYTES);
-        return Err(ErrorKind::Limit { what, limit, size }.into());
-    }
-    Ok(())
 }

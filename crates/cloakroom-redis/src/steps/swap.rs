@@ -172,10 +172,10 @@ impl Swaps {
         for (key, answer) in keys.iter().zip(answers) {
             let (now, raw, epoch) = self.heard(key, answer?)?;
             all.push(Seen {
-                bytes: wire::bytes(raw.clone())?,
+                present: packed::decode(&raw)?.judge(epoch, now),
+                bytes: wire::bytes(raw)?,
                 epoch,
                 now,
-                present: packed::decode(raw)?.judge(epoch, now),
             });
         }
         Ok(all)

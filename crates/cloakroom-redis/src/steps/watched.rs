@@ -11,7 +11,7 @@ use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::transaction::{Decision, Moment, Transactions};
-use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch;
 use crate::failure::Failure;
 use crate::head::{self, Marker};
@@ -274,12 +274,12 @@ impl Steps for Watched {
             let increments = record.apply(changes, at.now)?;
             let epoch = at.epoch.unwrap_or_default();
             let writes = self.layout.write(&name, &record, epoch);
-            let done = Tried::Done {
+            let done = Done {
                 version: record.version,
                 increments,
                 record: Some(*record),
             };
-            Ok((writes, done))
+            Ok((writes, Tried::Done(done)))
         };
         let (watched, reads) = ([name.clone()], [self.layout.read(&name)]);
         let transactions = &self.transactions;

@@ -12,21 +12,35 @@ mod sweep;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cloakroom_core::id::{Handle, KeyForm, SlotTag, StoredKey};
 use cloakroom_core::record::{Changes, Condition, NewSession, Rotation, SessionInfo, Subject};
 use cloakroom_core::store::{Absence, Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
-use cloakroom_core::{Error, Record};
+use cloakroom_core::{Error, Record, UnixMillis};
 
 use crate::failure::{Class, Failure};
+use crate::layout::Present;
 use crate::route::Route;
 use crate::settings::LayoutName;
-use crate::steps::Steps;
+use crate::steps::{Steps, Tried};
 use crate::turns::Turns;
 use crate::wire::Shared;
 use moves::Moves;
+
+/// What an operation came to that was begun at once.
+enum AtOnce<T, S> {
+    /// It is done.
+    Done(Result<T, Error>),
+    /// More has to be done; this was seen.
+    Seen(S),
+    /// It was not begun, or nothing came of it.
+    Not,
+}
+
+/// What is under a key, and the server's time.
+type Seen = (Present, UnixMillis);
 
 /// Sessions in Redis or Valkey.
 ///
@@ -69,6 +83,47 @@ impl RedisStore {
         .await
     }
 
+    /// As [`RedisStore::load`], whatever has to be waited for; `first` is what was seen already.
+    async fn load_surely(
+        &self,
+        key: &StoredKey,
+        first: Option<Seen>,
+        since: Instant,
+    ) -> Result<Lookup, Error> {
+        if first.is_some() {
+            return self.until(since, self.load_one(key, first)).await;
+        }
+        let missed = |lookup: &Lookup| matches!(lookup, Lookup::Absent(Absence::Unknown));
+        let load = async {
+            self.moves.of(key).await;
+            let load = || self.load_one(key, None);
+            self.following(key, load, missed).await
+        };
+        self.until(since, load).await
+    }
+
+    /// As [`RedisStore::apply`], whatever has to be waited for; `first` is what was tried already.
+    async fn apply_surely(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+        first: Option<Tried>,
+        since: Instant,
+    ) -> Result<Applied, Error> {
+        if first.is_some() {
+            let apply = self.apply_one(key, changes, condition, first);
+            return self.until(since, apply).await;
+        }
+        let missed = |applied: &Applied| matches!(applied, Applied::Absent(Absence::Unknown));
+        let apply = async {
+            self.moves.of(key).await;
+            let apply = || self.apply_one(key, changes, condition, None);
+            self.following(key, apply, missed).await
+        };
+        self.until(since, apply).await
+    }
+
     /// Runs an operation on the sessions of a subject, none of which is moving, within the deadline.
     async fn all_at_rest<T>(
         &self,
@@ -87,7 +142,16 @@ impl RedisStore {
         &self,
         operation: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(self.deadline, operation).await {
+        self.until(Instant::now(), operation).await
+    }
+
+    /// Runs the rest of an operation that began at `since` within the deadline.
+    async fn until<T>(
+        &self,
+        since: Instant,
+        operation: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout_at((since + self.deadline).into(), operation).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(Class::Timeout, "the operation took too long").into()),
         }
@@ -112,9 +176,13 @@ impl Store for RedisStore {
     }
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
-        let missed = |lookup: &Lookup| matches!(lookup, Lookup::Absent(Absence::Unknown));
-        self.at_rest(key, self.following(key, || self.load_one(key), missed))
-            .await
+        let since = Instant::now();
+        let first = match self.load_at_once(key, since).await {
+            AtOnce::Done(done) => return done,
+            AtOnce::Seen(first) => Some(first),
+            AtOnce::Not => None,
+        };
+        Box::pin(self.load_surely(key, first, since)).await
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
@@ -127,9 +195,13 @@ impl Store for RedisStore {
         changes: &Changes,
         condition: &Condition,
     ) -> Result<Applied, Error> {
-        let apply = || self.apply_one(key, changes, condition);
-        let missed = |applied: &Applied| matches!(applied, Applied::Absent(Absence::Unknown));
-        self.at_rest(key, self.following(key, apply, missed)).await
+        let since = Instant::now();
+        let first = match self.apply_at_once(key, changes, condition, since).await {
+            AtOnce::Done(done) => return done,
+            AtOnce::Seen(first) => Some(first),
+            AtOnce::Not => None,
+        };
+        Box::pin(self.apply_surely(key, changes, condition, first, since)).await
     }
 
     async fn rotate(

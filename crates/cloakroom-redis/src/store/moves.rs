@@ -37,16 +37,21 @@ impl Moves {
         }
     }
 
+    /// Whether there are any.
+    pub(super) fn are_under_way(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+
     /// Waits for the moves of this session that are under way now.
     pub(super) async fn of(&self, key: &StoredKey) {
-        if self.count.load(Ordering::SeqCst) > 0 {
+        if self.are_under_way() {
             Box::pin(self.wait(|old, new| old == key || new == key)).await;
         }
     }
 
     /// Waits for the moves into this tag, and out of it, that are under way now.
     pub(super) async fn in_tag(&self, tag: SlotTag) {
-        if self.count.load(Ordering::SeqCst) > 0 {
+        if self.are_under_way() {
             self.wait(|old, new| old.tag() == tag || new.tag() == tag)
                 .await;
         }

@@ -8,7 +8,7 @@ use cloakroom_core::{Error, ErrorKind};
 use super::RedisStore;
 use crate::failure::Failure;
 use crate::keys::{self, SESSIONS};
-use crate::scripts::{SWEEP_PLAIN, Words};
+use crate::scripts::{By, SWEEP_PLAIN, Words};
 use crate::settings::LayoutName;
 use crate::wire::{self, Lane, Wire};
 
@@ -51,9 +51,9 @@ async fn sweep_node(wire: &dyn Wire) -> Result<(), Failure> {
                 // The first tells the server the script; the others call it.
                 let (keys, args) = ([name, epoch].into_iter().collect(), Words::default());
                 commands.push(if commands.is_empty() {
-                    SWEEP_PLAIN.by_text(&keys, &args)
+                    SWEEP_PLAIN.call(By::Text, &keys, &args)
                 } else {
-                    SWEEP_PLAIN.by_hash(&keys, &args)
+                    SWEEP_PLAIN.call(By::Hash, &keys, &args)
                 });
             }
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
@@ -12,12 +12,12 @@ use cloakroom_core::record::{Changes, Condition, NewSession, Subject};
 use cloakroom_core::store::{Absence, Applied};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
-use super::RedisStore;
 use super::carry::unless_left;
 use super::list::STEP;
+use super::{AtOnce, RedisStore};
 use crate::keys::{self, Entry};
 use crate::layout::Present;
-use crate::steps::{Ending, Found, Place, Placed, Tried, at_time};
+use crate::steps::{Done, Ending, Found, Place, Placed, Tried, at_time};
 
 /// Tries of one step before others are reported to be always faster.
 pub(super) const TRIES: usize = 64;
@@ -49,35 +49,64 @@ impl RedisStore {
         }
     }
 
+    /// Changes a session if nothing has to be waited for but the answer.
+    pub(super) async fn apply_at_once(
+        &self,
+        key: &StoredKey,
+        changes: &Changes,
+        condition: &Condition,
+        since: Instant,
+    ) -> AtOnce<Applied, Tried> {
+        if self.moves.are_under_way() {
+            return AtOnce::Not;
+        }
+        let begun = {
+            let hint = self.shared.recent.get(key);
+            self.steps
+                .begin_apply(key, hint.as_deref(), changes, condition, since)
+        };
+        let Some(mut begun) = begun else {
+            return AtOnce::Not;
+        };
+        match begun.tried().await {
+            Ok(Some(Tried::Done(done))) => AtOnce::Done(Ok(self.noted_done(key, done))),
+            Ok(Some(tried)) => AtOnce::Seen(tried),
+            Ok(None) => AtOnce::Not,
+            Err(error) => AtOnce::Done(Err(error)),
+        }
+    }
+
+    /// What was done is remembered, if it is known what is there now.
+    fn noted_done(&self, key: &StoredKey, done: Done) -> Applied {
+        match done.record {
+            Some(record) => self.shared.recent.put(key, record),
+            None => self.shared.recent.forget(key),
+        }
+        Applied::Done {
+            version: done.version,
+            increments: done.increments,
+        }
+    }
+
+    /// Changes a session. `first` is what came of a try, if one was made already.
     pub(super) async fn apply_one(
         &self,
         key: &StoredKey,
         changes: &Changes,
         condition: &Condition,
+        mut first: Option<Tried>,
     ) -> Result<Applied, Error> {
         let mut at = *key;
         let mut hint = self.shared.recent.get(key);
         let mut turn = None;
         for _ in 0..TRIES {
-            match self
-                .steps
-                .apply(&at, hint.as_deref(), changes, condition)
-                .await?
-            {
-                Tried::Done {
-                    version,
-                    increments,
-                    record,
-                } => {
-                    match record {
-                        Some(record) => self.shared.recent.put(&at, record),
-                        None => self.shared.recent.forget(&at),
-                    }
-                    return Ok(Applied::Done {
-                        version,
-                        increments,
-                    });
-                }
+            let apply = || self.steps.apply(&at, hint.as_deref(), changes, condition);
+            let tried = match first.take() {
+                Some(tried) => tried,
+                None => apply().await?,
+            };
+            match tried {
+                Tried::Done(done) => return Ok(self.noted_done(&at, done)),
                 Tried::Conflict { version } => return Ok(Applied::Conflict { version }),
                 Tried::NeedsHint => match Box::pin(self.present(&mut at, *key)).await? {
                     Ok(record) => hint = Some(Arc::new(*record)),

@@ -6,23 +6,23 @@
 //! A reply belongs to the caller whose place the bundle holds at its position. A caller that leaves
 //! before its commands were sent takes them along; one that leaves later leaves its place empty, and
 //! nobody gets it before the replies came.
+//!
+//! Callers need no timer of their own: the sending task has one for all, and tells whose time is over.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 
-use super::open::transmit;
 use super::{Command, Reply};
 
+mod sending;
 #[cfg(test)]
 mod tests;
 
@@ -79,6 +79,10 @@ struct Desk(Mutex<State>);
 #[derive(Default)]
 struct State {
     places: Vec<Place>,
+    /// For each place when its caller's time is over, if that is to be told here.
+    until: Vec<Option<Instant>>,
+    /// Nobody's is over before.
+    due: Option<Instant>,
     free: Vec<usize>,
     waiting: VecDeque<Waiting>,
     /// How many have left the front of the queue, so that a place can say where its commands are.
@@ -102,6 +106,8 @@ enum Place {
     /// Its commands are the so-manieth since the beginning.
     Waiting(Waker, usize),
     Sent(Waker),
+    /// As sent, but the time is over, and the caller was called.
+    Late,
     /// The caller is gone; the replies are not.
     Left,
     Answered(Result<Answered, RedisError>),
@@ -121,16 +127,18 @@ impl Bundler {
     /// `timeout` is given up.
     pub(super) fn new(connection: MultiplexedConnection, timeout: Duration) -> Self {
         let desk = Arc::new(Desk::default());
-        tokio::spawn(send_all(Arc::clone(&desk), connection, timeout));
+        tokio::spawn(sending::send_all(Arc::clone(&desk), connection, timeout));
         Self(desk)
     }
 
-    /// Sends commands; as many replies, errors of the server among them.
-    pub(super) fn ask(&self, asked: Asked) -> Asking<'_> {
+    /// Sends commands; as many replies, errors of the server among them. At `until` the caller is told
+    /// that its time is over, if it does not look at the time itself.
+    pub(super) fn ask(&self, asked: Asked, until: Option<Instant>) -> Asking {
         Asking {
-            desk: &self.0,
+            desk: Arc::clone(&self.0),
             asked: Some(asked),
             place: None,
+            until,
         }
     }
 }
@@ -146,19 +154,21 @@ impl Drop for Bundler {
 }
 
 /// A caller that waits.
-pub(super) struct Asking<'a> {
-    desk: &'a Desk,
+pub(super) struct Asking {
+    desk: Arc<Desk>,
     asked: Option<Asked>,
     place: Option<usize>,
+    until: Option<Instant>,
 }
 
-impl Future for Asking<'_> {
+impl Future for Asking {
     type Output = Result<Answered, RedisError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.desk.0.lock();
-        let Some(place) = self.place else {
-            let Some(asked) = self.asked.take() else {
+        let this = &mut *self;
+        let mut state = this.desk.0.lock();
+        let Some(place) = this.place else {
+            let Some(asked) = this.asked.take() else {
                 return Poll::Pending;
             };
             // The client takes an empty message for a fault of the connection.
@@ -169,7 +179,7 @@ impl Future for Asking<'_> {
                 return Poll::Ready(Err(closed()));
             }
             let sender = state.sender.take();
-            self.place = Some(state.put_down(asked, cx.waker()));
+            this.place = Some(state.put_down(asked, cx.waker(), this.until));
             drop(state);
             sender.into_iter().for_each(Waker::wake);
             return Poll::Pending;
@@ -179,11 +189,16 @@ impl Future for Asking<'_> {
                 waker.clone_from(cx.waker());
                 return Poll::Pending;
             }
+            there @ Place::Late => {
+                *there = Place::Left;
+                this.place = None;
+                return Poll::Ready(Err(late()));
+            }
             Place::Free | Place::Left | Place::Answered(_) => {}
         }
         let answered = state.leave(place);
         drop(state);
-        self.place = None;
+        this.place = None;
         match answered {
             Place::Answered(answer) => Poll::Ready(answer),
             _ => Poll::Ready(Err(closed())),
@@ -191,14 +206,16 @@ impl Future for Asking<'_> {
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for Asking {
     fn drop(&mut self) {
         let Some(place) = self.place else {
             return;
         };
         let mut state = self.desk.0.lock();
         let left = match &state.places[place] {
-            Place::Sent(_) => std::mem::replace(&mut state.places[place], Place::Left),
+            Place::Sent(_) | Place::Late => {
+                std::mem::replace(&mut state.places[place], Place::Left)
+            }
             Place::Waiting(_, at) => {
                 let at = *at;
                 state.take_back(at);
@@ -213,7 +230,7 @@ impl Drop for Asking<'_> {
 }
 
 impl State {
-    fn put_down(&mut self, asked: Asked, waker: &Waker) -> usize {
+    fn put_down(&mut self, asked: Asked, waker: &Waker, until: Option<Instant>) -> usize {
         let at = self.gone + self.waiting.len();
         let there = Place::Waiting(waker.clone(), at);
         let place = match self.free.pop() {
@@ -223,9 +240,12 @@ impl State {
             }
             None => {
                 self.places.push(there);
+                self.until.push(None);
                 self.places.len() - 1
             }
         };
+        self.until[place] = until;
+        self.due = earlier(self.due, until);
         self.waiting.push_back(Waiting { place, asked });
         place
     }
@@ -238,6 +258,31 @@ impl State {
             && let Place::Waiting(_, now) = &mut self.places[moved.place]
         {
             *now = at;
+        }
+    }
+
+    /// Tells those whose time is over. Commands that were not sent are not sent any more.
+    fn give_up(&mut self, now: Instant, called: &mut VecDeque<Waker>) {
+        self.due = None;
+        for place in 0..self.places.len() {
+            let there = &mut self.places[place];
+            let waits = matches!(there, Place::Waiting(..) | Place::Sent(_));
+            let Some(until) = self.until[place].filter(|_| waits) else {
+                continue;
+            };
+            if now < until {
+                self.due = earlier(self.due, Some(until));
+                continue;
+            }
+            match std::mem::replace(there, Place::Late) {
+                Place::Waiting(waker, at) => {
+                    self.take_back(at);
+                    self.places[place] = Place::Answered(Err(late()));
+                    called.push_back(waker);
+                }
+                Place::Sent(waker) => called.push_back(waker),
+                Place::Free | Place::Late | Place::Left | Place::Answered(_) => {}
+            }
         }
     }
 
@@ -274,14 +319,25 @@ impl State {
 }
 
 impl Desk {
-    /// What goes next, if anything does and may; else `None`, and the sender is called when it does.
-    fn next(&self, may: bool, cx: &Context<'_>) -> Option<Bundle> {
+    /// What goes next, if anything does and may; else nothing, and the sender is called when it does: and
+    /// when somebody's time may be over.
+    fn next(&self, may: bool, cx: &Context<'_>) -> Result<Bundle, Option<Instant>> {
         let mut state = self.0.lock();
-        let next = may.then(|| state.next()).flatten();
-        if next.is_none() {
-            state.sender = Some(cx.waker().clone());
+        if may && let Some(next) = state.next() {
+            return Ok(next);
         }
-        next
+        match &mut state.sender {
+            Some(sender) => sender.clone_from(cx.waker()),
+            sender => *sender = Some(cx.waker().clone()),
+        }
+        Err(state.due)
+    }
+
+    /// As [`State::give_up`]; gives the time to look again.
+    fn give_up(&self, called: &mut VecDeque<Waker>) -> Option<Instant> {
+        let mut state = self.0.lock();
+        state.give_up(Instant::now(), called);
+        state.due
     }
 
     fn is_left(&self) -> bool {
@@ -307,6 +363,8 @@ impl Desk {
             let there = &mut state.places[place];
             match std::mem::replace(there, Place::Answered(answer)) {
                 Place::Sent(waker) => called.push_back(waker),
+                // It was called already.
+                Place::Late => {}
                 _ => drop(state.leave(place)),
             }
         }
@@ -325,6 +383,7 @@ impl Desk {
                     wakers.push(waker);
                     Place::Answered(Err(closed()))
                 }
+                Place::Late => Place::Answered(Err(closed())),
                 other => other,
             };
         }
@@ -348,57 +407,14 @@ fn closed() -> RedisError {
     io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
 
-/// The sending task's own. When the task ends, also with its runtime, who waits is told.
-struct Sending {
-    desk: Arc<Desk>,
-    /// Who has got replies and was not called yet.
-    called: VecDeque<Waker>,
+fn late() -> RedisError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.desk.close();
-        self.called.drain(..).for_each(Waker::wake);
+/// The earlier of two moments that may not be.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
-}
-
-/// Sends what callers put down, until no caller is left.
-async fn send_all(desk: Arc<Desk>, connection: MultiplexedConnection, timeout: Duration) {
-    let called = VecDeque::new();
-    let mut sending = Sending { desk, called };
-    let mut on_the_way = FuturesUnordered::new();
-    poll_fn(|cx| {
-        let Sending { desk, called } = &mut sending;
-        loop {
-            while let Poll::Ready(Some(delivery)) = on_the_way.poll_next_unpin(cx) {
-                desk.deliver(delivery, called);
-            }
-            match desk.next(on_the_way.len() < ON_THE_WAY, cx) {
-                Some(bundle) => on_the_way.push(send(bundle, connection.clone(), timeout)),
-                None => break,
-            }
-        }
-        let some = called.len().min(CALLED);
-        called.drain(..some).for_each(Waker::wake);
-        if !called.is_empty() {
-            cx.waker().wake_by_ref();
-        } else if on_the_way.is_empty() && desk.is_left() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    })
-    .await;
-}
-
-async fn send(
-    bundle: Bundle,
-    mut connection: MultiplexedConnection,
-    timeout: Duration,
-) -> Delivery {
-    let sent = transmit(&mut connection, bundle.commands);
-    let answer = match tokio::time::timeout(timeout, sent).await {
-        Ok(answer) => answer,
-        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-    };
-    (bundle.places, answer)
 }

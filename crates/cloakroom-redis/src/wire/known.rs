@@ -101,9 +101,8 @@ impl Known {
         self.tracks.load(Ordering::Relaxed)
     }
 
-    /// What a load under this tag has to ask for.
-    pub(super) fn ask(&self, tag: SlotTag) -> Ask {
-        let at = Instant::now();
+    /// What a load under this tag has to ask for, at this moment.
+    pub(super) fn ask(&self, tag: SlotTag, at: Instant) -> Ask {
         let facts = self.facts.lock();
         let (heard, epoch) = facts.tags[usize::from(tag.number())];
         let fresh = |told: &Told| at.duration_since(told.asked) < RECKONED;
@@ -211,7 +210,7 @@ mod tests {
         let known = Known::new();
         known.set_tracking();
         for number in [1, 2] {
-            known.learn(&known.ask(tag(number)), Some([7; 8]));
+            known.learn(&known.ask(tag(number), Instant::now()), Some([7; 8]));
         }
         known
     }
@@ -219,12 +218,12 @@ mod tests {
     #[test]
     fn what_is_invalidated_is_forgotten_and_nothing_else() {
         let known = knowing();
-        let before = known.ask(tag(1));
+        let before = known.ask(tag(1), Instant::now());
         let name = Value::BulkString(keys::epoch(tag(1)).into_bytes());
         known.hear(&push(PushKind::Invalidate, Value::Array(vec![name])));
         assert!(!known.is_still(&before), "a load on its way is told");
-        assert_eq!(known.ask(tag(1)).epoch, None);
-        assert_eq!(known.ask(tag(2)).epoch, Some([7; 8]));
+        assert_eq!(known.ask(tag(1), Instant::now()).epoch, None);
+        assert_eq!(known.ask(tag(2), Instant::now()).epoch, Some([7; 8]));
     }
 
     #[test]
@@ -239,24 +238,24 @@ mod tests {
         ] {
             let known = knowing();
             known.hear(&told);
-            assert_eq!(known.ask(tag(1)).epoch, None, "{told:?}");
-            assert_eq!(known.ask(tag(2)).epoch, None, "{told:?}");
+            assert_eq!(known.ask(tag(1), Instant::now()).epoch, None, "{told:?}");
+            assert_eq!(known.ask(tag(2), Instant::now()).epoch, None, "{told:?}");
         }
     }
 
     #[test]
     fn an_answer_from_before_a_change_is_not_learned_after_it() {
         let known = knowing();
-        let asked = known.ask(tag(1));
+        let asked = known.ask(tag(1), Instant::now());
         known.hear(&push(PushKind::Invalidate, Value::Nil));
         known.learn(&asked, Some([7; 8]));
-        assert_eq!(known.ask(tag(1)).epoch, None);
+        assert_eq!(known.ask(tag(1), Instant::now()).epoch, None);
     }
 
     #[test]
     fn without_tracking_nothing_is_learned() {
         let known = Known::new();
-        known.learn(&known.ask(tag(1)), Some([7; 8]));
-        assert_eq!(known.ask(tag(1)).epoch, None);
+        known.learn(&known.ask(tag(1), Instant::now()), Some([7; 8]));
+        assert_eq!(known.ask(tag(1), Instant::now()).epoch, None);
     }
 }

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
+use super::begun::{Begun, BegunRead};
 use super::bundle::{Answered, Asked};
 use super::exclusive::{RedisExclusive, Spares};
 use super::open::{OpenShared, Opener, check};
@@ -100,7 +101,7 @@ impl RedisWire {
         let slot = &self.slots.questions;
         let opening = tokio::time::timeout_at(until, slot.connection(&self.opener));
         let (generation, open) = opening.await.map_err(|_| late())??;
-        let asking = open.bundler.ask(Asked::Many(questions));
+        let asking = open.bundler.ask(Asked::Many(questions), None);
         match tokio::time::timeout_at(until, asking).await {
             Ok(Ok(answered)) => Ok(answered.all()),
             Ok(Err(error)) => Err(self.broken(slot, generation, &error)),
@@ -122,19 +123,19 @@ impl RedisWire {
         let (generation, open) = opened.map_err(Failure::unsent)?;
         let confirmed = self.confirm(lane, open.number).await;
         confirmed.map_err(Failure::unsent)?;
-        let waiting = Waiting::new(slot, generation, self.opener.timeout());
-        let answered = open.bundler.ask(asked);
+        let mut waiting = Waiting::new(slot, generation, self.opener.timeout(), Instant::now());
+        let answered = open.bundler.ask(asked, None);
         let answered = self.opener.trust().while_primary(open.number, answered);
-        let answered = self.told(waiting, answered.await?)?;
+        let answered = self.told(&mut waiting, answered.await?)?;
         // Asked again: it may have hung, or lost its place, while it was waited for.
         self.confirm(lane, open.number).await?;
         Ok(answered)
     }
 
     /// What the client has brought. What is given up in time may come of a hung server.
-    fn told(
+    pub(super) fn told(
         &self,
-        waiting: Waiting<'_>,
+        waiting: &mut Waiting<'_>,
         answered: Result<Answered, redis::RedisError>,
     ) -> Result<Answered, Failure> {
         match answered {
@@ -161,15 +162,15 @@ impl RedisWire {
         let (generation, open) = slot.connection(&self.opener).await?;
         let confirmed = self.confirm(Lane::Main, open.number).await;
         confirmed.map_err(Failure::unsent)?;
-        let mut ask = open.known.ask(tag);
+        let mut ask = open.known.ask(tag, Instant::now());
         let seen = loop {
-            let waiting = Waiting::new(slot, generation, self.opener.timeout());
-            let answered = open.bundler.ask(open.asked(&ask, question()));
+            let mut waiting = Waiting::new(slot, generation, self.opener.timeout(), Instant::now());
+            let answered = open.bundler.ask(open.asked(&ask, question()), None);
             let answered = self.opener.trust().while_primary(open.number, answered);
-            match open.seen(&ask, self.told(waiting, answered.await?)?) {
+            match open.seen(&ask, self.told(&mut waiting, answered.await?)?) {
                 Some(seen) => break seen,
                 // The epoch changed while the reply was on its way: the next one brings it along.
-                None => ask = open.known.ask(tag).again(),
+                None => ask = open.known.ask(tag, Instant::now()).again(),
             }
         };
         // Asked again: it may have hung, or lost its place, while it was waited for.
@@ -243,6 +244,19 @@ impl Wire for RedisWire {
         })
     }
 
+    fn begin_read<'a>(
+        &'a self,
+        tag: SlotTag,
+        question: Question<'_>,
+        since: Instant,
+    ) -> Option<BegunRead<'a>> {
+        self.begin_read_now(tag, question, since)
+    }
+
+    fn begin_call<'a>(&'a self, lane: Lane, command: Command, since: Instant) -> Option<Begun<'a>> {
+        self.begin_call_now(lane, command, since)
+    }
+
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
         let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await;
         Ok(Box::new(opened.map_err(Failure::unsent)?))
@@ -267,8 +281,23 @@ impl RedisWire {
         Ok(answers)
     }
 
+    /// A connection that is open, if whom it leads to need not be asked about.
+    pub(super) fn at_hand(&self, slot: &Slot) -> Option<(u64, Arc<OpenShared>)> {
+        let trust = self.opener.trust();
+        trust.is_alone().then(|| slot.present(trust)).flatten()
+    }
+
+    /// Lets go of all connections: the server is no primary any more.
+    pub(super) fn let_go(&self) {
+        self.slots.discard();
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.opener.timeout()
+    }
+
     /// The connection of a lane that shares one; what must be confirmed by replicas shares none.
-    fn slot(&self, lane: Lane) -> Option<&Slot> {
+    pub(super) fn slot(&self, lane: Lane) -> Option<&Slot> {
         match lane {
             lane if self.opener.shared().confirms(lane) => None,
             Lane::Main | Lane::Write | Lane::Safe | Lane::Final => Some(self.next_slot()),
@@ -276,13 +305,13 @@ impl RedisWire {
         }
     }
 
-    fn next_slot(&self) -> &Slot {
+    pub(super) fn next_slot(&self) -> &Slot {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         &self.slots.main[next % self.slots.main.len()]
     }
 }
 
-fn is_no_primary(reply: &Reply) -> bool {
+pub(super) fn is_no_primary(reply: &Reply) -> bool {
     matches!(reply, Reply::ServerError(error) if error.code() == "READONLY")
 }
 
@@ -323,7 +352,7 @@ async fn watch(trust: Arc<Trust>, slots: Arc<Slots>) {
 
 /// One multiplexed connection, or the place for it.
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     open: Mutex<(u64, Option<Arc<OpenShared>>)>,
     opening: tokio::sync::Mutex<()>,
     late: AtomicUsize,
@@ -375,7 +404,7 @@ impl Slot {
 }
 
 /// The watchdog: notices calls that were given up when their time was over.
-struct Waiting<'a> {
+pub(super) struct Waiting<'a> {
     slot: &'a Slot,
     generation: u64,
     since: Instant,
@@ -384,17 +413,18 @@ struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    fn new(slot: &'a Slot, generation: u64, patience: Duration) -> Self {
+    /// For a call that began at `since`.
+    pub(super) fn new(slot: &'a Slot, generation: u64, patience: Duration, since: Instant) -> Self {
         Self {
             slot,
             generation,
-            since: Instant::now(),
+            since,
             patience: patience / 2,
             answered: false,
         }
     }
 
-    fn answered(mut self) {
+    fn answered(&mut self) {
         self.answered = true;
         self.slot.late.store(0, Ordering::Relaxed);
     }

@@ -2,6 +2,7 @@
 //! lacks is added in one place (deadlines, TCP settings, a watchdog for hung servers). A [`Wire`] goes
 //! to one node; which node has a session is [`crate::route`]'s to say.
 
+mod begun;
 mod bundle;
 mod client;
 mod concerns;
@@ -15,6 +16,8 @@ mod sentinel;
 mod shared;
 mod trust;
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use cloakroom_core::UnixMillis;
 use cloakroom_core::id::SlotTag;
@@ -23,6 +26,7 @@ use futures_util::future::BoxFuture;
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 
+pub(crate) use begun::{Begun, BegunRead};
 pub(crate) use concerns::Concerns;
 pub(crate) use lane::RedisWire;
 pub(crate) use redis::{Cmd as Command, Value as Reply};
@@ -77,6 +81,27 @@ pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
 
     /// Sends one command; its reply, which is no error.
     fn call(&self, lane: Lane, command: Command) -> BoxFuture<'_, Result<Reply, Failure>>;
+
+    /// Begins what [`Wire::read`] does, if nothing has to be waited for before. It began at `since`, and has
+    /// the deadline of an operation.
+    fn begin_read<'a>(
+        &'a self,
+        _tag: SlotTag,
+        _question: Question<'_>,
+        _since: Instant,
+    ) -> Option<BegunRead<'a>> {
+        None
+    }
+
+    /// As [`Wire::begin_read`], of [`Wire::call`].
+    fn begin_call<'a>(
+        &'a self,
+        _lane: Lane,
+        _command: Command,
+        _since: Instant,
+    ) -> Option<Begun<'a>> {
+        None
+    }
 
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;
@@ -169,6 +194,16 @@ pub(crate) fn bytes(reply: Reply) -> Result<Option<Vec<u8>>, Failure> {
         Reply::BulkString(bytes) => Ok(Some(bytes)),
         Reply::SimpleString(text) => Ok(Some(text.into_bytes())),
         Reply::VerbatimString { text, .. } => Ok(Some(text.into_bytes())),
+        Reply::Nil => Ok(None),
+        _ => Err(Failure::protocol("a reply is not a string")),
+    }
+}
+
+/// As [`bytes`], where the reply has them.
+pub(crate) fn bytes_in(reply: &Reply) -> Result<Option<&[u8]>, Failure> {
+    match reply {
+        Reply::BulkString(bytes) => Ok(Some(bytes)),
+        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Ok(Some(text.as_bytes())),
         Reply::Nil => Ok(None),
         _ => Err(Failure::protocol("a reply is not a string")),
     }

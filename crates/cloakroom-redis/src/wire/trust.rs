@@ -105,6 +105,11 @@ impl Trust {
         }
     }
 
+    /// Whether there are no sentinels: the server is believed always.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
     /// Takes the word of a sentinel, or that it has none.
     pub(super) fn hear(&self, sentinel: usize, said: Result<Word, Failure>) {
         let mut words = self.words.lock();

@@ -206,3 +206,42 @@ fn one_has_to_go_elsewhere() {
         }
     });
 }
+
+/// More messages than may be on their way to a server that hangs: who waits for a turn waits no longer than
+/// who was sent. Told by the order in which callers end, beside one that has half as much time again.
+#[test]
+fn who_waits_for_a_turn_has_no_more_time_than_others() {
+    let server = Server::start(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime starts").block_on(async {
+        let open = async |timeout: u64| {
+            let parameters = format!("?timeout={timeout}&connections=1");
+            let url = format!("redis://127.0.0.1:{}/0{parameters}", server.port);
+            Arc::new(RedisStore::open(&url).await.expect("it opens"))
+        };
+        let mut patient = Own::begin(&open(3_000).await, 1).await;
+        let all = Own::begin(&open(2_000).await, CALLERS).await;
+        server.signal("STOP");
+        let (mut callers, mut first) = (JoinSet::new(), None);
+        for own in patient.drain(..).chain(all) {
+            let call = async move { own.count().await.expect_err("the server hangs") };
+            let id = callers.spawn(call).id();
+            first.get_or_insert(id);
+            // Its message goes before the next caller comes, as long as one may go.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let last = callers.len();
+        for at in 1..=last {
+            let told = callers.join_next_with_id().await;
+            let (id, error) = told.expect("not all").expect("it ends");
+            assert_eq!(failure(&error).class(), Class::Timeout, "{error:?}");
+            let is_patient = first == Some(id);
+            assert_eq!(is_patient, at == last, "{at} of {last}");
+        }
+        server.signal("CONT");
+    });
+}

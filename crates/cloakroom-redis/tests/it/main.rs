@@ -16,6 +16,7 @@ mod compared;
 mod concerns;
 mod constellation;
 mod contract;
+mod costs;
 mod durability;
 mod epochs;
 mod everything;

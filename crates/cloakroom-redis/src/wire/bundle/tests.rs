@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt as _;
 
+use super::sending::Sending;
 use super::*;
 
 /// A caller that asks its own number, as often as it has commands.
@@ -31,15 +32,24 @@ fn arrives(desk: &Desk, bundle: Bundle) {
 }
 
 fn next(desk: &Desk) -> Option<Bundle> {
-    desk.next(true, &Context::from_waker(Waker::noop()))
+    desk.next(true, &Context::from_waker(Waker::noop())).ok()
 }
 
-fn asking(desk: &Desk, asked: Asked) -> Asking<'_> {
-    let mut asking = Asking {
-        desk,
+fn asking(desk: &Arc<Desk>, asked: Asked) -> Asking {
+    asking_until(desk, asked, None)
+}
+
+fn new(desk: &Arc<Desk>, asked: Asked, until: Option<Instant>) -> Asking {
+    Asking {
+        desk: Arc::clone(desk),
         asked: Some(asked),
         place: None,
-    };
+        until,
+    }
+}
+
+fn asking_until(desk: &Arc<Desk>, asked: Asked, until: Option<Instant>) -> Asking {
+    let mut asking = new(desk, asked, until);
     assert!(
         (&mut asking).now_or_never().is_none(),
         "nothing was sent yet"
@@ -48,7 +58,7 @@ fn asking(desk: &Desk, asked: Asked) -> Asking<'_> {
 }
 
 /// What a caller was answered, if it was.
-fn answer(asking: &mut Asking<'_>) -> Option<Vec<Reply>> {
+fn answer(asking: &mut Asking) -> Option<Vec<Reply>> {
     asking
         .now_or_never()
         .map(|answer| answer.expect("it is answered").all())
@@ -56,7 +66,7 @@ fn answer(asking: &mut Asking<'_>) -> Option<Vec<Reply>> {
 
 #[test]
 fn who_leaves_takes_its_commands_along() {
-    let desk = Desk::default();
+    let desk = Arc::new(Desk::default());
     let mut callers: Vec<_> = (0..4)
         .map(|number| asking(&desk, asks(number, 1)))
         .collect();
@@ -72,7 +82,7 @@ fn who_leaves_takes_its_commands_along() {
 
 #[test]
 fn a_place_is_not_given_away_before_its_replies_came() {
-    let desk = Desk::default();
+    let desk = Arc::new(Desk::default());
     drop_sent(&desk);
     let mut later = asking(&desk, asks(2, 1));
     let first = desk.0.lock().places.len();
@@ -83,7 +93,7 @@ fn a_place_is_not_given_away_before_its_replies_came() {
 }
 
 /// Somebody asks, is sent, and leaves; the replies never come.
-fn drop_sent(desk: &Desk) {
+fn drop_sent(desk: &Arc<Desk>) {
     let caller = asking(desk, asks(1, 1));
     assert!(next(desk).is_some(), "it is sent");
     drop(caller);
@@ -98,25 +108,52 @@ fn when_nobody_sends_any_more_all_are_told() {
     drop(Sending {
         desk: Arc::clone(&desk),
         called: VecDeque::new(),
+        timer: None,
     });
     for caller in [&mut sent, &mut waiting] {
         let told = caller.now_or_never().expect("it is told");
         told.expect_err("nobody sends it");
     }
-    let mut late = Asking {
-        desk: &desk,
-        asked: Some(asks(3, 1)),
-        place: None,
-    };
+    let mut late = new(&desk, asks(3, 1), None);
     let told = (&mut late).now_or_never().expect("it is told at once");
     told.expect_err("nobody sends it");
+}
+
+/// Whose time is over is told so, and takes along what was not sent; what was sent comes back to nobody else.
+#[test]
+fn who_is_late_is_told_and_gets_nobody_elses_reply() {
+    let desk = Arc::new(Desk::default());
+    let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+    let mut sent = asking_until(&desk, asks(1, 1), Some(now));
+    let bundle = next(&desk).expect("it is sent");
+    let mut waiting = asking_until(&desk, asks(2, 1), Some(now));
+    let mut in_time = asking_until(&desk, asks(3, 1), Some(later));
+    let mut called = VecDeque::new();
+    assert_eq!(desk.give_up(&mut called), Some(later), "when to look again");
+    assert_eq!(called.len(), 2, "the two who are late are called");
+    for caller in [&mut waiting, &mut sent] {
+        let told = caller.now_or_never().expect("it is told");
+        assert!(told.expect_err("its time is over").is_timeout());
+    }
+    let mut next_one = asking(&desk, asks(4, 1));
+    arrives(&desk, bundle);
+    let bundle = next(&desk).expect("two wait");
+    assert_eq!(
+        bundle.commands.len(),
+        2,
+        "what is late is not sent any more"
+    );
+    arrives(&desk, bundle);
+    assert_eq!(answer(&mut in_time), Some(vec![Reply::Int(3)]));
+    assert_eq!(answer(&mut next_one), Some(vec![Reply::Int(4)]));
+    assert_eq!(desk.give_up(&mut called), None, "nobody waits");
 }
 
 /// Also those whose replies seem to be there: whose each of them is, is told by their number.
 #[test]
 fn a_bundle_with_another_number_of_replies_fails() {
     for replies in [3, 5] {
-        let desk = Desk::default();
+        let desk = Arc::new(Desk::default());
         let mut both = [1, 2].map(|number| asking(&desk, asks(number, 2)));
         let bundle = next(&desk).expect("two wait");
         let replies = vec![Reply::Int(1); replies];
@@ -131,7 +168,7 @@ fn a_bundle_with_another_number_of_replies_fails() {
 /// What a server answers late, because there is so much of it, holds up nobody who asked little.
 #[test]
 fn who_asks_much_goes_alone() {
-    let desk = Desk::default();
+    let desk = Arc::new(Desk::default());
     let sizes = [1, COMMANDS + 1, 100, 28, 1, COMMANDS + 1];
     let _callers = sizes.map(|count| asking(&desk, asks(1, count)));
     let bundles = std::iter::from_fn(|| next(&desk));
@@ -141,12 +178,8 @@ fn who_asks_much_goes_alone() {
 
 #[test]
 fn who_asks_nothing_is_told_so_at_once() {
-    let desk = Desk::default();
-    let mut nothing = Asking {
-        desk: &desk,
-        asked: Some(asks(1, 0)),
-        place: None,
-    };
+    let desk = Arc::new(Desk::default());
+    let mut nothing = new(&desk, asks(1, 0), None);
     assert_eq!(answer(&mut nothing), Some(Vec::new()));
     assert!(next(&desk).is_none(), "there is nothing to send");
 }
@@ -168,16 +201,19 @@ fn mixed(number: u64) -> usize {
 
 #[test]
 fn nobody_gets_what_another_asked_for() {
-    let desk = Desk::default();
-    let mut callers: Vec<(i64, usize, Asking<'_>)> = Vec::new();
+    let desk = Arc::new(Desk::default());
+    let mut callers: Vec<(i64, usize, Asking)> = Vec::new();
     let mut on_the_way = VecDeque::new();
-    let (mut answered, mut left) = (0, 0);
+    let start = Instant::now();
+    let (mut answered, mut left, mut late) = (0, 0, 0);
     for step in 0..200_000_u64 {
         let random = mixed(step);
         match random % 8 {
             0..=2 if callers.len() < 300 => {
                 let (number, count) = (step.cast_signed(), 1 + random / 8 % 3);
-                callers.push((number, count, asking(&desk, asks(number, count))));
+                let until = (random / 32).is_multiple_of(4).then_some(start);
+                let caller = asking_until(&desk, asks(number, count), until);
+                callers.push((number, count, caller));
             }
             3 if !callers.is_empty() => {
                 drop(callers.swap_remove(random / 8 % callers.len()));
@@ -188,19 +224,25 @@ fn nobody_gets_what_another_asked_for() {
                 .pop_front()
                 .into_iter()
                 .for_each(|bundle| arrives(&desk, bundle)),
+            6 if (random / 8).is_multiple_of(8) => {
+                desk.give_up(&mut VecDeque::new());
+            }
             _ => callers.retain_mut(|(number, count, caller)| {
-                let Some(replies) = answer(caller) else {
-                    return true;
-                };
-                assert_eq!(replies, vec![Reply::Int(*number); *count]);
-                answered += 1;
+                match caller.now_or_never() {
+                    None => return true,
+                    Some(Err(_)) => late += 1,
+                    Some(Ok(replies)) => {
+                        assert_eq!(replies.all(), vec![Reply::Int(*number); *count]);
+                        answered += 1;
+                    }
+                }
                 false
             }),
         }
     }
     assert!(
-        answered > 10_000 && left > 10_000,
-        "{answered} answered, {left} left"
+        answered > 10_000 && left > 10_000 && late > 1_000,
+        "{answered} answered, {left} left, {late} late"
     );
     let places = desk.0.lock().places.len();
     assert!(places < 1_000, "places are used again: {places}");

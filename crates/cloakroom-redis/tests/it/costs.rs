@@ -1,0 +1,121 @@
+//! What a save costs Redis: the commands that its script runs there. What is usual goes the quick way
+//! (`src/scripts/quick_*.lua`); the rest goes on below it and does the same.
+
+use std::collections::BTreeMap;
+
+use cloakroom_core::Store;
+use cloakroom_core::record::{Changes, Condition};
+use cloakroom_core::store::{Applied, Lookup};
+use cloakroom_redis::RedisStore;
+
+use crate::kit::{self, Ids};
+use crate::server::Server;
+
+/// Layout; what is changed; which commands Redis runs for it, each once.
+type Row = (&'static str, fn() -> Changes, &'static [&'static str]);
+
+const TABLE: &[Row] = &[
+    (
+        "packed",
+        old_field,
+        &["evalsha", "get", "getrange", "set", "time"],
+    ),
+    (
+        "packed",
+        new_field,
+        &["evalsha", "get", "getrange", "set", "time"],
+    ),
+    (
+        "packed",
+        counted,
+        &["evalsha", "get", "getrange", "set", "time"],
+    ),
+    (
+        "fields",
+        old_field,
+        &["evalsha", "get", "hmget", "hset", "pexpireat", "time"],
+    ),
+    (
+        "fields",
+        new_field,
+        &[
+            "evalsha",
+            "get",
+            "hlen",
+            "hmget",
+            "hset",
+            "pexpireat",
+            "time",
+        ],
+    ),
+];
+
+fn old_field() -> Changes {
+    kit::sets("old", "changed")
+}
+
+fn new_field() -> Changes {
+    kit::sets("new", "text")
+}
+
+fn counted() -> Changes {
+    let mut changes = Changes::new();
+    changes.increment("count", 1).expect("within the limits");
+    changes
+}
+
+#[test]
+fn a_usual_save_goes_the_quick_way() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        for (layout, changes, expected) in TABLE {
+            let store =
+                RedisStore::open(&server.url(0, &format!("&connections=1&layout={layout}"))).await;
+            let store = store.expect("it opens");
+            let (ids, always) = (Ids::new(), Condition::Always);
+            let key = ids.key(None);
+            let created = store.create(&key, &ids.new_session(None)).await;
+            created.expect("created");
+            for changes in [old_field(), counted()] {
+                let applied = store.apply(&key, &changes, &always).await;
+                applied.expect("Redis knows the script");
+            }
+            store.load(&key).await.expect("it is seen as it is");
+            server.cli(&["CONFIG", "RESETSTAT"]);
+            let changes = changes();
+            let applied = store.apply(&key, &changes, &always).await;
+            let applied = applied.expect("it answers");
+            assert!(
+                matches!(applied, Applied::Done { version: 4, .. }),
+                "{applied:?}"
+            );
+            let ran = ran(&server);
+            let expected = expected.iter().map(|name| ((*name).to_owned(), 1));
+            assert_eq!(ran, expected.collect(), "{layout}: {changes:?}");
+            let Ok(Lookup::Found(loaded)) = store.load(&key).await else {
+                panic!("it is there");
+            };
+            let fields = &loaded.record.fields;
+            assert_eq!(loaded.record.version, 4);
+            for (name, _) in changes.iter() {
+                assert!(
+                    fields.get(name.as_str()).is_some(),
+                    "{layout}: {name:?} is there"
+                );
+            }
+        }
+    });
+}
+
+/// How often Redis ran each command since the statistics were reset.
+fn ran(server: &Server) -> BTreeMap<String, u64> {
+    let stats = server.cli(&["INFO", "commandstats"]);
+    let rows = stats.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+        let calls = rest.strip_prefix("calls=")?.split(',').next()?;
+        Some((name.to_owned(), calls.parse().ok()?))
+    });
+    let own =
+        |name: &str| name != "info" && !name.starts_with("config") && !name.starts_with("client");
+    rows.filter(|(name, _)| own(name)).collect()
+}
