@@ -26,6 +26,7 @@ mod foreign;
 mod histories;
 mod history;
 mod kit;
+mod lateness;
 mod mesh;
 mod outages;
 mod plain;

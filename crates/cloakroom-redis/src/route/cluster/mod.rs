@@ -102,6 +102,10 @@ impl Cluster {
             }
             Some(Redirect::Moved(to)) => {
                 if let Some(to) = owner.address.there(to) {
+                    // Who had nothing has more than this by now, which is learnt at once.
+                    if !self.scout.trust.owns(&to) {
+                        self.scout.news(run::PAUSE_MOST).await;
+                    }
                     let moved = vec![(tag, Some(self.scout.node(&to)))];
                     if self.scout.publish(moved).await.is_err() {
                         self.scout.report();
