@@ -145,11 +145,9 @@ impl Sentinels {
         };
         let now = Instant::now();
         let since = now.checked_sub(Duration::from_millis(known_for));
-        let replicas = array(replicas)?.into_iter().map(|reply| {
-            let replica = told(reply)?;
-            let name = format!("{}:{}", replica.get("ip"), replica.get("port"));
-            Ok((name, can_be_promoted(&replica)))
-        });
+        let replicas = array(replicas)?.into_iter().map(told);
+        let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
+        replicas.retain(|replica| replica.address() != own);
         let (known, named) = (
             master.number("num-other-sentinels").saturating_add(1),
             self.nodes.len(),
@@ -161,8 +159,6 @@ impl Sentinels {
                 "name all sentinels in the URL: a majority of those named decides who is primary"
             );
         }
-        let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
-        replicas.retain(|(name, _)| *name != own);
         Ok(Word {
             asked,
             since: since.unwrap_or(now),
@@ -173,7 +169,7 @@ impl Sentinels {
             },
             epoch: master.number("config-epoch"),
             failing_over: running && !promoted,
-            replicas,
+            replicas: promotable(&replicas),
         })
     }
 
@@ -213,14 +209,27 @@ impl Sentinels {
     }
 }
 
-/// Whether the sentinel would make it the primary (`sentinelSelectSlave` in its source).
-fn can_be_promoted(replica: &Told) -> bool {
+/// Whom of these the sentinel would make the primary (`sentinelSelectSlave` in its source). One that is being
+/// filled, or has lost its primary, may have data that is old, and is taken if there is none better.
+fn promotable(replicas: &[Told]) -> Vec<(String, bool)> {
     let out = ["s_down", "o_down", "disconnected"];
-    !out.iter().any(|flag| replica.flags(flag))
-        && replica.number("last-ok-ping-reply") <= SILENT_MS
-        && replica.get("slave-priority") != "0"
-        // It is being filled, or has yet to be told whose replica it is.
-        && replica.get("master-link-status") == "ok"
+    let is_eligible = |replica: &Told| {
+        !out.iter().any(|flag| replica.flags(flag))
+            && replica.number("last-ok-ping-reply") <= SILENT_MS
+            && replica.get("slave-priority") != "0"
+    };
+    let follows = |replica: &Told| replica.get("master-link-status") == "ok";
+    let following = replicas
+        .iter()
+        .filter(|one| is_eligible(one) && follows(one));
+    // The lower number is preferred, and of equal ones who knows more.
+    let best = following.map(|one| one.number("slave-priority")).min();
+    let is_behind = |one: &Told| best.is_some_and(|best| best <= one.number("slave-priority"));
+    let said = replicas.iter().map(|replica| {
+        let may_be = follows(replica) || !is_behind(replica);
+        (replica.address(), is_eligible(replica) && may_be)
+    });
+    said.collect()
 }
 
 /// Names and values.
@@ -240,6 +249,10 @@ impl Told {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 
+    fn address(&self) -> String {
+        format!("{}:{}", self.get("ip"), self.get("port"))
+    }
+
     fn number(&self, name: &str) -> u64 {
         self.get(name).parse().unwrap_or_default()
     }
@@ -252,4 +265,44 @@ impl Told {
 fn text(reply: Reply) -> Result<String, Failure> {
     let bytes = bytes(reply)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(name: &str, link: &str, priority: &str, flags: &str) -> Told {
+        let said = [
+            ("ip", name),
+            ("port", "1"),
+            ("flags", flags),
+            ("last-ok-ping-reply", "20"),
+            ("slave-priority", priority),
+            ("master-link-status", link),
+        ];
+        Told(
+            said.map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        )
+    }
+
+    #[test]
+    fn whoever_would_be_taken_could_be_promoted() {
+        let able = |replicas: &[Told]| -> Vec<bool> {
+            promotable(replicas)
+                .into_iter()
+                .map(|(_, able)| able)
+                .collect()
+        };
+        let follows = || replica("a", "ok", "100", "slave");
+        let filled = || replica("b", "err", "100", "slave");
+        assert_eq!(able(&[follows(), filled()]), [true, false], "it knows more");
+        assert_eq!(able(&[filled()]), [true], "there is none better");
+        let gone = replica("a", "ok", "100", "slave,s_down");
+        assert_eq!(able(&[gone, filled()]), [false, true]);
+        let preferred = replica("b", "err", "10", "slave");
+        assert_eq!(able(&[follows(), preferred]), [true, true]);
+        let never = replica("b", "err", "0", "slave");
+        assert_eq!(able(&[never]), [false]);
+    }
 }

@@ -12,6 +12,7 @@ mod cluster;
 mod cluster_failover;
 mod cluster_histories;
 mod cluster_partition;
+mod cluster_replicas;
 mod compared;
 mod concerns;
 mod constellation;
