@@ -45,6 +45,8 @@ struct Seen {
     healed: Option<Instant>,
     last: HashMap<usize, Instant>,
     back: HashSet<usize>,
+    /// Clients that have created a session since.
+    creating: HashSet<usize>,
     /// Until when calls should have been over that were too late, and when they were.
     late: Vec<(Instant, Instant)>,
     undone: HashSet<StoredKey>,
@@ -94,6 +96,8 @@ pub(crate) struct Report {
     pub(crate) worst_overshoot: Duration,
     /// From the announcement of a new primary to the first success of the slowest client.
     pub(crate) worst_gap: Duration,
+    /// The same to the first session that it creates.
+    pub(crate) worst_create: Duration,
     /// From the end of a cut to the first success of the slowest client that was cut off.
     pub(crate) worst_return: Duration,
     /// The most by which a thread that does nothing else overslept, meanwhile.
@@ -134,9 +138,7 @@ impl History {
         }
         let last = seen.last.insert(client, now).unwrap_or(now);
         seen.report.longest_outage = seen.report.longest_outage.max(now - last);
-        let cut_off = seen.cut_off.contains(&client);
-        let told = if cut_off { seen.healed } else { seen.announced };
-        let Some(told) = told.filter(|told| *told <= began) else {
+        let Some((told, cut_off)) = seen.told(client, began) else {
             return;
         };
         if seen.back.insert(client) {
@@ -145,6 +147,26 @@ impl History {
                 false => &mut seen.report.worst_gap,
             };
             *gap = (now - told).max(*gap);
+        }
+    }
+
+    /// Some tag that the fault is about.
+    pub(crate) fn concerned_tag(&self, random: usize) -> SlotTag {
+        let mut tags = self.concerned.iter();
+        let tag = tags.nth(random % self.concerned.len().max(1));
+        *tag.expect("it is about something")
+    }
+
+    /// A client has just created a session, of its own calls.
+    pub(crate) fn creates(&self, client: usize, tag: SlotTag, began: Instant) {
+        let mut seen = self.seen.lock();
+        let told = seen.told(client, began).filter(|(_, cut_off)| !cut_off);
+        if let Some((told, _)) = told
+            && self.concerned.contains(&tag)
+            && seen.creating.insert(client)
+        {
+            let worst = &mut seen.report.worst_create;
+            *worst = told.elapsed().max(*worst);
         }
     }
 
@@ -323,6 +345,7 @@ impl Report {
         for (worst, other) in [
             (&mut self.worst_overshoot, other.worst_overshoot),
             (&mut self.worst_gap, other.worst_gap),
+            (&mut self.worst_create, other.worst_create),
             (&mut self.worst_return, other.worst_return),
             (&mut self.machine, other.machine),
             (&mut self.runtime, other.runtime),
@@ -344,6 +367,7 @@ impl Report {
             format!("{} of {}", self.writes_lost, self.writes),
             ms(self.longest_outage),
             ms(self.worst_gap),
+            ms(self.worst_create),
             ms(self.worst_return),
             format!(
                 "{} ({}, {})",
@@ -355,6 +379,17 @@ impl Report {
             ms(self.runtime),
         ];
         format!("| {} |", cells.join(" | "))
+    }
+}
+
+impl Seen {
+    /// When a client was told that all is well again, and whether that is by the end of a cut, if the call began
+    /// after it.
+    fn told(&self, client: usize, began: Instant) -> Option<(Instant, bool)> {
+        let cut_off = self.cut_off.contains(&client);
+        let told = if cut_off { self.healed } else { self.announced };
+        let told = told.filter(|told| *told <= began)?;
+        Some((told, cut_off))
     }
 }
 

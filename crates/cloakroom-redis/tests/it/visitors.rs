@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{Rotation, Subject};
 use cloakroom_core::store::{Applied, Lookup, Rotated};
-use cloakroom_core::{Error, Store, StoredKey};
+use cloakroom_core::{Error, OsEntropy, SessionId, Store, StoredKey};
 use cloakroom_redis::RedisStore;
 use tokio::task::JoinHandle;
 
@@ -24,6 +24,10 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Who only looks, at each client, at what was ended after a while; and the pause between two looks.
 const ONLOOKERS: usize = 4;
 const LOOKS: Duration = Duration::from_millis(20);
+
+/// How often somebody comes, at each client, with an id of those that the fault is about: whoever was there before
+/// may still be waiting.
+const KNOCKS: Duration = Duration::from_millis(20);
 
 /// How long the sessions of a visitor last who leaves later, and by how much longer those of the next one:
 /// some are begun before a fault, and left as soon as somebody else is primary or a little later.
@@ -56,6 +60,7 @@ impl Load {
             for number in 0..VISITORS {
                 visitors.push(tokio::spawn(visitor(number).visit(Arc::clone(&stop))));
             }
+            visitors.push(tokio::spawn(visitor(0).knock(Arc::clone(&stop))));
             for number in 0..ONLOOKERS {
                 let onlooker = visitor(VISITORS + number);
                 visitors.push(tokio::spawn(onlooker.look_on(Arc::clone(&stop))));
@@ -177,6 +182,23 @@ impl Visitor {
         }
     }
 
+    async fn knock(self, stop: Arc<AtomicBool>) {
+        let visitor = Arc::new(self);
+        for round in 0_usize.. {
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let visitor = Arc::clone(&visitor);
+            tokio::spawn(async move {
+                let tag = visitor.history.concerned_tag(round.wrapping_mul(7919));
+                let id = SessionId::generate(tag, &OsEntropy).expect("there is entropy");
+                let key = id.key();
+                visitor.call(&[tag], visitor.store.load(&key)).await
+            });
+            tokio::time::sleep(KNOCKS).await;
+        }
+    }
+
     async fn look_on(self, stop: Arc<AtomicBool>) {
         for round in self.client.. {
             if stop.load(Ordering::SeqCst) {
@@ -208,8 +230,10 @@ impl Visitor {
 
     async fn create(&self, subject: Option<&Subject>) -> Option<StoredKey> {
         let (key, new) = (self.ids.key(subject), self.ids.new_session(subject));
+        let began = Instant::now();
         self.call(&[key.tag()], self.store.create(&key, &new))
             .await?;
+        self.history.creates(self.client, key.tag(), began);
         self.history.created(key);
         Some(key)
     }
