@@ -113,6 +113,13 @@ impl Sentinels {
             let words = format!("the sentinel knows no master {:?}", self.master);
             return Err(Failure::new(Class::UnknownMaster, words));
         }
+        if let Some(Reply::ServerError(error)) = answers.first()
+            && error
+                .details()
+                .is_some_and(|text| text.contains("unknown command"))
+        {
+            return Err(Failure::new(Class::NoSentinel, "the server is no sentinel"));
+        }
         let [master, address, replicas] = exactly(without_errors(answers)?)?;
         self.word(asked, &told(master)?, address, replicas)
     }

@@ -51,7 +51,10 @@ impl Cluster {
         scout.refresh().await?;
         let holes = scout.map().holes();
         if holes > 0 {
-            let words = format!("nobody has {holes} of our {} slots", SlotTag::COUNT);
+            let words = format!(
+                "nobody has {holes} of our {} slots (redis-cli --cluster check tells which of Redis' 16384)",
+                SlotTag::COUNT
+            );
             return Err(Failure::new(Class::Down, words));
         }
         let watching = tokio::spawn(Arc::clone(&scout).watch()).abort_handle();
