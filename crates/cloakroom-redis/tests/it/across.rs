@@ -131,8 +131,8 @@ fn the_id_from_before_a_login_ends_for_sure() {
     kit::run(async {
         let firsts = cluster.tags_of_the_first();
         for (number, way) in WAYS.into_iter().enumerate() {
-            let url = cluster.url(&format!("timeout=1000&durability=fast{way}"));
-            let store = RedisStore::open(&url).await.expect("it opens");
+            let url = cluster.url(&format!("timeout=3000&durability=fast{way}"));
+            let store = kit::open_patiently(&url).await;
             let ids = Ids::new();
             let mut visitors = std::iter::repeat_with(|| ids.key(None));
             let mut visitor = || visitors.find(|key| firsts.contains(&key.tag()));

@@ -2,7 +2,7 @@
 //! nothing is called ended.
 
 use cloakroom_core::Store;
-use cloakroom_redis::{Class, RedisStore};
+use cloakroom_redis::Class;
 
 use crate::cluster::{self, Cluster};
 use crate::failures::failure;
@@ -15,9 +15,9 @@ use crate::server::Brand;
 fn the_only_replica_is_being_filled() {
     let mut cluster = Cluster::start();
     let late = cluster::node(Brand::Redis, &[]);
-    let url = cluster.url("timeout=1000&durability=fast");
+    let url = cluster.url("timeout=3000&durability=fast");
     kit::run(async {
-        let store = RedisStore::open(&url).await.expect("it opens");
+        let store = kit::open_patiently(&url).await;
         let (ids, firsts) = (Ids::new(), cluster.tags_of_the_first());
         let keys = std::iter::repeat_with(|| ids.key(None));
         let keys: Vec<_> = keys
@@ -59,14 +59,14 @@ fn the_only_replica_is_being_filled() {
             !said.contains(&late.port.to_string()),
             "it has data: {said}"
         );
-        for _ in 0..5 {
+        for _ in 0..2 {
             // Until this process has heard of it as well, it may be the one that is gone that is missed.
             let error = store.destroy(&keys[1]).await.expect_err("nobody has it");
             assert_eq!(failure(&error).class(), Class::NoReplicas, "{error:?}");
         }
         cluster::ok(&late, &["CONFIG", "SET", "masteruser", ""]);
         cluster::ok(&late, &["CONFIG", "SET", "masterauth", ""]);
-        for _ in 0..60 {
+        for _ in 0..20 {
             if store.destroy(&keys[1]).await.is_ok() {
                 return;
             }

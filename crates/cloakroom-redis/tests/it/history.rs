@@ -92,6 +92,8 @@ pub(crate) struct Report {
     pub(crate) late: usize,
     /// Those of them that were too late even without what a thread that only sleeps overslept meanwhile.
     pub(crate) late_alone: usize,
+    /// The same without what a timer of their runtime did.
+    pub(crate) late_for_themselves: usize,
     /// The most by which a call outlived its deadline.
     pub(crate) worst_overshoot: Duration,
     /// From the announcement of a new primary to the first success of the slowest client.
@@ -311,10 +313,14 @@ impl History {
             }
         }
         report.late = seen.late.len();
-        let alone = |(due, over): &&(Instant, Instant)| {
-            (*over - *due).saturating_sub(self.thread.between(*due, *over)) > LATE
+        let beyond = |slept: &Lateness| {
+            let is_late = |(due, over): &&(Instant, Instant)| {
+                (*over - *due).saturating_sub(slept.between(*due, *over)) > LATE
+            };
+            seen.late.iter().filter(is_late).count()
         };
-        report.late_alone = seen.late.iter().filter(alone).count();
+        report.late_alone = beyond(&self.thread);
+        report.late_for_themselves = beyond(&self.timer);
         report.machine = self.thread.worst();
         report.runtime = self.timer.worst();
         report.revocations_undone = seen.undone.len();
@@ -339,6 +345,7 @@ impl Report {
             (&mut self.refused, other.refused),
             (&mut self.late, other.late),
             (&mut self.late_alone, other.late_alone),
+            (&mut self.late_for_themselves, other.late_for_themselves),
         ] {
             *sum += more;
         }
@@ -370,10 +377,11 @@ impl Report {
             ms(self.worst_create),
             ms(self.worst_return),
             format!(
-                "{} ({}, {})",
+                "{} ({}, {}, {})",
                 ms(self.worst_overshoot),
                 self.late,
-                self.late_alone
+                self.late_alone,
+                self.late_for_themselves
             ),
             ms(self.machine),
             ms(self.runtime),
@@ -440,7 +448,8 @@ fn each_loss_is_counted() {
     assert_eq!(report.revocations_undone, 2);
     assert_eq!(report.superseded_undone, 1);
     assert_eq!(report.writes_lost, 1);
-    assert_eq!((report.late, report.late_alone), (1, 1));
+    let late = (report.late, report.late_alone, report.late_for_themselves);
+    assert_eq!(late, (1, 1, 1));
     assert_eq!(report.worst_gap, Duration::ZERO, "it concerns nobody");
 }
 

@@ -127,8 +127,8 @@ fn a_replica_that_lost_its_primary_may_be_promoted() {
     becomes("ok");
     kit::run(async {
         let url = format!("redis+sentinel://127.0.0.1:{}/shop", sentinel.port);
-        let url = format!("{url}?timeout=1000&durability=fast");
-        let store = RedisStore::open(&url).await.expect("it opens");
+        let url = format!("{url}?timeout=3000&durability=fast");
+        let store = kit::open_patiently(&url).await;
         let ids = Ids::new();
         let [before, key] = [(); 2].map(|()| ids.key(None));
         for key in [&before, &key] {
