@@ -144,7 +144,9 @@ impl RedisExclusive {
         };
         if confirmed.is_ok() {
             let now = open::check(&now).and_then(|()| keeping_up(now));
-            confirmed = match now {
+            // Where none keeps up, one is promoted that does not.
+            let last_resort = self.opener.trust().last_resort();
+            confirmed = match now.map(|now| if now + wanted == 0 { last_resort } else { now }) {
                 Ok(now) if now > wanted => {
                     self.replicas = now;
                     let wait = vec![self.wait(now)];

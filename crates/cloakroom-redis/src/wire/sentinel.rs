@@ -155,6 +155,7 @@ impl Sentinels {
         let replicas = array(replicas)?.into_iter().map(told);
         let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
         replicas.retain(|replica| replica.address() != own);
+        let [replicas, last_resort] = promotable(&replicas);
         let (known, named) = (
             master.number("num-other-sentinels").saturating_add(1),
             self.nodes.len(),
@@ -176,7 +177,8 @@ impl Sentinels {
             },
             epoch: master.number("config-epoch"),
             failing_over: running && !promoted,
-            replicas: promotable(&replicas),
+            replicas,
+            last_resort,
         })
     }
 
@@ -216,9 +218,9 @@ impl Sentinels {
     }
 }
 
-/// Whom of these the sentinel would make the primary (`sentinelSelectSlave` in its source). One that is being
-/// filled, or has lost its primary, may have data that is old, and is taken if there is none better.
-fn promotable(replicas: &[Told]) -> Vec<(String, bool)> {
+/// Whether the sentinel would make each of these the primary (`sentinelSelectSlave` in its source), and whether it
+/// would if there is none better: one that is being filled, or has lost its primary, may have data that is old.
+fn promotable(replicas: &[Told]) -> [Vec<(String, bool)>; 2] {
     let out = ["s_down", "o_down", "disconnected"];
     let is_eligible = |replica: &Told| {
         !out.iter().any(|flag| replica.flags(flag))
@@ -226,17 +228,20 @@ fn promotable(replicas: &[Told]) -> Vec<(String, bool)> {
             && replica.get("slave-priority") != "0"
     };
     let follows = |replica: &Told| replica.get("master-link-status") == "ok";
+    let priority = |replica: &Told| replica.number("slave-priority");
     let following = replicas
         .iter()
         .filter(|one| is_eligible(one) && follows(one));
     // The lower number is preferred, and of equal ones who knows more.
-    let best = following.map(|one| one.number("slave-priority")).min();
-    let is_behind = |one: &Told| best.is_some_and(|best| best <= one.number("slave-priority"));
-    let said = replicas.iter().map(|replica| {
-        let may_be = follows(replica) || !is_behind(replica);
-        (replica.address(), is_eligible(replica) && may_be)
-    });
-    said.collect()
+    let best = following.map(priority).min();
+    let is_taken = |one: &Told| follows(one) || best.is_some_and(|best| priority(one) < best);
+    let told = |is: &dyn Fn(&Told) -> bool| {
+        let told = replicas
+            .iter()
+            .map(|one| (one.address(), is_eligible(one) && is(one)));
+        told.collect()
+    };
+    [told(&is_taken), told(&|_| best.is_none())]
 }
 
 /// Names and values.
@@ -295,21 +300,29 @@ mod tests {
 
     #[test]
     fn whoever_would_be_taken_could_be_promoted() {
-        let able = |replicas: &[Told]| -> Vec<bool> {
-            promotable(replicas)
-                .into_iter()
-                .map(|(_, able)| able)
-                .collect()
+        let told = |replicas: &[Told]| {
+            let [able, last_resort] = promotable(replicas);
+            let both = able.into_iter().zip(last_resort);
+            both.map(|((_, able), (_, last))| (able, last))
+                .collect::<Vec<_>>()
         };
         let follows = || replica("a", "ok", "100", "slave");
         let filled = || replica("b", "err", "100", "slave");
-        assert_eq!(able(&[follows(), filled()]), [true, false], "it knows more");
-        assert_eq!(able(&[filled()]), [true], "there is none better");
+        let no = (false, false);
+        assert_eq!(
+            told(&[follows(), filled()]),
+            [(true, false), no],
+            "it knows more"
+        );
+        assert_eq!(told(&[filled()]), [(false, true)], "there is none better");
         let gone = replica("a", "ok", "100", "slave,s_down");
-        assert_eq!(able(&[gone, filled()]), [false, true]);
+        assert_eq!(told(&[gone, filled()]), [no, (false, true)]);
         let preferred = replica("b", "err", "10", "slave");
-        assert_eq!(able(&[follows(), preferred]), [true, true]);
+        assert_eq!(
+            told(&[follows(), preferred]),
+            [(true, false), (true, false)]
+        );
         let never = replica("b", "err", "0", "slave");
-        assert_eq!(able(&[never]), [false]);
+        assert_eq!(told(&[never]), [no]);
     }
 }
