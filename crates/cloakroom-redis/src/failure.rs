@@ -12,6 +12,8 @@ pub struct Failure {
     detail: String,
     redirect: Option<Box<Redirect>>,
     unsent: bool,
+    /// The detail names a server.
+    named: bool,
 }
 
 /// Where a server of a cluster says that a slot is.
@@ -65,6 +67,12 @@ pub enum Class {
     UnknownMaster,
     /// The server is no part of a cluster and was opened as one.
     NoCluster,
+    /// The server is no sentinel and was opened as one.
+    NoSentinel,
+    /// The server is a sentinel and was opened as one that keeps data.
+    Sentinel,
+    /// The server has no database of this number.
+    NoDatabase,
     /// `CROSSSLOT`: this server is part of a cluster and was opened as a single one.
     CrossSlot,
     /// `NOSCRIPT`: the script must be sent again. Never leaves this crate.
@@ -204,6 +212,24 @@ const TABLE: &[Row] = &[
         "the server is on its own: use redis://, or redis+sentinel:// where sentinels watch it",
     ),
     (
+        Class::NoSentinel,
+        &[],
+        false,
+        "name the sentinels (port 26379 by default) and not the servers that they watch, or use redis://",
+    ),
+    (
+        Class::Sentinel,
+        &[],
+        false,
+        "use redis+sentinel://host:26379/master, or name the server that the sentinel watches",
+    ),
+    (
+        Class::NoDatabase,
+        &["ERR DB index"],
+        false,
+        "write a lower number after the host, or raise databases at the server",
+    ),
+    (
         Class::NoScript,
         &["NOSCRIPT"],
         true,
@@ -264,6 +290,7 @@ impl Failure {
             detail: detail.into(),
             redirect: None,
             unsent: false,
+            named: false,
         }
     }
 
@@ -285,7 +312,12 @@ impl Failure {
 
     fn of_answer(code: &str, detail: &str) -> Self {
         let class = Class::of_code(code, detail);
-        let mut failure = Self::new(class, format!("the server answered {code}"));
+        let mut words = format!("the server answered {code}");
+        // What may not be run is told; the rest may name keys.
+        if let (Class::Permission, Some(command)) = (class, refused_command(detail)) {
+            words = format!("{words} to {command:?}");
+        }
+        let mut failure = Self::new(class, words);
         let there = || detail.split(' ').nth(1).unwrap_or_default().to_owned();
         failure.redirect = match code {
             "MOVED" => Some(Box::new(Redirect::Moved(there()))),
@@ -321,10 +353,11 @@ impl Failure {
         }
     }
 
-    /// The same failure, naming the server.
+    /// The same failure, naming the server, unless it names one.
     pub(crate) fn at(mut self, address: &str) -> Self {
-        if !self.detail.starts_with(address) {
+        if !self.named {
             self.detail = format!("{address}: {}", self.detail);
+            self.named = true;
         }
         self
     }
@@ -351,6 +384,11 @@ impl Failure {
             redis::ErrorKind::AuthenticationFailed => {
                 Self::new(Class::Credentials, "the server refused the credentials")
             }
+            redis::ErrorKind::Io if error.to_string().contains("CaUsedAsEndEntity") => {
+                let words = "the server shows the certificate of a CA as its own (openssl makes such ones \
+                             unless told basicConstraints=CA:FALSE); sign it one for its host";
+                Self::new(Class::Untrusted, words)
+            }
             redis::ErrorKind::Io if error.to_string().contains("certificate") => {
                 Self::new(Class::Untrusted, error.to_string())
             }
@@ -368,6 +406,14 @@ impl Failure {
     pub const fn class(&self) -> Class {
         self.class
     }
+}
+
+/// The command that a user may not run, as the server names it.
+fn refused_command(detail: &str) -> Option<&str> {
+    let (_, rest) = detail.split_once("run the '")?;
+    let (command, _) = rest.split_once('\'')?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"|-_.".contains(&byte);
+    command.bytes().all(is_name).then_some(command)
 }
 
 impl fmt::Display for Failure {

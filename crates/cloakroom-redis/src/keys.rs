@@ -73,8 +73,17 @@ pub(crate) fn closing(tag: SlotTag) -> String {
 
 /// A key of that tag that nobody ever writes, to ask the server what it can.
 pub(crate) fn probe(tag: SlotTag) -> String {
-    let mut name = String::with_capacity(SESSION.len() + 5 + 6);
-    push_tag(&mut name, SESSION, tag);
+    probe_among(SESSION, tag)
+}
+
+/// The same among the indices.
+pub(crate) fn probe_index(tag: SlotTag) -> String {
+    probe_among(SUBJECT, tag)
+}
+
+fn probe_among(prefix: &str, tag: SlotTag) -> String {
+    let mut name = String::with_capacity(prefix.len() + 5 + 6);
+    push_tag(&mut name, prefix, tag);
     name.push_str(":probe");
     name
 }

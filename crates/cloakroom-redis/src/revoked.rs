@@ -145,7 +145,8 @@ impl Revoked {
         (!commands.is_empty()).then_some((attempt, commands))
     }
 
-    fn end(&self, key: &StoredKey) -> Vec<Command> {
+    /// The commands that end a session, whatever the server knows.
+    pub(crate) fn end(&self, key: &StoredKey) -> Vec<Command> {
         // Only the marker's own life matters here, and the server counts it; the time inside lies
         // far enough ahead for any clock.
         let marker = Marker {
@@ -198,22 +199,19 @@ impl Revoked {
         })
     }
 
-    /// The commands that end again the sessions of these tags, whatever the server knows.
-    pub(crate) fn endings(&self, holds: &(dyn Fn(SlotTag) -> bool + Sync)) -> Vec<Command> {
+    /// The sessions of these tags that were ended.
+    pub(crate) fn ended(&self, holds: &(dyn Fn(SlotTag) -> bool + Sync)) -> Vec<StoredKey> {
         debug_assert!(
             limits::TOMBSTONE < REMEMBERED,
             "what is told again outlasts its marker"
         );
-        let mut commands = Vec::new();
-        for (at, what) in self.kept.lock().iter() {
-            match what {
-                What::Session(key) if at.elapsed() <= REMEMBERED && holds(key.tag()) => {
-                    commands.extend(self.end(key));
-                }
-                What::Session(_) | What::Everything(_) => {}
-            }
-        }
-        commands
+        let now = Instant::now();
+        let kept = self.kept.lock();
+        let keys = kept.iter().filter_map(|(at, what)| match what {
+            What::Session(key) if now - *at <= REMEMBERED && holds(key.tag()) => Some(*key),
+            What::Session(_) | What::Everything(_) => None,
+        });
+        keys.collect()
     }
 
     /// Those of these tags whose epoch may be one that was ended.

@@ -10,7 +10,7 @@ use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
 use crate::route::{Batch, Cluster, Route, Shards, Single};
-use crate::settings::{LayoutName, Settings};
+use crate::settings::{Address, LayoutName, Settings};
 use crate::steps::{Compared, Scripted, Steps, Watched, probe_compare_and_set};
 use crate::wire::{self, Durability, Holds, Lane, RedisWire, Shared, Wire};
 
@@ -41,7 +41,13 @@ impl RedisStore {
                 return Err(failure.at(&settings.addresses[0].to_string()).into());
             }
             Ok(Err(_)) | Err(_) => {
-                let silent = Failure::new(Class::Unreachable, "no answer in time");
+                let words = match settings.addresses[0] {
+                    Address::Tcp { tls: true, .. } => {
+                        "no answer in time; a port without TLS gives none to TLS"
+                    }
+                    _ => "no answer in time",
+                };
+                let silent = Failure::new(Class::Unreachable, words);
                 return Err(silent.at(&settings.addresses[0].to_string()).into());
             }
         };
@@ -127,6 +133,7 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
     for answer in route.send_each(Lane::Main, first).await {
         answer?;
     }
+    may_write(route).await?;
     for node in route.nodes().wires {
         let node = probe_node(&*node, settings).await?;
         all.scripts &= node.scripts;
@@ -138,6 +145,24 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
         tracing::info!(saves, "no scripts are used here: how sessions are saved");
     }
     Ok(all)
+}
+
+/// Says at the start, and not at the first visitor, that the user may only read. What is written here changes
+/// nothing, because it is about keys that nobody has; whatever else the server answers shows when it is used.
+async fn may_write(route: &dyn Route) -> Result<(), Failure> {
+    for tag in keys::tags().take(1) {
+        let (session, index) = (keys::probe(tag), keys::probe_index(tag));
+        let commands = [
+            wire::command("SET", [&*session, "", "XX"]),
+            wire::command("HDEL", [&*session, "probe"]),
+            wire::command("ZREM", [&*index, "probe"]),
+        ];
+        match route.send(tag, Lane::Main, commands.into()).await {
+            Err(failure) if failure.class() == Class::Permission => return Err(failure),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {

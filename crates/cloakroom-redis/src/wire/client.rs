@@ -30,11 +30,18 @@ pub(super) fn certificates(settings: &Settings) -> Result<Option<Vec<u8>>, Error
         let path = path.display().to_string();
         invalid("store ca", &path, "name a readable PEM file")
     })?;
-    let clients = Clients::new(settings, Some(read.clone()));
-    clients.server(&settings.addresses[0], false).map_err(|_| {
+    let none = || {
         let fix = "name a PEM file with a CA in it";
         invalid("store ca", "(its contents)", fix)
-    })?;
+    };
+    // A file with something else in it, such as a key, is read as no certificates.
+    let begins = b"-----BEGIN CERTIFICATE-----";
+    if !read.windows(begins.len()).any(|line| line == begins) {
+        return Err(none());
+    }
+    let clients = Clients::new(settings, Some(read.clone()));
+    let client = clients.server(&settings.addresses[0], false);
+    client.map_err(|_| none())?;
     Ok(Some(read))
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::open::{Open, Opener, ask, transmit, without_errors};
+use super::open::{self, Open, Opener, ask, transmit, without_errors};
 use super::{Answers, Command, Exclusive, Lane, Reply, Shared};
 use crate::failure::{Class, Failure};
 
@@ -118,34 +118,64 @@ impl RedisExclusive {
         lane: Lane,
         mut commands: Vec<Command>,
     ) -> Result<Answers, Failure> {
-        // All replicas that were there when the connection was opened, or that could be promoted now;
-        // not one of them: a failover takes the one that is promoted away, and its silence is how the
-        // old primary can be told from the new one.
-        let known = self.replicas.max(self.opener.trust().replicas());
-        let wanted = known.max(self.shared.least(self.opener.sentinels.is_some()));
-        if !self.shared.confirms(lane) || wanted == 0 {
+        if !self.shared.confirms(lane) {
             let replies = self.exchange(commands).await?;
             return Ok(Answers {
                 replies,
                 confirmed: Ok(()),
             });
         }
-        let mut wait = super::command("WAIT", [wanted]);
-        wait.arg(self.opener.timeout().as_millis() as u64 / 2);
-        commands.push(wait);
+        // All replicas that keep up by the primary's own word, or that could be promoted by that of others;
+        // not one of them: a failover takes the one that is promoted away, and its silence is how the
+        // old primary can be told from the new one.
+        let known = self.replicas.max(self.opener.trust().replicas());
+        let wanted = known.max(self.shared.least(self.opener.sentinels.is_some()));
+        if wanted > 0 {
+            commands.push(self.wait(wanted));
+        }
+        // Others hear of a replica some time after it has its data, so the primary is asked behind each
+        // write: who has joined by then is waited for as well.
+        commands.push(who_replicates());
         let mut replies = self.exchange(commands).await?;
-        let confirmed = match replies.pop() {
-            Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(()),
-            Some(Reply::ServerError(error)) => Err(Failure::of_server(&error)),
-            _ => {
-                self.spares.discard();
-                Err(Failure::new(
-                    Class::NoReplicas,
-                    "not every replica confirmed the change in time; it may be lost",
-                ))
-            }
+        let now = replies.pop().unwrap_or_default();
+        let mut confirmed = match wanted {
+            0 => Ok(()),
+            wanted => has_confirmed(replies.pop(), wanted),
         };
+        if confirmed.is_ok() {
+            let now = open::check(&now).and_then(|()| keeping_up(now));
+            // Where none keeps up, one is promoted that does not.
+            let last_resort = self.opener.trust().last_resort();
+            confirmed = match now.map(|now| if now + wanted == 0 { last_resort } else { now }) {
+                Ok(now) if now > wanted => {
+                    self.replicas = now;
+                    let wait = vec![self.wait(now)];
+                    has_confirmed(self.exchange(wait).await?.pop(), now)
+                }
+                now => now.map(drop),
+            };
+        }
+        if matches!(&confirmed, Err(failure) if failure.class() == Class::NoReplicas) {
+            self.spares.discard();
+        }
         Ok(Answers { replies, confirmed })
+    }
+
+    fn wait(&self, replicas: u64) -> Command {
+        let mut wait = super::command("WAIT", [replicas]);
+        wait.arg(self.opener.timeout().as_millis() as u64 / 2);
+        wait
+    }
+}
+
+fn has_confirmed(reply: Option<Reply>, wanted: u64) -> Result<(), Failure> {
+    match reply {
+        Some(Reply::Int(confirmed)) if confirmed.cast_unsigned() >= wanted => Ok(()),
+        Some(Reply::ServerError(error)) => Err(Failure::of_server(&error)),
+        _ => Err(Failure::new(
+            Class::NoReplicas,
+            "not every replica confirmed the change in time; it may be lost",
+        )),
     }
 }
 
@@ -177,11 +207,14 @@ impl Exclusive for RedisExclusive {
 
 /// The replicas of a server that keep up. One that hangs is not waited for by the next connection.
 async fn replicas(open: &mut Open) -> Result<u64, Failure> {
-    let info = ask(
-        &mut open.connection,
-        super::command("INFO", ["replication"]),
-    )
-    .await?;
+    keeping_up(ask(&mut open.connection, who_replicates()).await?)
+}
+
+fn who_replicates() -> Command {
+    super::command("INFO", ["replication"])
+}
+
+fn keeping_up(info: Reply) -> Result<u64, Failure> {
     let info = super::bytes(info)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&info).into_owned();
     let keeps_up = |line: &&str| {

@@ -209,8 +209,11 @@ impl Opener {
         let run = match ask(connection, command("INFO", ["server"])).await {
             Ok(info) => {
                 let info = bytes(info)?.unwrap_or_default();
-                let cluster = line_of(&info, b"redis_mode:") == Some(b"cluster");
-                if cluster && !self.cluster {
+                let mode = line_of(&info, b"redis_mode:");
+                if mode == Some(b"sentinel") {
+                    return Err(Failure::new(Class::Sentinel, "the server is a sentinel"));
+                }
+                if mode == Some(b"cluster") && !self.cluster {
                     let words = "a node of a cluster was opened by itself";
                     return Err(Failure::new(Class::CrossSlot, words));
                 }

@@ -12,6 +12,8 @@ use crate::revoked::Revoked;
 
 /// Commands in one batch.
 const BATCH: usize = 1_000;
+/// Sessions that are ended again in one go.
+const AT_ONCE: usize = 250;
 
 /// What it means that the server has not a tag, or not a key of it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,11 @@ pub(super) async fn retell(
     holds: &(dyn Fn(SlotTag) -> bool + Sync),
     elsewhere: Elsewhere,
 ) -> Result<(), Failure> {
-    tell(connection, revoked.endings(holds), elsewhere).await?;
+    // They may be many: made some at a time, so that whoever shares the thread has a turn meanwhile.
+    for keys in revoked.ended(holds).chunks(AT_ONCE) {
+        let commands = keys.iter().flat_map(|key| revoked.end(key));
+        tell(connection, commands.collect(), elsewhere).await?;
+    }
     let tags = revoked.tags_to_check(holds);
     let questions = tags.iter().map(|tag| epoch::read(*tag)).collect();
     let mut late = Vec::new();

@@ -113,6 +113,13 @@ impl Sentinels {
             let words = format!("the sentinel knows no master {:?}", self.master);
             return Err(Failure::new(Class::UnknownMaster, words));
         }
+        if let Some(Reply::ServerError(error)) = answers.first()
+            && error
+                .details()
+                .is_some_and(|text| text.contains("unknown command"))
+        {
+            return Err(Failure::new(Class::NoSentinel, "the server is no sentinel"));
+        }
         let [master, address, replicas] = exactly(without_errors(answers)?)?;
         self.word(asked, &told(master)?, address, replicas)
     }
@@ -145,11 +152,10 @@ impl Sentinels {
         };
         let now = Instant::now();
         let since = now.checked_sub(Duration::from_millis(known_for));
-        let replicas = array(replicas)?.into_iter().map(|reply| {
-            let replica = told(reply)?;
-            let name = format!("{}:{}", replica.get("ip"), replica.get("port"));
-            Ok((name, can_be_promoted(&replica)))
-        });
+        let replicas = array(replicas)?.into_iter().map(told);
+        let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
+        replicas.retain(|replica| replica.address() != own);
+        let [replicas, last_resort] = promotable(&replicas);
         let (known, named) = (
             master.number("num-other-sentinels").saturating_add(1),
             self.nodes.len(),
@@ -161,8 +167,6 @@ impl Sentinels {
                 "name all sentinels in the URL: a majority of those named decides who is primary"
             );
         }
-        let mut replicas = replicas.collect::<Result<Vec<_>, Failure>>()?;
-        replicas.retain(|(name, _)| *name != own);
         Ok(Word {
             asked,
             since: since.unwrap_or(now),
@@ -174,6 +178,7 @@ impl Sentinels {
             epoch: master.number("config-epoch"),
             failing_over: running && !promoted,
             replicas,
+            last_resort,
         })
     }
 
@@ -213,14 +218,30 @@ impl Sentinels {
     }
 }
 
-/// Whether the sentinel would make it the primary (`sentinelSelectSlave` in its source).
-fn can_be_promoted(replica: &Told) -> bool {
+/// Whether the sentinel would make each of these the primary (`sentinelSelectSlave` in its source), and whether it
+/// would if there is none better: one that is being filled, or has lost its primary, may have data that is old.
+fn promotable(replicas: &[Told]) -> [Vec<(String, bool)>; 2] {
     let out = ["s_down", "o_down", "disconnected"];
-    !out.iter().any(|flag| replica.flags(flag))
-        && replica.number("last-ok-ping-reply") <= SILENT_MS
-        && replica.get("slave-priority") != "0"
-        // It is being filled, or has yet to be told whose replica it is.
-        && replica.get("master-link-status") == "ok"
+    let is_eligible = |replica: &Told| {
+        !out.iter().any(|flag| replica.flags(flag))
+            && replica.number("last-ok-ping-reply") <= SILENT_MS
+            && replica.get("slave-priority") != "0"
+    };
+    let follows = |replica: &Told| replica.get("master-link-status") == "ok";
+    let priority = |replica: &Told| replica.number("slave-priority");
+    let following = replicas
+        .iter()
+        .filter(|one| is_eligible(one) && follows(one));
+    // The lower number is preferred, and of equal ones who knows more.
+    let best = following.map(priority).min();
+    let is_taken = |one: &Told| follows(one) || best.is_some_and(|best| priority(one) < best);
+    let told = |is: &dyn Fn(&Told) -> bool| {
+        let told = replicas
+            .iter()
+            .map(|one| (one.address(), is_eligible(one) && is(one)));
+        told.collect()
+    };
+    [told(&is_taken), told(&|_| best.is_none())]
 }
 
 /// Names and values.
@@ -240,6 +261,10 @@ impl Told {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 
+    fn address(&self) -> String {
+        format!("{}:{}", self.get("ip"), self.get("port"))
+    }
+
     fn number(&self, name: &str) -> u64 {
         self.get(name).parse().unwrap_or_default()
     }
@@ -252,4 +277,52 @@ impl Told {
 fn text(reply: Reply) -> Result<String, Failure> {
     let bytes = bytes(reply)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(name: &str, link: &str, priority: &str, flags: &str) -> Told {
+        let said = [
+            ("ip", name),
+            ("port", "1"),
+            ("flags", flags),
+            ("last-ok-ping-reply", "20"),
+            ("slave-priority", priority),
+            ("master-link-status", link),
+        ];
+        Told(
+            said.map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        )
+    }
+
+    #[test]
+    fn whoever_would_be_taken_could_be_promoted() {
+        let told = |replicas: &[Told]| {
+            let [able, last_resort] = promotable(replicas);
+            let both = able.into_iter().zip(last_resort);
+            both.map(|((_, able), (_, last))| (able, last))
+                .collect::<Vec<_>>()
+        };
+        let follows = || replica("a", "ok", "100", "slave");
+        let filled = || replica("b", "err", "100", "slave");
+        let no = (false, false);
+        assert_eq!(
+            told(&[follows(), filled()]),
+            [(true, false), no],
+            "it knows more"
+        );
+        assert_eq!(told(&[filled()]), [(false, true)], "there is none better");
+        let gone = replica("a", "ok", "100", "slave,s_down");
+        assert_eq!(told(&[gone, filled()]), [no, (false, true)]);
+        let preferred = replica("b", "err", "10", "slave");
+        assert_eq!(
+            told(&[follows(), preferred]),
+            [(true, false), (true, false)]
+        );
+        let never = replica("b", "err", "0", "slave");
+        assert_eq!(told(&[never]), [no]);
+    }
 }

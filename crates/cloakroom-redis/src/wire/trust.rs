@@ -37,6 +37,8 @@ pub(super) struct Word {
     pub(super) failing_over: bool,
     /// The replicas, and whether they could be promoted.
     pub(super) replicas: Vec<(String, bool)>,
+    /// The replicas, and whether they could be if there is none better.
+    pub(super) last_resort: Vec<(String, bool)>,
 }
 
 /// What the sentinels say, and what follows from it.
@@ -51,6 +53,7 @@ pub(super) struct Trust {
     number: AtomicU64,
     until: AtomicU64,
     replicas: AtomicU64,
+    last_resort: AtomicU64,
     origin: Instant,
 }
 
@@ -79,6 +82,7 @@ struct Verdict {
     asked: Instant,
     since: Instant,
     replicas: u64,
+    last_resort: u64,
 }
 
 impl Trust {
@@ -101,6 +105,7 @@ impl Trust {
             number: AtomicU64::new(0),
             until: AtomicU64::new(if sentinels == 0 { u64::MAX } else { 0 }),
             replicas: AtomicU64::new(0),
+            last_resort: AtomicU64::new(0),
             origin,
         }
     }
@@ -149,6 +154,8 @@ impl Trust {
             view.until = verdict.asked + LEASE;
             view.settled = verdict.since + LEASE;
             self.replicas.store(verdict.replicas, Ordering::Release);
+            let last_resort = verdict.last_resort;
+            self.last_resort.store(last_resort, Ordering::Release);
         });
         let view = self.view.borrow();
         let until = view.until.saturating_duration_since(self.origin);
@@ -165,6 +172,11 @@ impl Trust {
     /// Replicas that could be promoted, and must have what may not be lost.
     pub(super) fn replicas(&self) -> u64 {
         self.replicas.load(Ordering::Acquire)
+    }
+
+    /// Replicas that could be promoted if none keeps up, and must have it then.
+    pub(super) fn last_resort(&self) -> u64 {
+        self.last_resort.load(Ordering::Acquire)
     }
 
     /// Says how many replicas could be promoted, where that is not the sentinels' to say.
@@ -291,18 +303,21 @@ fn judge(all: usize, heard: &[&Word]) -> Option<Verdict> {
     agreed.sort_by_key(|word| word.since);
     let since = agreed.get(majority - 1)?.since;
     // A replica is excused if so many say that it cannot be promoted.
-    let mut able: HashMap<&str, usize> = HashMap::new();
-    for (name, is_able) in agreed.iter().flat_map(|word| &word.replicas) {
-        *able.entry(name).or_default() += usize::from(*is_able);
-    }
-    let excused = |votes: &usize| agreed.len().saturating_sub(*votes) >= majority;
-    let replicas = able.values().filter(|votes| !excused(votes)).count() as u64;
+    let not_excused = |said: &dyn Fn(&'_ Word) -> &'_ [(String, bool)]| {
+        let mut able: HashMap<&str, usize> = HashMap::new();
+        for (name, is_able) in agreed.iter().flat_map(|word| said(word)) {
+            *able.entry(name).or_default() += usize::from(*is_able);
+        }
+        let excused = |votes: &usize| agreed.len().saturating_sub(*votes) >= majority;
+        able.values().filter(|votes| !excused(votes)).count() as u64
+    };
     Some(Verdict {
         primary: latest.primary.clone(),
         epoch: latest.epoch,
         asked,
         since,
-        replicas,
+        replicas: not_excused(&|word| &word.replicas),
+        last_resort: not_excused(&|word| &word.last_resort),
     })
 }
 
@@ -349,6 +364,7 @@ mod tests {
             epoch,
             failing_over: false,
             replicas: vec![("a".to_owned(), true), ("b".to_owned(), true)],
+            last_resort: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Logins across the slots of a cluster, which are two steps: whatever happens to the old session
 //! between a process's last look and the login is neither lost nor undone.
 
+use cloakroom_core::id::SlotTag;
 use cloakroom_core::policy::{MaxSessions, OnExcess};
 use cloakroom_core::record::Condition;
 use cloakroom_core::store::{Absence, Lookup, Rotated};
@@ -118,6 +119,40 @@ fn nobody_is_signed_out_for_a_session_that_is_gone() {
             let found = scene.ours.load(&device).await.expect("loaded");
             let lives = matches!(found, Lookup::Found(_));
             assert!(lives, "{way}: the device was signed out");
+        }
+    });
+}
+
+/// The end of the session from before a login is an end: what could be promoted has it in either mode, or the login
+/// is not acknowledged.
+#[test]
+fn the_id_from_before_a_login_ends_for_sure() {
+    let cluster = Cluster::start();
+    kit::run(async {
+        let firsts = cluster.tags_of_the_first();
+        for (number, way) in WAYS.into_iter().enumerate() {
+            let url = cluster.url(&format!("timeout=3000&durability=fast{way}"));
+            let store = kit::open_patiently(&url).await;
+            let ids = Ids::new();
+            let mut visitors = std::iter::repeat_with(|| ids.key(None));
+            let mut visitor = || visitors.find(|key| firsts.contains(&key.tag()));
+            let mut users = (0..).map(|user| kit::subject(&format!("dora{number}-{user}")));
+            let user = users.find(|user| !firsts.contains(&SlotTag::of_subject(user)));
+            let user = user.expect("some are elsewhere");
+            let mut sign_in = async || {
+                let old = visitor().expect("some are there");
+                let created = store.create(&old, &ids.new_session(None)).await;
+                created.expect("created");
+                let new = ids.key(Some(&user));
+                store.rotate(&old, &new, &kit::login(&user, None)).await
+            };
+            let moved = sign_in().await.expect("its replica confirms");
+            assert!(matches!(moved, Rotated::Done(_)), "{way}: {moved:?}");
+            cluster.nodes[3].signal("STOP");
+            let error = sign_in().await.expect_err("nobody confirms the end");
+            assert!(error.is_retryable(), "{way}: {error:?}");
+            cluster.nodes[3].signal("CONT");
+            cluster.wait_until_whole();
         }
     });
 }

@@ -1,6 +1,7 @@
 //! A Redis Cluster of a test's own: three primaries, a replica for each or more, on one machine or on a
 //! network that can be cut in two.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use cloakroom_core::id::SlotTag;
 use cloakroom_core::store::Lookup;
 use cloakroom_core::{Store, StoredKey};
 use cloakroom_redis::RedisStore;
@@ -166,6 +168,19 @@ impl Cluster {
         nodes
             .map(|port| Ear::open(port, Arc::clone(history)))
             .collect()
+    }
+
+    /// The tags whose slots the first node begins with.
+    pub(crate) fn tags_of_the_first(&self) -> HashSet<SlotTag> {
+        let tags: Vec<SlotTag> = (0..4096).filter_map(SlotTag::new).collect();
+        let ask = |tag: &SlotTag| format!("CLUSTER KEYSLOT {{{:03x}}}\n", tag.number());
+        let slots = self.nodes[0].cli_lines(&tags.iter().map(ask).collect::<String>());
+        let slots = slots
+            .lines()
+            .map(|slot| slot.parse::<u16>().expect("a slot"));
+        let of_the_first = tags.into_iter().zip(slots);
+        let of_the_first = of_the_first.filter(|(_, slot)| *slot <= FIRST_HAS);
+        of_the_first.map(|(tag, _)| tag).collect()
     }
 
     /// Moves so many slots from one primary to another, with what is in them.

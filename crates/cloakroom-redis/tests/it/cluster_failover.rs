@@ -86,7 +86,7 @@ fn what_a_replica_missed_is_told_again() {
     let mut cluster = Cluster::start();
     let url = cluster.url("timeout=1000&durability=fast");
     kit::run(async {
-        let store = RedisStore::open(&url).await.expect("it opens");
+        let store = kit::open_patiently(&url).await;
         let (ids, mut over) = (Ids::new(), Vec::new());
         for number in 0..60 {
             let user = kit::subject(&format!("user{number}"));
@@ -145,7 +145,7 @@ fn a_mass_revocation_that_a_replica_missed_is_told_again() {
     let mut cluster = Cluster::start();
     let url = cluster.url("timeout=1000&durability=fast&layout=fields");
     kit::run(async {
-        let store = RedisStore::open(&url).await.expect("it opens");
+        let store = kit::open_patiently(&url).await;
         let ids = Ids::new();
         let [old, young]: [Vec<_>; 2] =
             [60, 60].map(|count| (0..count).map(|_| ids.key(None)).collect());
@@ -279,7 +279,7 @@ fn run(parameters: &str, trouble: impl FnOnce(&mut Cluster)) -> History {
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let store = Arc::new(runtime.block_on(RedisStore::open(&url)).expect("it opens"));
+    let store = Arc::new(runtime.block_on(kit::open_patiently(&url)));
     let writers: Vec<_> = (0..8)
         .map(|_| runtime.spawn(write(Arc::clone(&store), Arc::clone(&stop))))
         .collect();

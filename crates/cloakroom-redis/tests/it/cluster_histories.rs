@@ -124,5 +124,6 @@ fn run_cut(left: &[usize], how: Cut, parameters: &str) -> Report {
 }
 
 fn start(cluster: &Cluster, urls: &[&str]) -> Run<Vec<Ear>> {
-    Run::start(|history| cluster.listen(&SPARES, history), urls)
+    let concerned = cluster.tags_of_the_first();
+    Run::start(concerned, |history| cluster.listen(&SPARES, history), urls)
 }

@@ -1,6 +1,8 @@
 //! What `safe` and `fast` do without replicas, and servers that come back with older data: no
 //! acknowledged logout is undone.
 
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use cloakroom_core::policy::{MaxSessions, OnExcess};
@@ -56,6 +58,57 @@ fn without_replicas_safe_refuses() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
+}
+
+/// A replica that has just got its data is waited for, although the connection is older than it and nobody
+/// else knows of it yet.
+#[test]
+fn a_replica_that_joined_is_waited_for() {
+    let primary = Server::start(&[]);
+    let mut waits = Waits::of(&primary);
+    let _one = primary.replica();
+    while primary.cli(&["WAIT", "1", "1000"]) != "1" {}
+    kit::run(async {
+        let store = RedisStore::open(&primary.url(0, "&durability=fast")).await;
+        let store = store.expect("it opens");
+        end_one(&store).await;
+        assert_eq!(waits.last(&primary), "1");
+        let _other = primary.replica();
+        while primary.cli(&["WAIT", "2", "1000"]) != "2" {}
+        end_one(&store).await;
+        assert_eq!(waits.last(&primary), "2");
+    });
+}
+
+async fn end_one(store: &RedisStore) {
+    let (ids, key) = (Ids::new(), Ids::new().key(None));
+    let created = store.create(&key, &ids.new_session(None)).await;
+    created.expect("created");
+    assert!(store.destroy(&key).await.expect("ended"));
+}
+
+/// Hears what a server is asked for.
+struct Waits(BufReader<TcpStream>);
+
+impl Waits {
+    fn of(server: &Server) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("it answers");
+        stream.write_all(b"MONITOR\r\n").expect("it listens");
+        Self(BufReader::new(stream))
+    }
+
+    /// For how many replicas a store waited last, of those that it asked about since the last call. With a
+    /// deadline of 30 s it waits for half of that, as the tests themselves do not.
+    fn last(&mut self, server: &Server) -> String {
+        server.cli(&["ECHO", "so far"]);
+        let lines = self.0.by_ref().lines().map_while(Result::ok);
+        let lines = lines.take_while(|line| !line.contains("so far"));
+        let waits = lines.filter_map(|line| {
+            let (_, wait) = line.split_once("\"WAIT\" \"")?;
+            Some(wait.strip_suffix("\" \"15000\"")?.to_owned())
+        });
+        waits.last().expect("the store waited")
+    }
 }
 
 /// A login that was refused ended nothing, and nothing is ended for it later.

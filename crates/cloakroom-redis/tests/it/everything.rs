@@ -71,8 +71,7 @@ fn it_leaves_every_tag_open() {
 fn a_part_of_it_is_not_done() {
     let mut cluster = Cluster::without_replicas();
     kit::run(async {
-        let store = RedisStore::open(&cluster.url("timeout=1000")).await;
-        let store = store.expect("it opens");
+        let store = kit::open_patiently(&cluster.url("timeout=1000")).await;
         let ids = Ids::new();
         let mut keys = Vec::new();
         for _ in 0..30 {

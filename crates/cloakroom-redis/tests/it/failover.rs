@@ -2,6 +2,8 @@
 //! acknowledged revocation is undone, in `safe` no acknowledged create is lost. Those of one fault run side
 //! by side.
 
+use cloakroom_core::id::SlotTag;
+
 use crate::constellation::{Constellation, Ear};
 use crate::histories::{CUT, FAST, HANG, Run, SAFE, fast, safe, side_by_side, timeout};
 use crate::history::Report;
@@ -96,5 +98,6 @@ fn run_cut(left: &[usize], parameters: &str) -> Report {
 }
 
 fn start(constellation: &Constellation, urls: &[&str]) -> Run<Vec<Ear>> {
-    Run::start(|history| constellation.listen(history), urls)
+    let all = (0..4096).filter_map(SlotTag::new).collect();
+    Run::start(all, |history| constellation.listen(history), urls)
 }

@@ -271,7 +271,7 @@ fn what_is_wrong_is_told_at_the_start() {
         (
             "no such database",
             format!("redis://:secret@127.0.0.1:{}/600", plain.port),
-            Class::Protocol,
+            Class::NoDatabase,
         ),
         (
             "no sentinel",
@@ -286,7 +286,17 @@ fn what_is_wrong_is_told_at_the_start() {
         (
             "a server that is no sentinel",
             format!("redis+sentinel://127.0.0.1:{}/shop", tls.port),
-            Class::Protocol,
+            Class::NoSentinel,
+        ),
+        (
+            "a sentinel as a server",
+            format!("redis://127.0.0.1:{}", sentinel.port),
+            Class::Sentinel,
+        ),
+        (
+            "a sentinel as a cluster",
+            format!("redis+cluster://127.0.0.1:{}", sentinel.port),
+            Class::Sentinel,
         ),
         (
             "a node of a cluster as a single server",
@@ -342,6 +352,27 @@ fn what_is_wrong_is_told_at_the_start() {
     });
 }
 
+/// The server that is meant is named, and no other, and what a user may not run.
+#[test]
+fn who_and_what_is_named() {
+    let gone = free_port();
+    let server = Server::start(&["--user", "app", "on", ">pw", "~*", "-@all", "+get"]);
+    let one = Server::start(&[]);
+    let shards = format!("redis+shards://127.0.0.1:{}|127.0.0.1:{gone}", one.port);
+    let rights = format!("redis://app:pw@127.0.0.1:{}", server.port);
+    kit::run(async {
+        let error = RedisStore::open(&shards).await.expect_err("one is gone");
+        let text = failure(&error).to_string();
+        assert!(text.starts_with(&format!("127.0.0.1:{gone}: ")), "{text}");
+        assert!(!text.contains(&one.port.to_string()), "{text}");
+        let error = RedisStore::open(&rights)
+            .await
+            .expect_err("it may do nothing");
+        let text = failure(&error).to_string();
+        assert!(text.contains("NOPERM to \""), "{text}");
+    });
+}
+
 #[test]
 fn a_wrong_url_is_an_invalid_setting() {
     let cases = [
@@ -365,6 +396,7 @@ fn a_wrong_url_is_an_invalid_setting() {
         ("redis+shard://127.0.0.1", "store scheme"),
         ("redis+sentinel://127.0.0.1,x:y/shop", "store host"),
         ("rediss://127.0.0.1?ca=/nowhere.pem", "store ca"),
+        ("rediss://127.0.0.1?ca=Cargo.toml", "store ca"),
     ];
     kit::run(async {
         for (url, name) in cases {

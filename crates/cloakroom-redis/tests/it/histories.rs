@@ -1,8 +1,11 @@
 //! Histories of failures, whatever the topology: clients at work, a fault in the middle, the judgement. In
 //! either mode no acknowledged revocation is undone, in `safe` no acknowledged create is lost.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use cloakroom_core::id::SlotTag;
 
 use crate::history::{History, Report};
 use crate::kit;
@@ -84,9 +87,13 @@ pub(crate) struct Run<Ears> {
 }
 
 impl<Ears> Run<Ears> {
-    /// `listen`: tells the history of a new primary.
-    pub(crate) fn start(listen: impl FnOnce(&Arc<History>) -> Ears, urls: &[&str]) -> Self {
-        let history = Arc::new(History::new(TIMEOUT));
+    /// `concerned`: the tags whose server the fault is about; `listen`: tells the history of a new primary.
+    pub(crate) fn start(
+        concerned: HashSet<SlotTag>,
+        listen: impl FnOnce(&Arc<History>) -> Ears,
+        urls: &[&str],
+    ) -> Self {
+        let history = Arc::new(History::new(TIMEOUT, concerned));
         let ears = listen(&history);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -6,7 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use cloakroom_core::StoredKey;
+use cloakroom_core::id::SlotTag;
 use parking_lot::Mutex;
+
+use crate::lateness::Lateness;
 
 /// A call may outlive its deadline by this; more is counted.
 const LATE: Duration = Duration::from_millis(50);
@@ -18,6 +21,11 @@ const OLD: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct History {
     deadline: Duration,
+    /// The tags whose server the fault is about: only calls about these tell of an outage.
+    concerned: HashSet<SlotTag>,
+    /// How late a thread was by itself, and a timer of the runtime.
+    pub(crate) thread: Lateness,
+    pub(crate) timer: Lateness,
     seen: Mutex<Seen>,
 }
 
@@ -37,6 +45,10 @@ struct Seen {
     healed: Option<Instant>,
     last: HashMap<usize, Instant>,
     back: HashSet<usize>,
+    /// Clients that have created a session since.
+    creating: HashSet<usize>,
+    /// Until when calls should have been over that were too late, and when they were.
+    late: Vec<(Instant, Instant)>,
     undone: HashSet<StoredKey>,
     superseded: HashSet<StoredKey>,
     report: Report,
@@ -78,43 +90,57 @@ pub(crate) struct Report {
     pub(crate) reads: usize,
     pub(crate) refused: usize,
     pub(crate) late: usize,
+    /// Those of them that were too late even without what a thread that only sleeps overslept meanwhile.
+    pub(crate) late_alone: usize,
+    /// The same without what a timer of their runtime did.
+    pub(crate) late_for_themselves: usize,
     /// The most by which a call outlived its deadline.
     pub(crate) worst_overshoot: Duration,
     /// From the announcement of a new primary to the first success of the slowest client.
     pub(crate) worst_gap: Duration,
+    /// The same to the first session that it creates.
+    pub(crate) worst_create: Duration,
     /// From the end of a cut to the first success of the slowest client that was cut off.
     pub(crate) worst_return: Duration,
     /// The most by which a thread that does nothing else overslept, meanwhile.
     pub(crate) machine: Duration,
+    /// The most by which a timer was late, on the runtime of the calls.
+    pub(crate) runtime: Duration,
     /// The longest that a client was without any success.
     pub(crate) longest_outage: Duration,
 }
 
 impl History {
-    /// `deadline`: what every call promises to keep.
-    pub(crate) fn new(deadline: Duration) -> Self {
+    /// `deadline`: what every call promises to keep; `concerned`: the tags that the fault is about.
+    pub(crate) fn new(deadline: Duration, concerned: HashSet<SlotTag>) -> Self {
         Self {
             deadline,
+            concerned,
+            thread: Lateness::default(),
+            timer: Lateness::default(),
             seen: Mutex::default(),
         }
     }
 
-    /// A call of a client is over.
-    pub(crate) fn called(&self, client: usize, began: Instant, succeeded: bool) {
+    /// A call of a client about a key or a subject with one of these tags is over.
+    pub(crate) fn called(&self, client: usize, tags: &[SlotTag], began: Instant, succeeded: bool) {
         let now = Instant::now();
         let mut seen = self.seen.lock();
         let over = (now - began).saturating_sub(self.deadline);
-        seen.report.late += usize::from(over > LATE);
+        if over > LATE {
+            seen.late.push((began + self.deadline, now));
+        }
         seen.report.worst_overshoot = seen.report.worst_overshoot.max(over);
         if !succeeded {
             seen.report.refused += 1;
             return;
         }
+        if !tags.iter().any(|tag| self.concerned.contains(tag)) {
+            return;
+        }
         let last = seen.last.insert(client, now).unwrap_or(now);
         seen.report.longest_outage = seen.report.longest_outage.max(now - last);
-        let cut_off = seen.cut_off.contains(&client);
-        let told = if cut_off { seen.healed } else { seen.announced };
-        let Some(told) = told.filter(|told| *told <= began) else {
+        let Some((told, cut_off)) = seen.told(client, began) else {
             return;
         };
         if seen.back.insert(client) {
@@ -126,10 +152,24 @@ impl History {
         }
     }
 
-    /// Notes how late a machine this busy is by itself.
-    pub(crate) fn overslept(&self, by: Duration) {
-        let worst = &mut self.seen.lock().report.machine;
-        *worst = by.max(*worst);
+    /// Some tag that the fault is about.
+    pub(crate) fn concerned_tag(&self, random: usize) -> SlotTag {
+        let mut tags = self.concerned.iter();
+        let tag = tags.nth(random % self.concerned.len().max(1));
+        *tag.expect("it is about something")
+    }
+
+    /// A client has just created a session, of its own calls.
+    pub(crate) fn creates(&self, client: usize, tag: SlotTag, began: Instant) {
+        let mut seen = self.seen.lock();
+        let told = seen.told(client, began).filter(|(_, cut_off)| !cut_off);
+        if let Some((told, _)) = told
+            && self.concerned.contains(&tag)
+            && seen.creating.insert(client)
+        {
+            let worst = &mut seen.report.worst_create;
+            *worst = told.elapsed().max(*worst);
+        }
     }
 
     /// A new primary was announced; the first announcement counts.
@@ -272,6 +312,17 @@ impl History {
                 _ => {}
             }
         }
+        report.late = seen.late.len();
+        let beyond = |slept: &Lateness| {
+            let is_late = |(due, over): &&(Instant, Instant)| {
+                (*over - *due).saturating_sub(slept.between(*due, *over)) > LATE
+            };
+            seen.late.iter().filter(is_late).count()
+        };
+        report.late_alone = beyond(&self.thread);
+        report.late_for_themselves = beyond(&self.timer);
+        report.machine = self.thread.worst();
+        report.runtime = self.timer.worst();
         report.revocations_undone = seen.undone.len();
         report.superseded_undone = seen.superseded.len();
         report
@@ -293,14 +344,18 @@ impl Report {
             (&mut self.reads, other.reads),
             (&mut self.refused, other.refused),
             (&mut self.late, other.late),
+            (&mut self.late_alone, other.late_alone),
+            (&mut self.late_for_themselves, other.late_for_themselves),
         ] {
             *sum += more;
         }
         for (worst, other) in [
             (&mut self.worst_overshoot, other.worst_overshoot),
             (&mut self.worst_gap, other.worst_gap),
+            (&mut self.worst_create, other.worst_create),
             (&mut self.worst_return, other.worst_return),
             (&mut self.machine, other.machine),
+            (&mut self.runtime, other.runtime),
             (&mut self.longest_outage, other.longest_outage),
         ] {
             *worst = other.max(*worst);
@@ -319,11 +374,30 @@ impl Report {
             format!("{} of {}", self.writes_lost, self.writes),
             ms(self.longest_outage),
             ms(self.worst_gap),
+            ms(self.worst_create),
             ms(self.worst_return),
-            format!("{} ({})", ms(self.worst_overshoot), self.late),
+            format!(
+                "{} ({}, {}, {})",
+                ms(self.worst_overshoot),
+                self.late,
+                self.late_alone,
+                self.late_for_themselves
+            ),
             ms(self.machine),
+            ms(self.runtime),
         ];
         format!("| {} |", cells.join(" | "))
+    }
+}
+
+impl Seen {
+    /// When a client was told that all is well again, and whether that is by the end of a cut, if the call began
+    /// after it.
+    fn told(&self, client: usize, began: Instant) -> Option<(Instant, bool)> {
+        let cut_off = self.cut_off.contains(&client);
+        let told = if cut_off { self.healed } else { self.announced };
+        let told = told.filter(|told| *told <= began)?;
+        Some((told, cut_off))
     }
 }
 
@@ -340,7 +414,7 @@ impl Life {
 /// The checker can tell: each kind of loss, told to it, is in its figures.
 #[test]
 fn each_loss_is_counted() {
-    let history = History::new(Duration::from_millis(1));
+    let history = History::new(Duration::from_millis(1), HashSet::new());
     let ids = crate::kit::Ids::new();
     let [lost, undone, replaced, written, all] = [(); 5].map(|()| ids.key(None));
     let earlier = Instant::now();
@@ -366,13 +440,17 @@ fn each_loss_is_counted() {
         history.read(key, later, Some(0));
     }
     history.read(lost, later, None);
-    history.called(0, earlier, true);
+    let long_ago = earlier.checked_sub(2 * LATE).expect("the machine is up");
+    history.called(0, &[lost.tag()], long_ago, true);
     let report = history.judge(&found(&history, |key| (key != lost).then_some(1)));
     assert_eq!(report.creates_lost, 1);
     assert_eq!(report.creates_missed, 1);
     assert_eq!(report.revocations_undone, 2);
     assert_eq!(report.superseded_undone, 1);
     assert_eq!(report.writes_lost, 1);
+    let late = (report.late, report.late_alone, report.late_for_themselves);
+    assert_eq!(late, (1, 1, 1));
+    assert_eq!(report.worst_gap, Duration::ZERO, "it concerns nobody");
 }
 
 #[cfg(test)]

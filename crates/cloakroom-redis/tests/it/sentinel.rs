@@ -104,6 +104,56 @@ fn hung_replicas_are_excused_by_the_sentinels() {
     });
 }
 
+/// A replica that lost its primary is made primary if there is none better, with all that was ended since. So
+/// nothing is called ended as long as only it could be promoted, in either mode.
+#[test]
+fn a_replica_that_lost_its_primary_may_be_promoted() {
+    let primary = Server::start(&[]);
+    let replica = primary.replica();
+    while primary.cli(&["WAIT", "1", "1000"]) != "1" {}
+    let sentinel = primary.sentinel();
+    let status = || {
+        let told = sentinel.cli(&["SENTINEL", "REPLICAS", "shop"]);
+        let mut lines = told
+            .lines()
+            .skip_while(|line| *line != "master-link-status");
+        lines.nth(1).map(str::to_owned)
+    };
+    let becomes = |wanted: &str| {
+        while status().as_deref() != Some(wanted) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    becomes("ok");
+    kit::run(async {
+        let url = format!("redis+sentinel://127.0.0.1:{}/shop", sentinel.port);
+        let url = format!("{url}?timeout=3000&durability=fast");
+        let store = kit::open_patiently(&url).await;
+        let ids = Ids::new();
+        let [before, key] = [(); 2].map(|()| ids.key(None));
+        for key in [&before, &key] {
+            let created = store.create(key, &ids.new_session(None)).await;
+            created.expect("created");
+        }
+        // The script is sent as well, and the sentinel has to have known the primary for a while.
+        eventually(async || store.destroy(&before).await.map(drop)).await;
+        replica.cli(&["CONFIG", "SET", "masterauth", "wrong"]);
+        replica.cli(&["CONFIG", "SET", "masteruser", "nobody"]);
+        primary.cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+        becomes("err");
+        // Longer than any word from before is held for true.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let error = store
+            .destroy(&key)
+            .await
+            .expect_err("it has not heard of it");
+        assert_eq!(failure(&error).class(), Class::NoReplicas, "{error:?}");
+        replica.cli(&["CONFIG", "SET", "masteruser", ""]);
+        replica.cli(&["CONFIG", "SET", "masterauth", ""]);
+        eventually(async || store.destroy(&key).await.map(drop)).await;
+    });
+}
+
 /// Without a majority of the sentinels nobody knows whether the primary is one still, so it is not
 /// believed; with it, one that hangs does not matter.
 #[test]

@@ -151,14 +151,20 @@ fn the_data_is_being_loaded() {
 
 #[test]
 fn a_right_is_missing() {
-    let mut settings = vec!["--user", "app", "on", ">secret", "~*", "+@all"];
-    settings.extend(["-set", "-hset"]);
-    let server = Server::start(&settings);
+    let server = Server::start(&["--user", "app", "on", ">secret", "~*", "+@all"]);
     kit::run(async {
         for way in WAYS {
-            let base = format!("redis://app:secret@127.0.0.1:{}", server.port);
-            let store = RedisStore::open(&format!("{base}?timeout=30000{way}")).await;
-            let store = store.expect("it opens");
+            server.cli(&["ACL", "SETUSER", "app", "+@all"]);
+            let url = format!(
+                "redis://app:secret@127.0.0.1:{}?timeout=30000{way}",
+                server.port
+            );
+            let store = RedisStore::open(&url).await.expect("it opens");
+            server.cli(&["ACL", "SETUSER", "app", "-set", "-hset"]);
+            let error = RedisStore::open(&url)
+                .await
+                .expect_err("it is told at the start");
+            assert_eq!(failure(&error).class(), Class::Permission, "{error:?}");
             let ids = Ids::new();
             let created = store.create(&ids.key(None), &ids.new_session(None)).await;
             let error = created.expect_err("a right is missing");

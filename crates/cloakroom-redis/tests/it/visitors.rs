@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{Rotation, Subject};
 use cloakroom_core::store::{Applied, Lookup, Rotated};
-use cloakroom_core::{Error, Store, StoredKey};
+use cloakroom_core::{Error, OsEntropy, SessionId, Store, StoredKey};
 use cloakroom_redis::RedisStore;
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,10 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Who only looks, at each client, at what was ended after a while; and the pause between two looks.
 const ONLOOKERS: usize = 4;
 const LOOKS: Duration = Duration::from_millis(20);
+
+/// How often somebody comes, at each client, with an id of those that the fault is about: whoever was there before
+/// may still be waiting.
+const KNOCKS: Duration = Duration::from_millis(20);
 
 /// How long the sessions of a visitor last who leaves later, and by how much longer those of the next one:
 /// some are begun before a fault, and left as soon as somebody else is primary or a little later.
@@ -55,19 +60,20 @@ impl Load {
             for number in 0..VISITORS {
                 visitors.push(tokio::spawn(visitor(number).visit(Arc::clone(&stop))));
             }
+            visitors.push(tokio::spawn(visitor(0).knock(Arc::clone(&stop))));
             for number in 0..ONLOOKERS {
                 let onlooker = visitor(VISITORS + number);
                 visitors.push(tokio::spawn(onlooker.look_on(Arc::clone(&stop))));
             }
         }
-        let (watching, stopped) = (Arc::clone(history), Arc::clone(&stop));
-        std::thread::spawn(move || {
-            while !stopped.load(Ordering::SeqCst) {
-                let began = Instant::now();
-                std::thread::sleep(PAUSE);
-                watching.overslept(began.elapsed().saturating_sub(PAUSE));
-            }
-        });
+        let goes_on = |stop: &Arc<AtomicBool>| {
+            let stop = Arc::clone(stop);
+            move || !stop.load(Ordering::SeqCst)
+        };
+        let (watching, until) = (Arc::clone(history), goes_on(&stop));
+        std::thread::spawn(move || watching.thread.watch_thread(until));
+        let (watching, until) = (Arc::clone(history), goes_on(&stop));
+        tokio::spawn(async move { watching.timer.watch_timer(until).await });
         Self {
             history: Arc::clone(history),
             stores: stores.to_vec(),
@@ -176,6 +182,23 @@ impl Visitor {
         }
     }
 
+    async fn knock(self, stop: Arc<AtomicBool>) {
+        let visitor = Arc::new(self);
+        for round in 0_usize.. {
+            if stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let visitor = Arc::clone(&visitor);
+            tokio::spawn(async move {
+                let tag = visitor.history.concerned_tag(round.wrapping_mul(7919));
+                let id = SessionId::generate(tag, &OsEntropy).expect("there is entropy");
+                let key = id.key();
+                visitor.call(&[tag], visitor.store.load(&key)).await
+            });
+            tokio::time::sleep(KNOCKS).await;
+        }
+    }
+
     async fn look_on(self, stop: Arc<AtomicBool>) {
         for round in self.client.. {
             if stop.load(Ordering::SeqCst) {
@@ -192,16 +215,25 @@ impl Visitor {
         }
     }
 
-    async fn call<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Option<T> {
+    /// `tags`: of what it is about.
+    async fn call<T>(
+        &self,
+        tags: &[SlotTag],
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Option<T> {
         let began = Instant::now();
         let result = call.await;
-        self.history.called(self.client, began, result.is_ok());
+        self.history
+            .called(self.client, tags, began, result.is_ok());
         result.ok()
     }
 
     async fn create(&self, subject: Option<&Subject>) -> Option<StoredKey> {
         let (key, new) = (self.ids.key(subject), self.ids.new_session(subject));
-        self.call(self.store.create(&key, &new)).await?;
+        let began = Instant::now();
+        self.call(&[key.tag()], self.store.create(&key, &new))
+            .await?;
+        self.history.creates(self.client, key.tag(), began);
         self.history.created(key);
         Some(key)
     }
@@ -210,8 +242,8 @@ impl Visitor {
         for number in 1..=times {
             let changes = kit::sets("n", &number.to_string());
             let condition = Default::default();
-            let applied = self.call(self.store.apply(&key, &changes, &condition));
-            if let Applied::Done { .. } = applied.await? {
+            let applied = self.store.apply(&key, &changes, &condition);
+            if let Applied::Done { .. } = self.call(&[key.tag()], applied).await? {
                 self.history.wrote(key, number);
             }
         }
@@ -220,7 +252,7 @@ impl Visitor {
 
     async fn look(&self, key: StoredKey) -> Option<()> {
         let began = Instant::now();
-        let lookup = self.call(self.store.load(&key)).await?;
+        let lookup = self.call(&[key.tag()], self.store.load(&key)).await?;
         self.history.read(key, began, number(lookup));
         Some(())
     }
@@ -240,7 +272,7 @@ impl Visitor {
         };
         self.history.ending(key);
         // `false` comes where a failover lost the session: nobody was told that it ended.
-        if self.call(self.store.destroy(&key)).await? {
+        if self.call(&[key.tag()], self.store.destroy(&key)).await? {
             self.history.ended(key, How::Revoked);
         }
         self.look(key).await
@@ -262,7 +294,8 @@ impl Visitor {
 
     async fn rotate(&self, old: StoredKey, new: StoredKey, rotation: Rotation) -> Option<()> {
         self.history.ending(old);
-        let rotated = self.call(self.store.rotate(&old, &new, &rotation)).await?;
+        let rotated = self.store.rotate(&old, &new, &rotation);
+        let rotated = self.call(&[old.tag(), new.tag()], rotated).await?;
         if let Rotated::Done(_) = rotated {
             self.history.created(new);
             self.history.ended(old, How::Superseded);
@@ -279,7 +312,9 @@ impl Visitor {
         for key in &keys {
             self.history.ending(*key);
         }
-        self.call(self.store.revoke_subject(&user, None)).await?;
+        let tag = SlotTag::of_subject(&user);
+        self.call(&[tag], self.store.revoke_subject(&user, None))
+            .await?;
         for key in &keys {
             self.history.ended(*key, How::Revoked);
         }

@@ -51,7 +51,10 @@ impl Cluster {
         scout.refresh().await?;
         let holes = scout.map().holes();
         if holes > 0 {
-            let words = format!("nobody has {holes} of our {} slots", SlotTag::COUNT);
+            let words = format!(
+                "nobody has {holes} of our {} slots (redis-cli --cluster check tells which of Redis' 16384)",
+                SlotTag::COUNT
+            );
             return Err(Failure::new(Class::Down, words));
         }
         let watching = tokio::spawn(Arc::clone(&scout).watch()).abort_handle();
@@ -102,6 +105,10 @@ impl Cluster {
             }
             Some(Redirect::Moved(to)) => {
                 if let Some(to) = owner.address.there(to) {
+                    // Who had nothing has more than this by now, which is learnt at once.
+                    if !self.scout.trust.owns(&to) {
+                        self.scout.news(run::PAUSE_MOST).await;
+                    }
                     let moved = vec![(tag, Some(self.scout.node(&to)))];
                     if self.scout.publish(moved).await.is_err() {
                         self.scout.report();

@@ -16,7 +16,7 @@ use crate::wire::{Answers, Command, Lane, Reply, Wire};
 
 /// Between two tries while slots move or a failover is under way.
 const PAUSE_FIRST: Duration = Duration::from_millis(2);
-const PAUSE_MOST: Duration = Duration::from_millis(50);
+pub(super) const PAUSE_MOST: Duration = Duration::from_millis(50);
 /// Redirections that are followed without a pause.
 const AT_ONCE: u32 = 4;
 
@@ -168,19 +168,23 @@ impl<'a> Run<'a> {
         if open().next().is_none() {
             return false;
         }
-        let mut moved = Vec::new();
+        let map = self.scout.map();
+        let (mut moved, mut promoted) = (Vec::new(), false);
         let mut worst = None;
         for unit in open() {
             match &unit.refused {
                 Some((failure, from)) => match (failure.redirect(), self.tries < AT_ONCE) {
-                    (Some(Redirect::Moved(to)), _) => match from.address.there(to) {
+                    (Some(Redirect::Moved(to)), at_once) => match from.address.there(to) {
+                        // Who had nothing was promoted, or is new, and has more than this by now: all
+                        // that is learnt at once, and not tag by tag.
+                        Some(to) if at_once && !self.scout.trust.owns(&to) => promoted = true,
                         Some(to) => moved.push((unit.tag, Some(self.scout.node(&to)))),
                         None => worst = Some(failure.clone()),
                     },
                     (Some(Redirect::Ask(_)), true) => {}
                     _ => worst = Some(failure.clone()),
                 },
-                None => match self.scout.map().owner(unit.tag) {
+                None => match map.owner(unit.tag) {
                     None => worst = Some(Failure::new(Class::Down, "nobody has this slot")),
                     Some(owner) if !self.scout.trust.believes(unit.tag, owner) => {
                         worst = Some(Failure::new(Class::Down, UNVOUCHED));
@@ -198,6 +202,10 @@ impl<'a> Run<'a> {
         let tries = self.tries;
         self.tries += 1;
         match worst {
+            None if promoted => {
+                self.scout.news(PAUSE_MOST).await;
+                self.began.elapsed() < budget(self.scout)
+            }
             Some(failure) => pause(self.scout, &failure, tries, self.began).await,
             None => self.began.elapsed() < budget(self.scout),
         }

@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// last of it.
 const CALM: Duration = Duration::from_millis(500);
 const OFTEN: Duration = Duration::from_millis(50);
+/// How often at first, when there was none before or somebody names another owner, and for how long: then news
+/// is on its way from node to node.
+const AT_ONCE: Duration = Duration::from_millis(10);
+const FRESH: Duration = Duration::from_millis(200);
 const WARY: Duration = Duration::from_secs(5);
 
 /// Who has what as a node says, and whether that is what the map says.
@@ -98,6 +102,8 @@ impl Scout {
     /// Asks for ever: the owners now and then, everybody while there is trouble.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut trouble: Option<Instant> = None;
+        // Since when there is trouble, and since when somebody names another owner.
+        let [mut troubled, mut contested]: [Option<Instant>; 2] = [None; 2];
         loop {
             match trouble {
                 Some(_) => {
@@ -109,7 +115,12 @@ impl Scout {
             }
             self.asked.send_modify(|count| *count += 1);
             trouble = trouble.filter(|last| last.elapsed() < WARY);
-            let pause = if trouble.is_some() || self.trust.is_unsettled() {
+            troubled = trouble.and(troubled.or(trouble));
+            contested = self.contested(contested);
+            let mut since = [troubled, contested].into_iter().flatten();
+            let pause = if since.any(|since| since.elapsed() < FRESH) {
+                AT_ONCE
+            } else if trouble.is_some() || self.trust.is_unsettled() {
                 OFTEN
             } else {
                 CALM
@@ -127,10 +138,17 @@ impl Scout {
                     () = self.trouble.notified() => trouble = Some(Instant::now()),
                 }
             }
-            if self.trust.is_contested() {
+            contested = self.contested(contested);
+            if contested.is_some() {
                 trouble = Some(Instant::now());
             }
         }
+    }
+
+    /// Since when somebody names another owner, if it was so `before`.
+    fn contested(&self, before: Option<Instant>) -> Option<Instant> {
+        let is = self.trust.is_contested();
+        is.then(|| before.unwrap_or_else(Instant::now))
     }
 
     /// Asks these nodes who has what. Their words are heard also if nobody waits for the answers.

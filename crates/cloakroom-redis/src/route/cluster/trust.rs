@@ -154,6 +154,11 @@ impl Trust {
         words.by.retain(|node, _| is_known(node));
     }
 
+    /// Whether a node has tags, by the map.
+    pub(super) fn owns(&self, node: &Address) -> bool {
+        self.verdict.read().chart.has(node)
+    }
+
     fn chart(&self) -> Arc<Chart> {
         Arc::clone(&self.verdict.read().chart)
     }

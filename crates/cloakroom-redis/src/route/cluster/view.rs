@@ -52,7 +52,9 @@ impl View {
                 let text = wire::bytes(states)?.unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
                 let replicas = text.lines().filter_map(|line| Replica::read(line, &slots));
-                replicas.collect()
+                let mut replicas: Vec<_> = replicas.collect();
+                excuse_who_has_nothing(&mut replicas, &slots);
+                replicas
             }
         };
         Ok(Self { slots, replicas })
@@ -115,9 +117,8 @@ impl Replica {
         }
     }
 
-    /// Reads a line of `CLUSTER NODES`, if it is about a replica of one of these owners. Which of them
-    /// `CLUSTER SLOTS` names as well have data, and have not failed by the word of a majority; one that
-    /// just went away has a link that is broken.
+    /// Reads a line of `CLUSTER NODES`, if it is about a replica of one of these owners. One that just went
+    /// away has a link that is broken.
     fn read(line: &str, slots: &Slots) -> Option<Self> {
         let words: Vec<&str> = line.split(' ').collect();
         let &[id, _, flags, primary, _, _, _, link, ..] = words.as_slice() else {
@@ -127,8 +128,19 @@ impl Replica {
         let (of, id) = (*of, id.to_owned());
         let out = ["fail", "fail?", "handshake", "noaddr"];
         let is_out = flags.split(',').any(|flag| out.contains(&flag));
-        let able = !is_out && link == "connected" && slots.replicas.contains(&(of, id.clone()));
+        let able = !is_out && link == "connected";
         Some(Self { of, id, able })
+    }
+}
+
+/// Whom `CLUSTER SLOTS` does not name has no data yet, or is being filled anew and has old data: it is promoted
+/// only where there is none better.
+fn excuse_who_has_nothing(replicas: &mut [Replica], slots: &Slots) {
+    let has_data = |one: &Replica| slots.replicas.contains(&(one.of, one.id.clone()));
+    let better = replicas.iter().filter(|one| one.able && has_data(one));
+    let better: BTreeSet<usize> = better.map(|one| one.of).collect();
+    for one in replicas {
+        one.able &= has_data(one) || !better.contains(&one.of);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Independent nodes that share the sessions: the contract, and where sessions are.
 
+mod apart;
 mod moves;
 
 use std::time::{Duration, SystemTime};
