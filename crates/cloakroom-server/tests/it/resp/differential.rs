@@ -33,6 +33,8 @@ const ELSEWHERE: &[&str] = &[
     "monitor",
     "debug",
     "latency",
+    "module",
+    "cluster",
     "lolwut",
     "readwrite",
     "flushall",
