@@ -129,9 +129,22 @@ impl<'a, 'e> Gate<'a, 'e> {
         fn hash_remove(field: &[u8]) -> bool : Written::Part, false;
         fn set_add(member: &[u8]) -> bool : Written::Part, true;
         fn set_remove(member: &[u8]) -> bool : Written::Part, false;
-        fn sorted_put(member: &[u8], score: f64) -> Option<f64> : Written::Part, None;
         fn sorted_remove(member: &[u8]) -> bool : Written::Part, false;
         fn sorted_remove_range(ranks: Range<usize>) -> usize : Written::Part, 0;
+    }
+
+    /// Gives a member this score; returns the one that it had.
+    pub(crate) fn sorted_put(
+        &mut self,
+        key: &[u8],
+        member: &[u8],
+        score: f64,
+    ) -> Answer<Option<f64>> {
+        // A sum with 0 makes a 0 of -0, as the packed sets of Redis do.
+        let score = score + 0.0;
+        self.written(key, Written::Part, None, |tx, db| {
+            tx.sorted_put(db, key, member, score)
+        })
     }
 
     /// What a key holds; nothing if it is not there.
