@@ -32,6 +32,8 @@ pub struct Cell {
     pub variant: &'static Variant,
     /// What is behind the URL.
     pub server: Kind,
+    /// Whether ids are hashed and values sealed in it, which only Cloakroom can.
+    pub at_rest: bool,
 }
 
 /// How a check came out in a cell.
@@ -67,10 +69,20 @@ impl Cell {
                     app,
                     variant,
                     server,
+                    at_rest: false,
                 }));
             }
         }
         cells
+    }
+
+    /// The same with ids hashed and values sealed, if the server can.
+    #[must_use]
+    pub fn at_rest(self) -> Option<Self> {
+        (self.server == Kind::Cloakroom).then_some(Self {
+            at_rest: true,
+            ..self
+        })
     }
 
     /// What people call it: `express node-redis on Redis`.
@@ -143,6 +155,7 @@ async fn phase(
         &cell.directory(places, &format!("{name}-server"))?,
         limits,
         cell.app.layouts,
+        cell.at_rest,
     )
     .await?;
     let wire = Wire::to(server.port).await?;

@@ -25,6 +25,7 @@ pub(super) struct Seen {
 }
 
 impl Looks {
+    #[cfg(feature = "lua")]
     pub(crate) const fn add(&mut self, other: Self) {
         self.hits += other.hits;
         self.misses += other.misses;
