@@ -70,7 +70,7 @@ fn report(outcomes: &[Outcome], begun: Instant) -> bool {
     let wrong: Vec<&Outcome> = outcomes.iter().filter(|it| !it.is_expected()).collect();
     for outcome in &wrong {
         let (cell, check) = (outcome.cell, outcome.check);
-        let expected = cell.app.expected(cell.variant, check, cell.server);
+        let expected = cell.expected(check);
         let found = match &outcome.result {
             Ok(verdict) => format!("came out as `{verdict}`"),
             Err(fault) => fault.to_string(),
