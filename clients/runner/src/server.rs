@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpListener as StdListener;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -79,7 +80,14 @@ impl Kind {
         }
     }
 
-    fn args(self, port: u16, http: u16, limits: Limits, layouts: &str) -> Vec<String> {
+    fn args(
+        self,
+        port: u16,
+        http: u16,
+        limits: Limits,
+        layouts: &str,
+        at_rest: bool,
+    ) -> Vec<String> {
         let text = match self {
             Self::Redis => format!(
                 "--port {port} --bind 127.0.0.1 --save  --appendonly yes --appendfsync always"
@@ -96,20 +104,34 @@ impl Kind {
         if self == Self::Cloakroom {
             args.extend(["--layouts", layouts].map(str::to_owned));
         }
+        if at_rest {
+            let both = [
+                "--layout-hash-ids",
+                "yes",
+                "--layout-seal-key-file",
+                SEAL_KEYS,
+            ];
+            args.extend(both.map(str::to_owned));
+        }
         args
     }
 }
 
 impl Server {
-    /// Starts a server in that directory. Cloakroom is told of `layouts` that it does not know.
+    /// Starts a server in that directory. Cloakroom is told of `layouts` that it does not know, and whether to hash
+    /// ids and to seal values.
     pub(crate) async fn start(
         kind: Kind,
         directory: &Path,
         limits: Limits,
         layouts: &str,
+        at_rest: bool,
     ) -> Result<Self, Fault> {
+        if at_rest {
+            write_seal_keys(&directory.join(SEAL_KEYS))?;
+        }
         let (program, port, http) = (kind.program()?, free_port()?, free_port()?);
-        let args = kind.args(port, http, limits, layouts);
+        let args = kind.args(port, http, limits, layouts, at_rest);
         let server = Self {
             kind,
             child: Mutex::new(spawn(&program, &args, directory)?),
@@ -206,6 +228,17 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// The file of the keys that seal values, in the server's directory.
+const SEAL_KEYS: &str = "seal-keys";
+
+/// One key, in a file that nobody else may read. It is no secret: what it seals is made up.
+fn write_seal_keys(file: &Path) -> Result<(), Fault> {
+    let mut options = File::options();
+    let opened = options.write(true).create(true).mode(0o600).open(file);
+    let mut opened = opened.map_err(|error| Fault::from(error).at(file.display()))?;
+    Ok(writeln!(opened, "{}", "0123456789abcdef".repeat(4))?)
 }
 
 /// The last lines of a log.

@@ -111,6 +111,10 @@ impl Inner {
         step.push(&Effect::Generation(self.generation.load(Ordering::SeqCst)));
         step.push(&Effect::Time(now.max(durable.latest)));
         step.push(&Effect::Keyspaces(self.ears.numbers()));
+        // What is still to be swept of what was emptied leaves its marks after a restart as well.
+        for (old, (new, at)) in self.ears.all_fallen() {
+            step.push(&Effect::Emptied { old, new, at });
+        }
         portion.push(&step);
         for shard in &self.shards {
             let mut walk = Some(Walk::Start);

@@ -35,21 +35,47 @@ pub(crate) fn start(settings: &Settings) -> Written {
 
 /// Logs and counts what sessions report.
 #[derive(Debug)]
-pub(crate) struct Events(pub(crate) Arc<Metrics>);
+pub(crate) struct Events {
+    metrics: Arc<Metrics>,
+    /// Whether a line tells of each login and logout. What is seen of other frameworks' sessions is no call that
+    /// somebody made, and comes as fast as their commands do: of that, `/metrics` has the sums.
+    tells_logins: bool,
+}
+
+impl Events {
+    /// Those of sessions whose application calls us.
+    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            tells_logins: true,
+        }
+    }
+
+    /// Those of other frameworks' sessions, which are told from what their clients write.
+    pub(crate) const fn of_frameworks(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            tells_logins: false,
+        }
+    }
+}
 
 impl Observer for Events {
     fn observe(&self, event: &Event) {
         let name = event.name();
-        self.0.event(name);
+        self.metrics.event(name);
         match event {
             // One for each request: `observed` tells of the outage, once.
             Event::StoreFailed(operation, kind) => {
                 tracing::debug!(event = name, operation = operation.name(), ?kind);
             }
+            Event::LoggedIn(handle) | Event::LoggedOut(Some(handle)) if self.tells_logins => {
+                tracing::info!(event = name, %handle);
+            }
             Event::Created(handle)
             | Event::Renewed(handle)
             | Event::LoggedIn(handle)
-            | Event::LoggedOut(Some(handle)) => tracing::info!(event = name, %handle),
+            | Event::LoggedOut(Some(handle)) => tracing::debug!(event = name, %handle),
             Event::LoggedOut(None) => tracing::info!(event = name),
             Event::Revoked(count) => tracing::info!(event = name, count),
             Event::UseAfterEnd | Event::LoginRefused | Event::CookieRejected(_) => {

@@ -7,6 +7,7 @@ mod bench;
 mod logs;
 mod observed;
 mod open;
+mod process;
 mod serve;
 mod settings;
 mod tools;

@@ -96,17 +96,19 @@ pub(crate) struct Opened {
 const JOURNAL: &str = "journal";
 
 /// Opens the store that the settings ask for. The embedded one begins with what its journal holds.
+/// `theirs` is told of the sessions of other frameworks.
 ///
 /// # Errors
 /// A text that names the setting, what answered, and what to do.
 pub(crate) async fn store(
     settings: &Settings,
     observer: Arc<dyn Observer>,
+    theirs: Arc<dyn Observer>,
 ) -> Result<Opened, String> {
     match &settings.store {
         Choice::Embedded => {
-            let store = embedded(settings, Arc::clone(&observer))?;
-            let foreign = foreign(settings, &store, observer)?;
+            let store = embedded(settings, observer)?;
+            let foreign = foreign(settings, &store, theirs)?;
             Ok(Opened {
                 store: Arc::clone(&foreign) as Arc<dyn Store>,
                 embedded: Some(store),

@@ -77,6 +77,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) application: &'a Application,
     pub(crate) wire: &'a Wire,
     pub(crate) limits: Limits,
+    /// Whether the server hashes ids and seals values.
+    pub(crate) at_rest: bool,
 }
 
 impl Check {

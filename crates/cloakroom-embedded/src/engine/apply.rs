@@ -1,6 +1,6 @@
 //! The way back of keys: effects of a journal put into the keyspaces. Nothing expires on the way.
 
-use super::{Engine, KeyError, Tx};
+use super::{BESIDE, Engine, KeyError, Tx};
 use crate::journal::{Effect, Refused};
 
 impl Engine {
@@ -28,6 +28,13 @@ impl Engine {
             }),
             Effect::Keyspaces(numbers) => {
                 self.with_all(|tx| tx.set_numbers(numbers));
+                Ok(())
+            }
+            Effect::Emptied { old, new, .. } if old == new || (old | new) & BESIDE != 0 => {
+                return Err(Refused::Damaged);
+            }
+            Effect::Emptied { old, new, at } => {
+                self.with_all(|tx| tx.set_emptied(old, new, at));
                 Ok(())
             }
             Effect::Flush { db } => {

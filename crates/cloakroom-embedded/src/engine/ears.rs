@@ -3,13 +3,15 @@
 //!
 //! So emptying a keyspace takes no time however large it is: it gets an unused number in memory,
 //! and the sweep removes what is left under the old one. Two keyspaces change places as easily.
-//! Numbers change only while all shards are locked, and are read under the lock of one.
+//! What had a mark leaves it behind, as if it had ended at that moment ([`crate::shard`]): so it is known of an old number
+//! which one the keyspace got, its heir, and when. Numbers change only while all shards are locked, and are read under the lock of one.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::changes::{Change, Watcher};
 use super::kinds::{BESIDE, DATABASES, Db, SPACES};
+use cloakroom_core::UnixMillis;
 
 const NOBODY: u8 = u8::MAX;
 
@@ -19,7 +21,12 @@ pub(crate) struct Ears {
     pub(super) watcher: OnceLock<Arc<dyn Watcher>>,
     in_memory: [AtomicU8; DATABASES as usize],
     for_people: [AtomicU8; 256],
+    /// Of numbers whose keyspace was emptied: the heir in the highest byte, and when in the others; 0 of all others.
+    fallen: [AtomicU64; 256],
 }
+
+/// Where the heir is in a word of `fallen`.
+const HEIR: u32 = 56;
 
 impl Ears {
     pub(crate) fn new() -> Self {
@@ -31,6 +38,7 @@ impl Ears {
             watcher: OnceLock::new(),
             in_memory: std::array::from_fn(|at| AtomicU8::new(number(at))),
             for_people: std::array::from_fn(|at| AtomicU8::new(number(at))),
+            fallen: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
@@ -80,6 +88,7 @@ impl Ears {
         for (db, number) in numbers.into_iter().enumerate() {
             self.in_memory[db].store(number, Ordering::Relaxed);
             self.for_people[usize::from(number)].store(db as Db, Ordering::Relaxed);
+            self.fallen[usize::from(number)].store(0, Ordering::Relaxed);
         }
     }
 
@@ -89,6 +98,38 @@ impl Ears {
         let old = self.in_memory[usize::from(db)].swap(number, Ordering::Relaxed);
         self.for_people[usize::from(old)].store(NOBODY, Ordering::Relaxed);
         self.for_people[usize::from(number)].store(db, Ordering::Relaxed);
+        self.fallen[usize::from(number)].store(0, Ordering::Relaxed);
+    }
+
+    /// What was under `old`, which is nobody's, was emptied at this time, and its keyspace has the number `new`. Only
+    /// while all shards are locked.
+    pub(super) fn fall(&self, old: u8, new: u8, at: UnixMillis) {
+        for (number, (heir, since)) in self.all_fallen().collect::<Vec<_>>() {
+            if heir == old {
+                self.set_fallen(number, new, since);
+            }
+        }
+        self.set_fallen(old, new, at);
+    }
+
+    fn set_fallen(&self, number: u8, heir: u8, at: UnixMillis) {
+        let word = u64::from(heir) << HEIR | at.as_millis().clamp(1, (1 << HEIR) - 1);
+        self.fallen[usize::from(number)].store(word, Ordering::Relaxed);
+    }
+
+    /// The heir of what was emptied, and when it was.
+    pub(crate) fn heir_of(&self, number: u8) -> Option<(u8, UnixMillis)> {
+        let word = self
+            .fallen
+            .get(usize::from(number))?
+            .load(Ordering::Relaxed);
+        let at = UnixMillis::new(word & ((1 << HEIR) - 1));
+        (word != 0).then_some(((word >> HEIR) as u8, at))
+    }
+
+    /// All numbers that were emptied, with their heirs and times.
+    pub(crate) fn all_fallen(&self) -> impl Iterator<Item = (u8, (u8, UnixMillis))> {
+        (0..BESIDE).filter_map(|number| Some((number, self.heir_of(number)?)))
     }
 
     /// Has two keyspaces change places. Only while all shards are locked.

@@ -1,13 +1,12 @@
 //! A step in progress: what concerns whole keys and keyspaces.
 
-use std::ops::ControlFlow;
+use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
 use super::kinds::{BESIDE, DATABASES, Db, KeyError};
 use super::tx::{Tx, check_key, checked};
 use crate::journal::Effect;
-use crate::shard::{Head, KeyView, Spread};
-use crate::table::SEGMENTS;
+use crate::shard::{Head, Spread};
 
 impl Tx<'_> {
     /// Puts what is under one key, with its deadline, under another, in place of what was there.
@@ -130,58 +129,84 @@ impl Tx<'_> {
         }
     }
 
-    /// Calls `each` with the entries of all keys of a keyspace. The step must have locked everything.
-    pub(crate) fn each_entry(&mut self, db: Db, each: &mut dyn FnMut(KeyView<'_>)) {
-        let (number, at) = (self.number_of(db), self.at());
-        for shard in 0..self.inner().shards.len() {
-            let Some(shard) = self.locked_shard(shard) else {
-                continue;
-            };
-            for segment in 0..SEGMENTS {
-                shard.walk_names(number, (segment, 0), usize::MAX, at, &mut |view| {
-                    each(view);
-                    ControlFlow::Continue(())
-                });
-            }
-        }
+    /// Keys of a keyspace that have a mark; those that are over and not swept may be among them.
+    pub(crate) fn count_marked(&mut self, db: Db) -> usize {
+        let number = self.number_of(db);
+        let shards = 0..self.inner().shards.len();
+        let counts = shards.filter_map(|at| Some(self.locked_shard(at)?.count_of(number).marked));
+        counts.sum()
+    }
+
+    /// The mark that a key has left which went when its keyspace was emptied, if it is not swept yet.
+    pub(crate) fn mark_of_fallen(&mut self, db: Db, key: &[u8]) -> Option<Box<[u8]>> {
+        let (shard, name, at) = self.shard_of(db, key);
+        shard.mark_of_fallen(name, at)
     }
 
     fn flush_one(&mut self, db: Db) {
-        let ears = self.at().ears;
-        let (old, shards) = (ears.number_of(db), self.inner().shards.len());
+        let at = self.at();
+        let old = at.ears.number_of(db);
         if self.keys_under(old) == 0 {
             return;
         }
-        let mut unused = ears.unused().filter(|number| number & BESIDE == 0);
-        let new = unused.find(|number| self.keys_under(*number) == 0);
-        let at = self.at();
-        for number in 0..shards {
+        let new = self.free_number();
+        for number in 0..self.inner().shards.len() {
             if let Some(shard) = self.locked_shard(number) {
                 shard.empty(old);
                 shard.empty(old | BESIDE);
-                // All numbers have keys that are still to be swept: then it takes its time.
-                if new.is_none() {
+                shard.revive(new);
+                shard.revive(new | BESIDE);
+            }
+        }
+        at.ears.renumber(db, new);
+        at.ears.fall(old, new, at.now);
+        if let Some(shard) = self.locked_shard(0) {
+            let at = at.now;
+            shard.notes.push_first(&Effect::Emptied { old, new, at });
+        }
+    }
+
+    /// A number that no keyspace has, nor any key.
+    fn free_number(&mut self) -> u8 {
+        let at = self.at();
+        loop {
+            let mut unused = at.ears.unused().filter(|number| number & BESIDE == 0);
+            if let Some(free) = unused.find(|number| self.keys_under(*number) == 0) {
+                return free;
+            }
+            // All have keys that are still to be swept: then it takes its time.
+            for number in 0..self.inner().shards.len() {
+                if let Some(shard) = self.locked_shard(number) {
                     shard.purge_all(at);
                 }
             }
         }
-        if let Some(new) = new {
-            ears.renumber(db, new);
-            self.note_numbers(new);
-        }
     }
 
-    /// Notes which number each keyspace has, in front of what else this step does: what is under a
-    /// number that is new must not be taken for what was there before.
-    fn note_numbers(&mut self, new: u8) {
-        let numbers = self.at().ears.numbers();
-        for number in 0..self.inner().shards.len() {
-            if let Some(shard) = self.locked_shard(number) {
-                shard.revive(new);
-                shard.revive(new | BESIDE);
-                if number == 0 {
-                    shard.notes.push_first(&Effect::Keyspaces(numbers));
-                }
+    /// Empties the keyspace of a number, as a journal says, which then has another; or takes notice of that, if it has
+    /// it already.
+    pub(super) fn set_emptied(&mut self, old: u8, new: u8, when: UnixMillis) {
+        let ears = self.at().ears;
+        if !ears.is_used(new) {
+            self.clear_number(new);
+            if let Some(db) = ears.db_of(old) {
+                ears.renumber(db, new);
+            }
+        }
+        if ears.is_used(new) && !ears.is_used(old) {
+            ears.fall(old, new, when);
+        }
+        self.forget_unused();
+    }
+
+    /// What is under this number, which is nobody's, was removed before, and a journal does not say so.
+    fn clear_number(&mut self, number: u8) {
+        let at = self.at();
+        for shard in 0..self.inner().shards.len() {
+            if let Some(shard) = self.locked_shard(shard) {
+                shard.empty(number);
+                shard.empty(number | BESIDE);
+                shard.purge_all(at);
             }
         }
     }
@@ -192,13 +217,7 @@ impl Tx<'_> {
         let at = self.at();
         for number in numbers {
             if !at.ears.is_used(number) {
-                for shard in 0..self.inner().shards.len() {
-                    if let Some(shard) = self.locked_shard(shard) {
-                        shard.empty(number);
-                        shard.empty(number | BESIDE);
-                        shard.purge_all(at);
-                    }
-                }
+                self.clear_number(number);
             }
         }
         at.ears.set_numbers(numbers);

@@ -72,7 +72,10 @@ impl Head {
         if let Some(mark) = tx.mark(db, key) {
             return Self::decode(mark);
         }
-        Self::decode(tx.string(beside(db), key).ok()??)
+        if let Some(tombstone) = tx.string(beside(db), key).ok()? {
+            return Self::decode(tombstone);
+        }
+        Self::decode(&tx.mark_of_fallen(db, key)?)
     }
 
     /// Writes the head of a session that is there, if another is known of it.

@@ -7,7 +7,7 @@ use cloakroom_core::record::Subject;
 use cloakroom_core::{Event, UnixMillis, limits};
 
 use super::Foreign;
-use super::head::{Head, beside};
+use super::head::Head;
 use crate::engine::{DATABASES, Db, KeyError, Kind, Tx};
 
 /// How long a session that was ended by a field may still be read: its framework tells applications
@@ -97,31 +97,16 @@ impl Foreign {
         is_over(layout, head.as_ref(), alive, written)
     }
 
-    /// Removes all keys of a keyspace, or of all, as [`Tx::flush`]. Sessions among them stay ended: the
-    /// step takes longer the more there are, because a late write must find each one's tombstone.
+    /// Removes all keys of a keyspace, or of all, as [`Tx::flush`], which takes no time. To the sessions among them it
+    /// is as if they had ended by their deadlines at that moment: a late write does not bring them back, and what ended
+    /// before stays ended for as long as it would have.
     pub fn flush(&self, tx: &mut Tx<'_>, db: Option<Db>) {
-        let mut ended: Vec<(Db, Box<[u8]>)> = Vec::new();
-        let mut alive = 0;
-        for each in (0..DATABASES).filter(|each| db.is_none_or(|db| db % DATABASES == *each)) {
-            tx.each_entry(each, &mut |view| {
-                if let Some(mark) = view.mark() {
-                    alive += usize::from(Head::decode(mark).is_some_and(|head| !head.ended));
-                    ended.push((each, view.key().into()));
-                }
-            });
-            // Tombstones, so that what ended before stays ended, too.
-            tx.each_entry(beside(each), &mut |view| {
-                ended.push((each, view.key().into()));
-            });
-        }
+        let dbs = (0..DATABASES).filter(|each| db.is_none_or(|db| db % DATABASES == *each));
+        let sessions: usize = dbs.map(|each| tx.count_marked(each)).sum();
         tx.flush(db);
-        for (db, key) in ended {
-            if let Some(layout) = self.layout(&key) {
-                self.end(tx, db, &key, layout);
-            }
-        }
-        if alive > 0 {
-            self.observe(&Event::Revoked(alive));
+        if sessions > 0 {
+            Self::note_end();
+            self.observe(&Event::Revoked(sessions));
         }
     }
 

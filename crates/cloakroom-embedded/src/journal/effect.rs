@@ -74,6 +74,16 @@ pub enum Effect<'a> {
     /// The number in memory that each keyspace has from now on. Effects on keys mean keyspaces by
     /// that number. What is under a number that no keyspace had before is not there.
     Keyspaces([u8; 16]),
+    /// The keyspace that had the one number was emptied then, and has the other since. What is under that one, if no
+    /// keyspace had it before, is not there.
+    Emptied {
+        /// The number that it had.
+        old: u8,
+        /// The number that it has.
+        new: u8,
+        /// When.
+        at: UnixMillis,
+    },
     /// It was this time: what ended before it has ended, even if the clock is put back.
     Time(UnixMillis),
     /// A key is this string.
@@ -197,6 +207,7 @@ const SESSION_REMOVE: u8 = 5;
 const GENERATION: u8 = 6;
 const TIME: u8 = 7;
 const KEYSPACES: u8 = 8;
+const EMPTIED: u8 = 9;
 const STRING: u8 = 16;
 const REMOVE: u8 = 17;
 const DEADLINE: u8 = 18;
@@ -277,6 +288,9 @@ impl Step {
                 numbers
                     .into_iter()
                     .fold(out, |out, number| out.byte(number));
+            }
+            Effect::Emptied { old, new, at } => {
+                self.out.tag(EMPTIED).byte(old).byte(new).time(at);
             }
             Effect::Flush { db } => {
                 self.out

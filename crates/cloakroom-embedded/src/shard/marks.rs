@@ -2,9 +2,11 @@
 //! be found. It stays when the value is written anew, and goes with the key.
 //!
 //! A key that ends by its deadline leaves its mark behind for [`limits::TOMBSTONE`], as a string of that name
-//! beside its keyspace, so that whoever is late can be told that it was there. On the way back from a
-//! journal the same comes of the same deadline, so nothing is noted of it. A key that is removed or
-//! evicted leaves nothing.
+//! beside its keyspace, so that whoever is late can be told that it was there. A key whose keyspace is emptied does
+//! so, too: that is when it ended, if it had not before. The sweep comes by later; until then its entry is looked at
+//! ([`Shard::mark_of_fallen`]). On the way back from a journal the same comes of the same deadline or the same
+//! emptying, so nothing is noted of it, but while a snapshot is taken, which may have passed by. A key that is
+//! removed or evicted leaves nothing.
 
 use std::hash::BuildHasher as _;
 
@@ -122,16 +124,52 @@ impl Shard {
         }
     }
 
-    /// What a key leaves behind that ends by its deadline.
+    /// What a key leaves behind that ends by its deadline, or whose keyspace was emptied; nothing if it does not, or
+    /// not any more.
     pub(super) fn left_by(&self, slot: SlotRef, at: At<'_>) -> Option<Left> {
         let view = self.key(slot);
-        let until = leaves_until(view, at)?;
-        Some(Left {
-            db: view.db() | BESIDE,
+        let number = view.db() & !BESIDE;
+        let (heir, end) = match at.ears.is_used(number) {
+            true => (number, view.deadline()),
+            false => {
+                let (heir, emptied) = at.ears.heir_of(number)?;
+                (heir, view.deadline().min(emptied.as_millis()))
+            }
+        };
+        // What was left before stays for as long as it would have.
+        let (mark, until) = match view.db() & BESIDE {
+            0 => (
+                view.mark()?,
+                end.saturating_add(limits::TOMBSTONE.as_millis() as u64),
+            ),
+            _ if heir == number => return None,
+            _ => (view.value(), view.deadline()),
+        };
+        (until > at.now.as_millis()).then(|| Left {
+            db: heir | BESIDE,
             key: view.key().into(),
-            mark: view.mark()?.into(),
+            mark: mark.into(),
             until,
         })
+    }
+
+    /// The mark that the key of this name will leave behind which went when the keyspace was emptied, and is not
+    /// swept yet.
+    pub(crate) fn mark_of_fallen(&self, name: Name<'_>, at: At<'_>) -> Option<Box<[u8]>> {
+        if !self.names.is_any_dying() {
+            return None;
+        }
+        let hash = hash_of_key(&self.hasher, name.key);
+        let fallen = at.ears.all_fallen();
+        let numbers = fallen.filter(|(_, (heir, _))| *heir == name.db);
+        let numbers = numbers.flat_map(|(number, _)| [number, number | BESIDE]);
+        numbers
+            .filter_map(|number| {
+                let is_it = |slot: &SlotRef| self.key(*slot).is(number, name.key);
+                let slot = self.names.table.find(hash_in(number, hash), is_it)?;
+                Some(self.left_by(slot, at)?.mark)
+            })
+            .next()
     }
 
     /// Leaves it. What is there already knows more, and stays for as long. Where memory is short, nothing
@@ -160,18 +198,11 @@ impl Shard {
         let need = self.need(name, head.len(left.key.len(), left.mark.len()), None);
         if self.try_room(&need, at.memory) {
             self.write(None, name, head, Mark::Kept, &left.mark);
+            if self.notes.whole() {
+                self.note_string(name, &left.mark, left.until);
+            }
         }
     }
-}
-
-/// Until when a key that ends by its deadline leaves its mark behind; `None` if it leaves nothing, or
-/// nothing any more.
-pub(super) fn leaves_until(view: KeyView<'_>, at: At<'_>) -> Option<u64> {
-    view.mark()?;
-    let until = view
-        .deadline()
-        .saturating_add(limits::TOMBSTONE.as_millis() as u64);
-    (until > at.now.as_millis() && at.ears.is_used(view.db())).then_some(until)
 }
 
 /// The hash of the name in the mark of an entry that has one.

@@ -50,6 +50,8 @@ pub(crate) struct Names {
 pub(crate) struct Count {
     pub(crate) keys: usize,
     pub(crate) expires: usize,
+    /// Those with a mark.
+    pub(crate) marked: usize,
 }
 
 /// A scratch that is larger is given back.
@@ -291,13 +293,16 @@ impl Shard {
         let count = self.names.count_mut(head.db);
         count.keys += 1;
         count.expires += usize::from(head.deadline != NEVER);
+        count.marked += usize::from(head.mark.is_some());
     }
 
     pub(super) fn uncount(&mut self, slot: SlotRef) {
         let view = KeyView(self.slab.get(slot));
+        let (expires, marked) = (view.deadline() != NEVER, view.mark().is_some());
         let count = self.names.count_mut(view.db());
         count.keys -= 1;
-        count.expires -= usize::from(view.deadline() != NEVER);
+        count.expires -= usize::from(expires);
+        count.marked -= usize::from(marked);
     }
 
     /// Bytes that a key takes.

@@ -9,6 +9,8 @@ use crate::journal::{Effect, Step};
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     on: bool,
+    /// What comes in front of the rest.
+    first: Step,
     step: Step,
     timed: bool,
     whole: bool,
@@ -44,12 +46,11 @@ impl Notes {
         }
     }
 
-    /// Notes an effect in front of what was noted before.
+    /// Notes an effect in front of all that is not noted so, and behind what is: several of these stay in
+    /// their order.
     pub(crate) fn push_first(&mut self, effect: &Effect<'_>) {
         if self.on {
-            let rest = std::mem::take(&mut self.step);
-            self.step.push(effect);
-            self.step.join(&rest);
+            self.first.push(effect);
         }
     }
 
@@ -64,7 +65,12 @@ impl Notes {
 
     /// What was noted since this was last cleared.
     #[inline]
-    pub(crate) const fn step(&self) -> &Step {
+    pub(crate) fn step(&mut self) -> &Step {
+        if !self.first.is_empty() {
+            self.first.join(&self.step);
+            std::mem::swap(&mut self.first, &mut self.step);
+            self.first.clear();
+        }
         &self.step
     }
 

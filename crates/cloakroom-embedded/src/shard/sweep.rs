@@ -96,7 +96,11 @@ impl Shard {
             let entry = self.slab.get(slot);
             if name::is_key(entry) {
                 if self.names.is_dying(KeyView(entry).db()) {
+                    let left = self.left_by(slot, at);
                     self.remove_key(slot);
+                    if let Some(left) = left {
+                        self.leave_mark(&left, at);
+                    }
                 }
             } else if View(entry).generation() != at.generation {
                 self.remove(slot);

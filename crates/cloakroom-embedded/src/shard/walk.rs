@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::marks::leaves_until;
 use super::{At, Shard, name};
 use crate::entry::View;
 use crate::journal::{Effect, Portion, Step};
@@ -115,8 +114,9 @@ impl Shard {
         let (mut step, mut left) = (Step::new(), budget);
         let next = self.walk_slots_of_names((segment, from), 8 * budget, &mut |slot| {
             let view = self.key(slot);
+            let lives = self.lives(view, at) && at.ears.is_used(view.db());
             // What is over and leaves something behind does so after a restart.
-            if !self.lives(view, at) && leaves_until(view, at).is_none() {
+            if !lives && self.left_by(slot, at).is_none() {
                 return ControlFlow::Continue(());
             }
             self.write_all(slot, &mut step, &mut |step| portion.push(step));

@@ -5,7 +5,6 @@ mod connection;
 mod generate;
 mod mix;
 mod options;
-mod process;
 mod random;
 mod replies;
 mod report;

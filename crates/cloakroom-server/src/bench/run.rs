@@ -13,9 +13,10 @@ use super::connection::{Connection, PATIENCE, READ_BYTES};
 use super::generate::Generator;
 use super::mix::Op;
 use super::options::Options;
-use super::process;
+
 use super::random::Random;
 use super::replies::Reply;
+use crate::process::CpuTime;
 
 /// The longest time that is told apart from longer ones.
 const LONGEST: Duration = Duration::from_secs(3_600);
@@ -339,7 +340,7 @@ impl Meter {
         if let (Some(process), None) = (self.process, self.cpu_before)
             && now >= self.from
         {
-            self.cpu_before = Some(process::cpu_of(process)?);
+            self.cpu_before = Some(CpuTime::of(process)?.sum());
         }
         Ok(())
     }
@@ -349,7 +350,7 @@ impl Meter {
         if let (Some(process), Some(before), None) =
             (self.process, self.cpu_before, self.measured.cpu)
         {
-            self.measured.cpu = Some(process::cpu_of(process)?.saturating_sub(before));
+            self.measured.cpu = Some(CpuTime::of(process)?.sum().saturating_sub(before));
         }
         Ok(())
     }

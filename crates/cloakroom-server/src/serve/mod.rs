@@ -59,12 +59,13 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
-    let observer: Arc<dyn Observer> = Arc::new(Events(Arc::clone(&metrics)));
+    let observer: Arc<dyn Observer> = Arc::new(Events::new(Arc::clone(&metrics)));
+    let theirs: Arc<dyn Observer> = Arc::new(Events::of_frameworks(Arc::clone(&metrics)));
     let Opened {
         store,
         embedded,
         foreign,
-    } = open::store(settings, Arc::clone(&observer)).await?;
+    } = open::store(settings, Arc::clone(&observer), theirs).await?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(
         store,
         settings.store.to_string(),

@@ -181,13 +181,6 @@ fn rewrite(server: &Server, wire: &mut Wire) {
     panic!("no rewrite came about: {before:?}, {:?}", segments());
 }
 
-/// Ends a server as a crash would, and keeps its directory.
-fn kill(mut server: Server) -> TempDir {
-    server.signal("KILL");
-    server.wait();
-    std::mem::replace(&mut server.dir, TempDir::new())
-}
-
 #[test]
 fn clients_are_told_the_same_and_the_disk_knows_nothing() {
     let held = TempDir::new();
@@ -211,7 +204,7 @@ fn clients_are_told_the_same_and_the_disk_knows_nothing() {
     for secret in SECRETS {
         assert_eq!(holding(&hidden.data(), secret), Vec::<String>::new());
     }
-    let hidden = start(kill(hidden), Some(&keys));
+    let hidden = start(hidden.killed(), Some(&keys));
     let mut two = Wire::to(&hidden);
     for template in [
         "GET sess:{other}",
@@ -301,7 +294,7 @@ fn switching_on_or_to_another_key_is_a_restart() {
     ] {
         wire.ask(&line(template));
     }
-    let dir = kill(plain);
+    let dir = plain.killed();
     let there = |wire: &mut Wire, when: &str| {
         let get = |wire: &mut Wire, said| wire.ask(&line(said));
         assert_eq!(get(wire, "GET sess:{sid}"), Reply::bulk(ALICE), "{when}");
@@ -324,7 +317,7 @@ fn switching_on_or_to_another_key_is_a_restart() {
     for secret in [SID, OTHER, SPRING, "coat-in-the-journal"] {
         assert_eq!(holding(&server.data(), secret), Vec::<String>::new());
     }
-    let dir = kill(server);
+    let dir = server.killed();
 
     // The wrong key, and none: the start says which one is missing.
     let data = dir.path().join("data");
@@ -353,7 +346,7 @@ fn switching_on_or_to_another_key_is_a_restart() {
     // Rotated: the new one in front, and at the next start the old one is needed no more.
     let server = start(dir, Some(&keys(&held, &[NEW_KEY, KEY])));
     there(&mut Wire::to(&server), "with a new key");
-    let server = start(kill(server), Some(&keys(&held, &[NEW_KEY])));
+    let server = start(server.killed(), Some(&keys(&held, &[NEW_KEY])));
     let mut wire = Wire::to(&server);
     there(&mut wire, "without the old key");
     // Switched off: values are opened; what nobody can name any more is over.
@@ -362,7 +355,7 @@ fn switching_on_or_to_another_key_is_a_restart() {
         &keys(&held, &[NEW_KEY]),
         "--layouts",
     ];
-    let dir = kill(server);
+    let dir = server.killed();
     let mut flags = both.to_vec();
     flags.push("connect-redis ids=plain values=plain; spring-session ids=hashed values=plain");
     let server = Server::start_in(dir, &flags);

@@ -299,7 +299,7 @@ async fn limits_of_settings_hold_and_other_keys_are_free() {
 #[tokio::test]
 async fn what_is_known_of_sessions_survives_a_kill() {
     let flags = ["--resp", "127.0.0.1:0", "--durability", "always"];
-    let mut server = Server::start(&flags);
+    let server = Server::start(&flags);
     let mut wire = Wire::to(&server);
     let (ended, revoked) = (
         format!("sess:{SID}"),
@@ -318,12 +318,7 @@ async fn what_is_known_of_sessions_survives_a_kill() {
     let answer = server.request(Method::DELETE, path).send().await.unwrap();
     assert_eq!(answer.json::<Value>().await.unwrap()["revoked"], 1);
     let before = listed(&server, "alice").await;
-    server.signal("KILL");
-    server.wait();
-    let dir = std::mem::replace(&mut server.dir, TempDir::new());
-    drop(server);
-
-    let server = Server::start_in(dir, &flags);
+    let server = server.killed_and_started(&flags);
     let mut wire = Wire::to(&server);
     let after = listed(&server, "alice").await;
     assert_eq!(after.len(), 1);
@@ -346,7 +341,7 @@ async fn what_is_known_of_sessions_survives_a_kill() {
 async fn an_answered_end_is_on_the_disk_in_every_mode() {
     for mode in ["everysec", "no"] {
         let flags = ["--resp", "127.0.0.1:0", "--durability", mode];
-        let mut server = Server::start(&flags);
+        let server = Server::start(&flags);
         let mut wire = Wire::to(&server);
         let metrics = async |server: &Server| {
             let answer = server
@@ -373,11 +368,7 @@ async fn an_answered_end_is_on_the_disk_in_every_mode() {
             assert_eq!(wire.ask(&end), Reply::Integer(1));
             assert_eq!(metrics(&server).await, 0.0, "{end} under {mode}");
         }
-        server.signal("KILL");
-        server.wait();
-        let dir = std::mem::replace(&mut server.dir, TempDir::new());
-        drop(server);
-        let server = Server::start_in(dir, &flags);
+        let server = server.killed_and_started(&flags);
         let mut wire = Wire::to(&server);
         for key in &keys {
             wire.ask(&format!("SET {key} {ALICE} EX 3600"));
@@ -419,7 +410,7 @@ fn an_ended_sessions_key_cannot_be_taken_as_a_new_one() {
 #[tokio::test]
 async fn what_was_flushed_stays_out() {
     for flush in ["FLUSHDB", "FLUSHALL ASYNC"] {
-        let mut server = Server::start(&["--durability", "no"]);
+        let server = Server::start(&["--durability", "no"]);
         let mut wire = Wire::to(&server);
         let (alice, guest) = (format!("sess:{SID}"), "sess:0123456789abcdef");
         let php = "PHPREDIS_SESSION:e3ekp9klit8708kcuf1pkg0noe";
@@ -445,11 +436,7 @@ async fn what_was_flushed_stays_out() {
         };
         late(&mut wire);
         // Nobody is told of an end that a crash could undo.
-        server.signal("KILL");
-        server.wait();
-        let dir = std::mem::replace(&mut server.dir, TempDir::new());
-        drop(server);
-        late(&mut Wire::to(&Server::start_in(dir, &[])));
+        late(&mut Wire::to(&server.killed_and_started(&[])));
     }
 }
 

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::process::{Server, answer};
+use crate::resp::wire::{Reply, Wire};
 use crate::stores::{On, PASSWORD, on_every_store};
 
 on_every_store!(no_id_no_key_and_no_password_at_trace);
@@ -75,6 +76,34 @@ async fn no_id_no_key_and_no_password_at_trace(on: On) {
                 let line: Value = serde_json::from_str(line).unwrap();
                 assert!(line["level"].is_string(), "{line}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_frameworks_do_is_no_line_for_each_session() {
+    for (level, told) in [("info", false), ("debug", true)] {
+        let mut server = Server::start(&["--log", level]);
+        let mut wire = Wire::to(&server);
+        let value = r#"{"passport":{"user":"ada"}}"#;
+        let key = "sess:mNLwOE8QV2aJcL1Xa-bxx97ijtvSjBZK";
+        assert_eq!(wire.ask(&format!("SET {key} {value} EX 60")), Reply::ok());
+        assert_eq!(wire.ask(&format!("DEL {key}")), Reply::Integer(1));
+        let own = server.login("grace").await;
+        server
+            .about(&own, Method::DELETE, "/v1/session", None)
+            .await;
+        server.signal("TERM");
+        assert!(server.wait().success());
+        let log = server.log();
+        for (event, own) in [
+            ("session_created", told),
+            ("session_login", true),
+            ("session_logout", false),
+        ] {
+            let lines = log.lines().filter(|line| line.contains(event)).count();
+            let expected = usize::from(told) + usize::from(own);
+            assert_eq!(lines, expected, "{level}, {event}: {log}");
         }
     }
 }

@@ -182,6 +182,18 @@ impl Server {
         }
     }
 
+    /// Ends it as a crash does, and keeps its directory.
+    pub(crate) fn killed(mut self) -> TempDir {
+        self.signal("KILL");
+        self.wait();
+        std::mem::replace(&mut self.dir, TempDir::new())
+    }
+
+    /// The same, and starts another in that directory.
+    pub(crate) fn killed_and_started(self, flags: &[&str]) -> Self {
+        Self::start_in(self.killed(), flags)
+    }
+
     pub(crate) fn address(&self) -> &str {
         self.url.split_once("://").unwrap().1
     }

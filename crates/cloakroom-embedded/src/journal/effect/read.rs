@@ -6,9 +6,9 @@ use cloakroom_core::id::SlotTag;
 
 use super::bytes::In;
 use super::{
-    DEADLINE, Effect, FLUSH, GENERATION, HASH_REMOVE, HASH_SET, KEY, KEYSPACES, MARK, REMOVE,
-    SESSION_END, SESSION_FIELDS, SESSION_PUT, SESSION_REMOVE, SESSION_SEEN, SET_ADD, SET_REMOVE,
-    SORTED_ADD, SORTED_REMOVE, STRING, TIME, TOMBSTONE, session,
+    DEADLINE, EMPTIED, Effect, FLUSH, GENERATION, HASH_REMOVE, HASH_SET, KEY, KEYSPACES, MARK,
+    REMOVE, SESSION_END, SESSION_FIELDS, SESSION_PUT, SESSION_REMOVE, SESSION_SEEN, SET_ADD,
+    SET_REMOVE, SORTED_ADD, SORTED_REMOVE, STRING, TIME, TOMBSTONE, session,
 };
 use crate::journal::recover::Refused;
 
@@ -72,6 +72,11 @@ impl<'a> Effects<'a> {
                 }
                 Ok(Effect::Keyspaces(numbers))
             }
+            EMPTIED => Ok(Effect::Emptied {
+                old: input.byte()?,
+                new: input.byte()?,
+                at: input.time()?,
+            }),
             FLUSH => Ok(Effect::Flush {
                 db: match input.number()? {
                     0 => None,
@@ -187,7 +192,7 @@ impl<'a> Effect<'a> {
             | Effect::SessionRemove { key } => Concern::Session(key.tag()),
             // Both only go up. A session of a generation that is over is dead whenever that is known.
             Effect::Generation(_) | Effect::Time(_) => Concern::Nothing,
-            Effect::Keyspaces(_) | Effect::Flush { .. } => Concern::All,
+            Effect::Keyspaces(_) | Effect::Emptied { .. } | Effect::Flush { .. } => Concern::All,
             Effect::String { key, .. }
             | Effect::Remove { key, .. }
             | Effect::Deadline { key, .. }

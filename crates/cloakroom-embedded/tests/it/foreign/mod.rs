@@ -1,6 +1,7 @@
 //! Sessions of other frameworks in the keyspaces: their clients do as they always do.
 
 mod ends;
+mod flushed;
 mod holds;
 mod kept;
 mod listed;
@@ -157,6 +158,10 @@ impl Front {
     fn del(&self, key: &[u8]) -> bool {
         self.engine
             .with_key(0, key, |tx| self.foreign.remove(tx, 0, key))
+    }
+
+    fn flush(&self, db: Option<Db>) {
+        self.engine.with_all(|tx| self.foreign.flush(tx, db));
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> bool {

@@ -104,6 +104,11 @@ fn native() -> impl Strategy<Value = Effect<'static>> {
         time().prop_map(Effect::Time),
         prop::option::of(0_u8..16).prop_map(|db| Effect::Flush { db }),
         any::<[u8; 16]>().prop_map(Effect::Keyspaces),
+        (any::<u8>(), any::<u8>(), time()).prop_map(|(old, new, at)| Effect::Emptied {
+            old,
+            new,
+            at
+        }),
     ]
 }
 

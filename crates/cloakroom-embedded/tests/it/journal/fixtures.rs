@@ -234,11 +234,22 @@ fn later_effects() -> Vec<Effect<'static>> {
     ]
 }
 
+/// And what came after that.
+fn latest_effects() -> Vec<Effect<'static>> {
+    let at = UnixMillis::new(0x0102_0304_0506);
+    vec![Effect::Emptied {
+        old: 3,
+        new: 19,
+        at,
+    }]
+}
+
 #[test]
 fn effects_of_version_1_are_read() {
     for (name, effects) in [
         ("journal-1-effects", effects()),
         ("journal-1-marks", later_effects()),
+        ("journal-1-emptied", latest_effects()),
     ] {
         let disk = FakeDisk::default();
         let config = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::Always);

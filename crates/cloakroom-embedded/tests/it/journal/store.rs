@@ -304,6 +304,53 @@ fn what_is_written_where_all_was_removed_is_what_comes_back() {
     assert_eq!(kinds(&open()), before);
 }
 
+/// Several keyspaces are emptied and change places in one step: each has the number of its last one after a restart.
+#[test]
+fn what_is_written_after_several_were_emptied_is_what_comes_back() {
+    for whole in [false, true] {
+        let clock = ManualClock::new();
+        let disk = FakeDisk::default();
+        let engine = open(&clock, &disk, Durability::No).engine();
+        let set = |tx: &mut cloakroom_embedded::Tx<'_>, value: &[u8]| {
+            for db in 0..4 {
+                tx.set_string(db, b"key", value, None).unwrap();
+            }
+        };
+        engine.with_all(|tx| set(tx, b"old"));
+        engine.with_all(|tx| match whole {
+            true => tx.flush(None),
+            false => {
+                tx.flush(Some(0));
+                set(tx, b"older");
+                tx.swap(0, 2);
+                tx.flush(Some(2));
+                tx.flush(Some(0));
+                tx.swap(1, 3);
+            }
+        });
+        engine.with_key(1, b"key", |tx| {
+            tx.set_string(1, b"key", b"new", None).unwrap();
+        });
+        engine.with_key(2, b"key", |tx| {
+            tx.set_string(2, b"key", b"new", None).unwrap();
+        });
+        let held = |engine: &cloakroom_embedded::Engine| {
+            [0, 1, 2, 3].map(|db| {
+                engine.with_key(db, b"key", |tx| {
+                    tx.string(db, b"key").unwrap().map(<[u8]>::to_vec)
+                })
+            })
+        };
+        let before = held(&engine);
+        drop(engine);
+        assert_eq!(
+            held(&open(&clock, &disk, Durability::No).engine()),
+            before,
+            "{whole}"
+        );
+    }
+}
+
 /// A collection that comes after one that expired has nothing of it, also on the way back, where nothing expires.
 #[test]
 fn what_expired_is_not_in_what_came_after_it() {

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::gate::Looks;
 use super::limits;
 use super::reply::Out;
 
@@ -34,6 +35,9 @@ pub(crate) struct Client {
     /// The number of its last command, and when it was in seconds since it came.
     pub(crate) last: AtomicU16,
     pub(crate) active: AtomicU64,
+    /// Keys that it looked up and found, and did not find.
+    hits: AtomicU64,
+    misses: AtomicU64,
     /// A key that it watches has changed.
     pub(crate) dirty: AtomicBool,
     has_mail: AtomicBool,
@@ -85,6 +89,8 @@ impl Client {
             tracking: AtomicBool::new(false),
             last: AtomicU16::new(u16::MAX),
             active: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             has_mail: AtomicBool::new(false),
             mail: Mutex::default(),
@@ -160,6 +166,23 @@ impl Client {
             _ => mail.waker = Some(waker.clone()),
         }
         false
+    }
+
+    /// It looked keys up. Only its own task says so: others read the sums, so that no two ever write the same.
+    #[inline]
+    pub(crate) fn has_looked(&self, looks: Looks) {
+        for (sum, more) in [(&self.hits, looks.hits), (&self.misses, looks.misses)] {
+            if more > 0 {
+                let sum_so_far = sum.load(Ordering::Relaxed);
+                sum.store(sum_so_far + u64::from(more), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Keys that it looked up so far and found, and did not find.
+    pub(crate) fn looked(&self) -> (u64, u64) {
+        let [hits, misses] = [&self.hits, &self.misses].map(|sum| sum.load(Ordering::Relaxed));
+        (hits, misses)
     }
 
     /// It did something.

@@ -265,6 +265,7 @@ impl Conn {
             name: command.name,
         };
         let done = run(&mut call);
+        self.me.has_looked(call.keys.looks(command, args));
         if tracks {
             hub::set_current(0);
             self.remember_reading(command, args);

@@ -3,12 +3,15 @@
 //! is put here and cannot be gone around, because commands see no [`Tx`].
 //! Sealed values are opened and sealed in `sealed`, so commands see what clients wrote.
 
+mod looks;
 mod sealed;
 
 use std::ops::Range;
 
 use cloakroom_embedded::{Db, KeyError, Kind, LexRange, Packing, ScoreRange, Tx, Written};
 
+pub(crate) use self::looks::Looks;
+use self::looks::Seen;
 use super::events::Class;
 use super::hub::Hub;
 
@@ -25,6 +28,9 @@ pub(crate) struct Gate<'a, 'e> {
     pub(crate) now: i64,
     /// A value as it was opened last, or as it is to be stored.
     scratch: Vec<u8>,
+    seen: Seen,
+    /// Lookups that were counted.
+    pub(crate) counted: Looks,
 }
 
 /// Methods that only pass on: `db` is filled in.
@@ -33,6 +39,17 @@ macro_rules! passed_on {
         $($(#[$doc])*
         pub(crate) fn $name(&mut self, key: &[u8] $(, $word: $of)*) -> $answer {
             self.tx.$name(self.db, key $(, $word)*)
+        })*
+    };
+}
+
+/// Methods that count what a key holds.
+macro_rules! told {
+    ($(fn $name:ident();)*) => {
+        $(pub(crate) fn $name(&mut self, key: &[u8]) -> Answer<usize> {
+            let len = self.tx.$name(self.db, key);
+            self.seen.note(len != Ok(0));
+            len
         })*
     };
 }
@@ -56,6 +73,8 @@ impl<'a, 'e> Gate<'a, 'e> {
             db,
             now,
             scratch: Vec::new(),
+            seen: Seen::default(),
+            counted: Looks::default(),
         }
     }
 
@@ -67,6 +86,8 @@ impl<'a, 'e> Gate<'a, 'e> {
             db,
             now: self.now,
             scratch: Vec::new(),
+            seen: Seen::default(),
+            counted: Looks::default(),
         }
     }
 
@@ -75,19 +96,22 @@ impl<'a, 'e> Gate<'a, 'e> {
         self.hub.event(self.db, class, name, key);
     }
 
-    // Reads.
+    // Reads that tell whether the key is there: what is empty is not.
+    told! {
+        fn hash_len();
+        fn set_len();
+        fn sorted_len();
+    }
+
+    // Other reads.
     passed_on! {
-        fn kind() -> Option<Kind>;
         fn packing() -> Option<Packing>;
         fn bytes_of() -> Option<usize>;
-        fn hash_len() -> Answer<usize>;
         fn set_contains(member: &[u8]) -> Answer<bool>;
-        fn set_len() -> Answer<usize>;
         fn set_each(each: &mut dyn FnMut(&[u8])) -> Answer<()>;
         fn set_at(index: usize) -> Answer<Option<&[u8]>>;
         fn set_scan(cursor: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> Answer<u64>;
         fn sorted_score(member: &[u8]) -> Answer<Option<f64>>;
-        fn sorted_len() -> Answer<usize>;
         fn sorted_rank(member: &[u8]) -> Answer<Option<usize>>;
         fn sorted_ranks_by_score(range: ScoreRange) -> Answer<Range<usize>>;
         fn sorted_ranks_by_lex(range: LexRange<'_>) -> Answer<Range<usize>>;
@@ -105,9 +129,29 @@ impl<'a, 'e> Gate<'a, 'e> {
         fn hash_remove(field: &[u8]) -> bool : Written::Part, false;
         fn set_add(member: &[u8]) -> bool : Written::Part, true;
         fn set_remove(member: &[u8]) -> bool : Written::Part, false;
-        fn sorted_put(member: &[u8], score: f64) -> Option<f64> : Written::Part, None;
         fn sorted_remove(member: &[u8]) -> bool : Written::Part, false;
         fn sorted_remove_range(ranks: Range<usize>) -> usize : Written::Part, 0;
+    }
+
+    /// Gives a member this score; returns the one that it had.
+    pub(crate) fn sorted_put(
+        &mut self,
+        key: &[u8],
+        member: &[u8],
+        score: f64,
+    ) -> Answer<Option<f64>> {
+        // A sum with 0 makes a 0 of -0, as the packed sets of Redis do.
+        let score = score + 0.0;
+        self.written(key, Written::Part, None, |tx, db| {
+            tx.sorted_put(db, key, member, score)
+        })
+    }
+
+    /// What a key holds; nothing if it is not there.
+    pub(crate) fn kind(&mut self, key: &[u8]) -> Option<Kind> {
+        let kind = self.tx.kind(self.db, key);
+        self.seen.note(kind.is_some());
+        kind
     }
 
     /// Removes a key, whatever it holds.
@@ -120,8 +164,9 @@ impl<'a, 'e> Gate<'a, 'e> {
 
     /// A key's deadline in milliseconds since 1970, `Some(None)` if it has none.
     pub(crate) fn deadline(&mut self, key: &[u8]) -> Option<Option<i64>> {
-        let deadline = self.tx.deadline(self.db, key)?;
-        Some(deadline.map(millis))
+        let deadline = self.tx.deadline(self.db, key);
+        self.seen.note(deadline.is_some());
+        deadline.map(|deadline| deadline.map(millis))
     }
 
     /// Sets or clears a key's deadline; one that has passed removes the key.

@@ -144,10 +144,15 @@ impl Front {
     /// Serves until `shutdown` says stop; then lets connections end after what was sent on them, for
     /// the drain timeout at most. Returns how many had to be cut.
     pub(crate) async fn serve(self, shutdown: &Shutdown) -> usize {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
         loop {
             let next = tokio::select! {
                 biased;
                 () = shutdown.stopped() => break,
+                _ = seconds.tick() => {
+                    self.server.take_pace();
+                    continue;
+                }
                 next = self.next() => next,
             };
             if let Err(error) = next {

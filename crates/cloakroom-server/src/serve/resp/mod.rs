@@ -25,6 +25,7 @@ mod listen;
 #[cfg(feature = "lua")]
 mod lua;
 mod number;
+mod pace;
 mod pump;
 mod reply;
 mod scripts;

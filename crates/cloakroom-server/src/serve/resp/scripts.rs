@@ -144,8 +144,11 @@ impl std::fmt::Debug for Known {
 
 /// Whether the key at word `at` holds the caller's word.
 fn is_own(call: &mut Call<'_, '_, '_>, at: usize, word: usize) -> Result<bool, Fail> {
-    let own = call.args.get(word);
-    Ok(call.keys.string(call.args.get(at))? == Some(own) && word < call.args.len())
+    let (key, own) = (call.args.get(at), call.args.get(word));
+    let held = call.keys.string(key)?;
+    let (there, own) = (held.is_some(), held == Some(own) && word < call.args.len());
+    call.keys.counts(key, there);
+    Ok(own)
 }
 
 fn remove(call: &mut Call<'_, '_, '_>, key: &[u8]) -> bool {
@@ -236,8 +239,11 @@ fn all_own(call: &mut Call<'_, '_, '_>, words: Words) -> bool {
     let own = call.args.get(words.rest);
     (words.keys..words.rest).all(|at| {
         // What is no string counts as not there, as it does for MGET.
-        let held = call.keys.string(call.args.get(at));
-        held.is_ok_and(|held| held == Some(own))
+        let key = call.args.get(at);
+        let held = call.keys.string(key).unwrap_or_default();
+        let (there, is_own) = (held.is_some(), held == Some(own));
+        call.keys.counts(key, there);
+        is_own
     })
 }
 

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloakroom_core::{Entropy as _, OsEntropy};
 use cloakroom_embedded::Engine;
+use parking_lot::Mutex;
 
 use super::client::{Client, Peer};
 use super::hub::Hub;
 use super::limits;
+use super::pace::Pace;
 use super::scripts::Scripts;
 use super::slowlog::Slowlog;
 use super::table;
@@ -40,9 +42,18 @@ pub(crate) struct Server {
     )]
     pub(crate) script_time: Duration,
     pub(crate) draining: AtomicBool,
+    looked: Mutex<Looked>,
+    pub(crate) pace: Mutex<Pace>,
     /// Microseconds from which on a command is slow; negative: none is.
     pub(crate) slower_than: AtomicI64,
     next_client: AtomicU64,
+}
+
+/// Hits and misses that no connection counts any more, and those before counting began anew.
+#[derive(Debug, Default)]
+struct Looked {
+    gone: (u64, u64),
+    before: (u64, u64),
 }
 
 /// What is counted.
@@ -95,6 +106,8 @@ impl Server {
             eviction: parts.eviction,
             script_time: parts.script_time,
             draining: AtomicBool::new(false),
+            looked: Mutex::default(),
+            pace: Mutex::default(),
             slower_than: AtomicI64::new(10_000),
             next_client: AtomicU64::new(1),
         })
@@ -117,8 +130,37 @@ impl Server {
 
     /// A connection is gone.
     pub(crate) fn leave(&self, client: &Client) {
-        self.hub.clients.lock().remove(&client.id);
+        {
+            // Both under one lock, so that what it looked up is neither missing in a sum nor there twice.
+            let mut clients = self.hub.clients.lock();
+            clients.remove(&client.id);
+            let (hits, misses) = client.looked();
+            let gone = &mut self.looked.lock().gone;
+            *gone = (gone.0 + hits, gone.1 + misses);
+        }
         self.counts.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Keys that were looked up and found, and not found, since that was last counted anew.
+    pub(crate) fn looked(&self) -> (u64, u64) {
+        let (hits, misses) = self.looked_ever();
+        let before = self.looked.lock().before;
+        (hits - before.0, misses - before.1)
+    }
+
+    /// Counts them anew. Connections' own sums go on: nobody else may write those.
+    pub(crate) fn forget_looked(&self) {
+        let ever = self.looked_ever();
+        self.looked.lock().before = ever;
+    }
+
+    fn looked_ever(&self) -> (u64, u64) {
+        let clients = self.hub.clients.lock();
+        let gone = self.looked.lock().gone;
+        clients.values().fold(gone, |sum, client| {
+            let (hits, misses) = client.looked();
+            (sum.0 + hits, sum.1 + misses)
+        })
     }
 
     /// Lets connections end after what was sent on them.

@@ -86,6 +86,8 @@ async fn its_metrics_are_those_of_the_server() {
         "redis_commands_total{cmd=\"get\"} 2",
         "redis_commands_total{cmd=\"hset\"} 1",
         "redis_total_error_replies 1",
+        "redis_keyspace_hits_total 1",
+        "redis_keyspace_misses_total 1",
         "redis_connected_clients 2",
         "redis_config_maxclients 123",
         "redis_memory_max_bytes 6.7108864e+07",
@@ -115,7 +117,21 @@ async fn its_metrics_are_those_of_the_server() {
     let ours = wire.ask("INFO memory").text();
     let used = format!("used_memory:{}\r\n", number("redis_memory_used_bytes "));
     assert!(ours.contains(&used), "{used}{ours}");
-    assert!(number("redis_net_input_bytes_total ") > 0.0);
+    for name in [
+        "redis_net_input_bytes_total ",
+        "redis_memory_used_rss_bytes ",
+        "redis_memory_used_peak_bytes ",
+        "redis_mem_fragmentation_ratio ",
+    ] {
+        assert!(number(name) > 0.0, "{name}{metrics}");
+    }
+    for name in [
+        "redis_cpu_sys_seconds_total ",
+        "redis_cpu_user_seconds_total ",
+        "redis_cpu_sys_children_seconds_total ",
+    ] {
+        assert!(number(name) >= 0.0, "{name}");
+    }
     assert!(metrics.contains("redis_connected_clients_details{"));
     assert!(
         !exporter.log().contains("level=error"),

@@ -2,7 +2,7 @@
 //! nothing that harms anybody.
 
 use super::wire::{Reply, Wire};
-use crate::process::{Server, TempDir};
+use crate::process::Server;
 use crate::stores::{PASSWORD, Redis};
 
 /// Scripts with their keys and words, which Redis answers the same way. They build on each other.
@@ -317,7 +317,7 @@ fn what_takes_too_much_is_ended_and_the_connection_lives() {
 #[test]
 fn sessions_are_held_in_scripts_too_and_a_restart_finds_what_they_did() {
     let flags = ["--durability", "always", "--layout-hash-ids", "yes"];
-    let mut server = Server::start(&flags);
+    let server = Server::start(&flags);
     let mut wire = Wire::to(&server);
     let (ended, alive) = (
         "sess:mNLwOE8QV2aJcL1Xa-bxx97ijtvSjBZK",
@@ -330,11 +330,7 @@ fn sessions_are_held_in_scripts_too_and_a_restart_finds_what_they_did() {
         told,
         Reply::Array(vec![Reply::Integer(0), Reply::Integer(86_400)])
     );
-    server.signal("KILL");
-    server.wait();
-    let dir = std::mem::replace(&mut server.dir, TempDir::new());
-    drop(server);
-    let server = Server::start_in(dir, &flags);
+    let server = server.killed_and_started(&flags);
     let mut wire = Wire::to(&server);
     assert_eq!(wire.ask(&format!("GET {alive}")), Reply::bulk("{}"));
     wire.ask(&format!("SET {ended} late"));

@@ -5,7 +5,9 @@ mod bounds;
 mod differential;
 mod exporter;
 mod handshakes;
+mod insight;
 mod listening;
+mod looks;
 #[cfg(feature = "lua")]
 mod lua;
 mod programs;

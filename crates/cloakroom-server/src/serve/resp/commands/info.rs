@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cloakroom_embedded::journal::JournalState;
 
 use super::connection::VERSION;
+use crate::process::{self, CpuTime};
 use crate::serve::resp::args::Args;
 use crate::serve::resp::conn::Conn;
 use crate::serve::resp::reply::Out;
@@ -15,13 +16,14 @@ use crate::serve::resp::table::{self, Done};
 /// A section of `INFO`.
 type Section = (&'static str, fn(&Server, &mut String));
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 10] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
+    ("CPU", cpu),
     ("Commandstats", commandstats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
@@ -118,20 +120,30 @@ fn clients(server: &Server, text: &mut String) {
 
 fn memory(server: &Server, text: &mut String) {
     let used = server.engine.stats().bytes;
+    let peak = server.pace.lock().most_bytes.max(used);
     let most = server.max_memory.unwrap_or(0);
+    let (resident, _) = process::resident();
+    let machine = process::machine();
     lines(
         text,
         &[
             ("used_memory", used.to_string()),
             ("used_memory_human", human(used)),
-            ("used_memory_peak", used.to_string()),
+            ("used_memory_rss", resident.to_string()),
+            ("used_memory_rss_human", human(resident)),
+            ("used_memory_peak", peak.to_string()),
+            ("used_memory_peak_human", human(peak)),
             ("used_memory_dataset", used.to_string()),
-            ("total_system_memory", "0".to_owned()),
+            ("total_system_memory", machine.to_string()),
+            ("total_system_memory_human", human(machine)),
             ("used_memory_lua", "0".to_owned()),
             ("maxmemory", most.to_string()),
             ("maxmemory_human", human(most)),
             ("maxmemory_policy", server.eviction.to_owned()),
-            ("mem_fragmentation_ratio", "1.00".to_owned()),
+            (
+                "mem_fragmentation_ratio",
+                format!("{:.2}", resident as f64 / used.max(1) as f64),
+            ),
             ("mem_allocator", "cloakroom-pages".to_owned()),
             ("lazyfree_pending_objects", "0".to_owned()),
         ],
@@ -175,19 +187,24 @@ fn stats(server: &Server, text: &mut String) {
     let counts = &server.counts;
     let row = |name, count: &AtomicU64| (name, count.load(Ordering::Relaxed).to_string());
     let (tracked, prefixes) = server.hub.tracking.sizes();
+    let (hits, misses) = server.looked();
+    let pace = *server.pace.lock();
+    let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1_024.0);
     lines(
         text,
         &[
             row("total_connections_received", &counts.connections),
             ("total_commands_processed", counts.commands().to_string()),
-            ("instantaneous_ops_per_sec", "0".to_owned()),
+            ("instantaneous_ops_per_sec", format!("{:.0}", pace.commands)),
             row("total_net_input_bytes", &counts.bytes_in),
             row("total_net_output_bytes", &counts.bytes_out),
+            ("instantaneous_input_kbps", kilobytes(pace.bytes_in)),
+            ("instantaneous_output_kbps", kilobytes(pace.bytes_out)),
             row("rejected_connections", &counts.refused),
             row("expired_keys", &server.hub.expired),
             row("evicted_keys", &server.hub.evicted),
-            ("keyspace_hits", "0".to_owned()),
-            ("keyspace_misses", "0".to_owned()),
+            ("keyspace_hits", hits.to_string()),
+            ("keyspace_misses", misses.to_string()),
             ("pubsub_channels", server.hub.subscribed(false).to_string()),
             ("pubsub_patterns", server.hub.subscribed(true).to_string()),
             ("latest_fork_usec", "0".to_owned()),
@@ -213,6 +230,23 @@ fn replication(server: &Server, text: &mut String) {
             ("master_replid", server.run_id.clone()),
             row("master_repl_offset", "0"),
             row("repl_backlog_active", "0"),
+        ],
+    );
+}
+
+fn cpu(_: &Server, text: &mut String) {
+    // Where the system does not say it, it is no figure.
+    let Ok(time) = CpuTime::of(std::process::id()) else {
+        return;
+    };
+    let seconds = |time: std::time::Duration| format!("{:.6}", time.as_secs_f64());
+    lines(
+        text,
+        &[
+            ("used_cpu_sys", seconds(time.system)),
+            ("used_cpu_user", seconds(time.user)),
+            ("used_cpu_sys_children", seconds(time.children_system)),
+            ("used_cpu_user_children", seconds(time.children_user)),
         ],
     );
 }

@@ -136,7 +136,9 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Done {
     if db == call.keys.db && from == to {
         return Err(Fail::say("ERR source and destination objects are the same"));
     }
-    if call.keys.kind(from).is_none() || (!replace && call.keys.in_db(db).kind(to).is_some()) {
+    if call.keys.kind_counted(from).is_none()
+        || (!replace && call.keys.in_db(db).kind(to).is_some())
+    {
         call.out.truth(false);
         return Ok(());
     }

@@ -16,7 +16,7 @@ use crate::serve::resp::table::{
 const MANAGE: u16 = ADMIN | NO_SCRIPT | LOADING | STALE | DANGEROUS;
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 31] = [
+pub(super) static ROWS: [Command; 34] = [
     Command::new("flushdb", -1, WRITE | DANGEROUS, NONE, Server, "1.0.0", "Removes all keys of the keyspace.", Run::All(flushdb)),
     Command::new("flushall", -1, WRITE | DANGEROUS, NONE, Server, "1.0.0", "Removes all keys of all keyspaces.", Run::All(flushall))
         .differs("sessions that came in by HTTP are no keys, and stay"),
@@ -60,6 +60,11 @@ pub(super) static ROWS: [Command; 31] = [
     Command::new("memory|purge", 2, 0, NONE, Server, "4.0.0", "Gives memory back.", Run::Conn(ok))
         .differs("changes nothing: memory is given back all the time"),
     Command::new("lolwut", -1, READ | FAST, NONE, Server, "5.0.0", "Shows the version.", Run::Conn(version)),
+    Command::new("module", -2, 0, NONE, Server, "4.0.0", "Modules.", Run::Family),
+    Command::new("module|list", 2, ADMIN | NO_SCRIPT, NONE, Server, "4.0.0", "Lists the modules.", Run::Conn(nothing))
+        .differs("always empty: there are no modules"),
+    Command::new("cluster", -2, LOADING | STALE, NONE, Server, "3.0.0", "Describes the cluster.", Run::Conn(no_cluster))
+        .differs("refused, as Redis does where it is no cluster"),
     Command::new("readonly", 1, LOADING | STALE | FAST, NONE, Server, "3.0.0", "Reads from a replica of a cluster.", Run::Conn(ok))
         .differs("changes nothing"),
     Command::new("readwrite", 1, LOADING | STALE | FAST, NONE, Server, "3.0.0", "Reads from a primary of a cluster.", Run::Conn(ok))
@@ -169,6 +174,10 @@ fn refused(_: &mut Conn, args: Args<'_>, _: &mut Out) -> Done {
     Err(Fail::from(format!(
         "ERR {name} is not supported: see docs/commands.md"
     )))
+}
+
+fn no_cluster(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
+    Err(Fail::say("ERR This instance has cluster support disabled"))
 }
 
 fn slowlog_get(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {

@@ -35,6 +35,7 @@ fn combine<'a>(
 ) -> Result<Members, Fail> {
     let mut result: Option<Members> = None;
     for key in keys {
+        call.keys.kind_counted(key);
         let mut members = Members::new();
         call.keys.set_each(key, &mut |member| {
             members.insert(member.to_vec());

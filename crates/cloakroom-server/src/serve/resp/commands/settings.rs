@@ -154,6 +154,7 @@ fn set(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 }
 
 fn resetstat(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
+    conn.server.forget_looked();
     let counts = &conn.server.counts;
     for count in counts.calls.iter().chain(&counts.micros) {
         count.store(0, Ordering::Relaxed);

@@ -110,7 +110,7 @@ fn plan(call: &mut Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan
 /// Fails if one of the keys from word `first` on is neither a sorted set nor a set.
 fn are_sets(call: &mut Call<'_, '_, '_>, first: usize, end: usize) -> Done {
     for at in first..end {
-        match call.keys.kind(call.args.get(at)) {
+        match call.keys.kind_counted(call.args.get(at)) {
             None | Some(Kind::Set | Kind::SortedSet) => {}
             Some(_) => return Err(Fail::WrongType),
         }

@@ -250,6 +250,7 @@ fn zrangestore(call: &mut Call<'_, '_, '_>) -> Done {
     let (to, from) = (call.args.get(1), call.args.get(2));
     let asked = options(call, Asked { ends: 3, ..PLAIN }, false)?;
     let ends = ends(call, asked)?;
+    call.keys.kind_counted(from);
     let ranks = ranks(call, from, asked, &ends)?;
     let mut members = Vec::with_capacity(ranks.len());
     call.keys

@@ -18,9 +18,9 @@ pub(super) static ROWS: [Command; 13] = [
     Command::new("setex", 4, WRITE | GROWS, ONE, String, "2.0.0", "Sets a key to a value for so many seconds.", Run::Keys(setex)),
     Command::new("psetex", 4, WRITE | GROWS, ONE, String, "2.6.0", "Sets a key to a value for so many milliseconds.", Run::Keys(psetex)),
     Command::new("setnx", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Sets a key to a value only if it is not there.", Run::Keys(setnx)),
-    Command::new("getset", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Sets a key and returns what it held.", Run::Keys(getset)),
-    Command::new("getdel", 2, WRITE | FAST, ONE, String, "6.2.0", "Returns the value of a key and removes it.", Run::Keys(getdel)),
-    Command::new("getex", -2, WRITE | FAST, ONE, String, "6.2.0", "Returns the value of a key and changes its deadline.", Run::Keys(getex)),
+    Command::new("getset", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Sets a key and returns what it held.", Run::Keys(getset)).looks(),
+    Command::new("getdel", 2, WRITE | FAST, ONE, String, "6.2.0", "Returns the value of a key and removes it.", Run::Keys(getdel)).looks(),
+    Command::new("getex", -2, WRITE | FAST, ONE, String, "6.2.0", "Returns the value of a key and changes its deadline.", Run::Keys(getex)).looks(),
     Command::new("mget", -2, READ | FAST, ALL, String, "1.0.0", "Returns the values of keys.", Run::Keys(mget)),
     Command::new("mset", -3, WRITE | GROWS, Keys::Range(1, -1, 2), String, "1.0.1", "Sets keys to values.", Run::Keys(mset)),
     Command::new("msetnx", -3, WRITE | GROWS, Keys::Range(1, -1, 2), String, "1.0.1", "Sets keys to values only if none of them is there.", Run::Keys(msetnx)),
@@ -32,10 +32,7 @@ fn get(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
     match call.keys.string(key)? {
         Some(value) => call.out.bulk(value),
-        None => {
-            call.out.nil();
-            call.keys.event(Class::Miss, "keymiss", key);
-        }
+        None => call.out.nil(),
     }
     Ok(())
 }
@@ -112,7 +109,9 @@ fn set(call: &mut Call<'_, '_, '_>) -> Done {
     let mut deadline = options.deadline(call)?;
     if options.get {
         let old = call.keys.string(key)?;
+        let found = old.is_some();
         call.out.maybe(old);
+        call.keys.counts(key, found);
     }
     if options.only_absent || options.only_present {
         let there = call.keys.kind(key).is_some()

@@ -10,9 +10,13 @@ impl<'a> Gate<'a, '_> {
     /// A string's bytes; nothing if the key is not there.
     pub(crate) fn string(&mut self, key: &[u8]) -> Answer<Option<&[u8]>> {
         let Some(foreign) = self.sealing(key) else {
-            return self.tx.string(self.db, key);
+            let found = self.tx.string(self.db, key);
+            self.seen.note_answer(&found);
+            return found;
         };
-        let Some(stored) = self.tx.string(self.db, key)? else {
+        let found = self.tx.string(self.db, key);
+        self.seen.note_answer(&found);
+        let Some(stored) = found? else {
             return Ok(None);
         };
         foreign.open(key, None, stored, &mut self.scratch)?;
@@ -22,9 +26,13 @@ impl<'a> Gate<'a, '_> {
     /// The value of a field; nothing if it is not there.
     pub(crate) fn hash_get(&mut self, key: &[u8], field: &[u8]) -> Answer<Option<&[u8]>> {
         let Some(foreign) = self.sealing(key) else {
-            return self.tx.hash_get(self.db, key, field);
+            let found = self.tx.hash_get(self.db, key, field);
+            self.seen.note_field(&found);
+            return found;
         };
-        let Some(stored) = self.tx.hash_get(self.db, key, field)? else {
+        let found = self.tx.hash_get(self.db, key, field);
+        self.seen.note_field(&found);
+        let Some(stored) = found? else {
             return Ok(None);
         };
         foreign.open(key, Some(field), stored, &mut self.scratch)?;

@@ -258,13 +258,17 @@ impl Inner<'_, '_, '_, '_> {
             ));
         }
         let db = self.call.keys.db;
-        run(&mut Call {
+        let mut call = Call {
             args,
             keys: self.call.keys.in_db(db),
             out,
             server: self.call.server,
             name: command.name,
-        })
+        };
+        let done = run(&mut call);
+        let looks = call.keys.looks(command, args);
+        self.call.keys.counted.add(looks);
+        done
     }
 }
 

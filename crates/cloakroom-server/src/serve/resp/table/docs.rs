@@ -52,6 +52,7 @@ const INTRODUCTION: &str = "# Commands\n\n\
     - A deadline in the past removes a key at once; Redis keeps what `SET` with `PXAT` in the past \
     writes until somebody looks.\n\
     - Deadlines end in the year 10889; later ones are that.\n\
+    - A score of -0 is 0, as in Redis for sorted sets that it keeps packed.\n\
     - Ranges by member over members of different scores are as unspecified as in Redis, and not the \
     same.\n";
 

@@ -30,6 +30,8 @@ pub(crate) struct Command {
     /// The version of Redis that has it first.
     pub(crate) since: &'static str,
     pub(crate) summary: &'static str,
+    /// Whether its lookups of keys are counted as hits and misses.
+    pub(crate) looks: bool,
     /// What is not as in Redis; empty: nothing.
     pub(crate) differs: &'static str,
     pub(crate) run: Run,
@@ -187,9 +189,16 @@ impl Command {
             group,
             since,
             summary,
+            looks: flags & READ != 0,
             differs: "",
             run,
         }
+    }
+
+    /// The same, which writes, but reads first, and that counts.
+    pub(crate) const fn looks(mut self) -> Self {
+        self.looks = true;
+        self
     }
 
     /// The same, with what is not as in Redis.
