@@ -15,11 +15,12 @@ use cloakroom_bench::resp::{Kind, Load, Outcome, Programs, Server, Setup, outcom
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// The commands that are measured alone, as mixes of the load generator.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 5] = [
     ("get", "GET"),
     ("getex", "GETEX"),
     ("expire", "EXPIRE"),
-    ("set", "SET EX"),
+    ("set", "SET EX as it was"),
+    ("change", "SET EX, changed"),
 ];
 
 /// Runs of which the least is shown.
@@ -147,7 +148,7 @@ fn commands(size: &Size) {
                 rows[row].2[at][command].server_cpu_us / outcomes[at][command].server_cpu_us
             };
             let pair = |command| format!("{:.2} ({:.2})", ratio(0, command), ratio(1, command));
-            [0, 1, 2, 3].map(pair).join(", ")
+            [0, 1, 2, 3, 4].map(pair).join(", ")
         });
         println!("| {name} | {journal} | {} |", cells.join(" | "));
     }

@@ -151,7 +151,8 @@ pub(super) const MIXES: [Mix; 10] = [
     single("get", "GET", &[(Op::Read, 1)]),
     single("getex", "GETEX .. EX", &[(Op::SlidingRead, 1)]),
     single("expire", "EXPIRE", &[(Op::Touch, 1)]),
-    single("set", "SET .. EX", &[(Op::Rewrite, 1)]),
+    single("set", "SET .. EX of what is there", &[(Op::Rewrite, 1)]),
+    single("change", "SET .. EX of something new", &[(Op::Update, 1)]),
     single(
         "hgetall",
         "HGETALL of 8 fields, one over 64 bytes",

@@ -114,6 +114,7 @@ fn single_commands_find_every_session_and_each_has_a_deadline() {
         ("getex", "getex"),
         ("expire", "expire"),
         ("set", "set"),
+        ("change", "set"),
         ("hgetall", "hgetall"),
         ("hset", "hset"),
     ] {
