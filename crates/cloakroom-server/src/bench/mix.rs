@@ -91,7 +91,7 @@ const FAT: Sizes = Sizes::LogNormal {
 };
 
 /// All mixes.
-pub(super) const MIXES: [Mix; 10] = [
+pub(super) const MIXES: [Mix; 11] = [
     Mix {
         name: "m1",
         doc: "mostly reads",
