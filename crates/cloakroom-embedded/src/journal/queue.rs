@@ -419,3 +419,24 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The record that a sync does not take along is as old as when it came, not as the next sync.
+    #[test]
+    fn what_comes_during_a_sync_is_synced_in_its_own_second() {
+        let shared = Shared::new(Durability::Everysec, 0);
+        let first = shared.append(b"first");
+        let mut batch = Vec::new();
+        let task = shared.next(&mut batch, true);
+        assert!(!task.sync && batch.len() > FRAME, "it was only written");
+        shared.append(b"second");
+        let came = Instant::now();
+        shared.synced(first);
+        let due = |at| shared.judge(&shared.queue.lock(), at).0;
+        assert!(!due(came).is_some_and(|task| task.sync));
+        assert!(due(came + SYNC_AFTER).is_some_and(|task| task.sync));
+    }
+}
