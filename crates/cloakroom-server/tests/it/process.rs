@@ -6,7 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -213,6 +214,31 @@ impl Server {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Waits until the log says all of this, which a thread of the server writes in its own time, and
+    /// returns what it says.
+    pub(crate) fn heard(&self, words: &[&str]) -> String {
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let log = self.log();
+            let Some(missing) = words.iter().find(|words| !log.contains(**words)) else {
+                return log;
+            };
+            assert!(Instant::now() < patience, "{missing:?} is not in {log}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The log, once nothing more comes: for what must not be in it.
+    pub(crate) fn quiet_log(&self) -> String {
+        loop {
+            let log = self.log();
+            thread::sleep(Duration::from_millis(200));
+            if log == self.log() {
+                return log;
+            }
+        }
     }
 
     /// Waits until the log says so.

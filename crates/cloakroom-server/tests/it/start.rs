@@ -266,11 +266,8 @@ async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
         server.banner
     );
     assert!(!server.banner.contains("synced"), "{}", server.banner);
-    assert!(
-        server.log().contains("\"data\""),
-        "said that it is unused: {}",
-        server.log()
-    );
+    // It says that it is unused.
+    server.heard(&["\"data\""]);
     let id = server.login("ada").await;
     assert_eq!(server.read(&id).await.0, 200);
 
@@ -300,9 +297,7 @@ async fn settings_that_the_store_makes_idle_are_said_to_be() {
     let redis = Redis::start();
     let url = redis.url();
     let server = Server::start(&["--store", &url, "--max-memory", "1GiB"]);
-    let log = server.log();
-    assert!(log.contains("its own limit"), "{log}");
-    assert!(log.contains("in the command line"), "{log}");
+    let log = server.heard(&["its own limit", "in the command line"]);
     assert!(!log.contains(&PASSWORD[..6]), "{log}");
 }
 

@@ -45,8 +45,8 @@ Whoever writes a key only if it is not there (`SET .. NX`, `SETNX`, `MSETNX`, `H
 that there is one already: then it takes another id, where a yes would leave a visitor with a session that keeps
 nothing.
 
-`FLUSHDB` and `FLUSHALL` end all sessions, and leave their tombstones: in one step, with everything locked, that takes longer the more
-sessions there are.
+`FLUSHDB` and `FLUSHALL` end all sessions as if all expired at that moment, and take no time however many there are: the keyspace begins anew,
+and a late write looks up what it was until the sweep has left the tombstones.
 
 ## Ids and contents at rest
 
@@ -94,6 +94,8 @@ An application with another prefix, another place for its user, or a framework t
 
     connect-redis key=myapp:{id}; php tombstones=always; rails off;
     shop key=shop:{id:32:hex} encoding=json subject=customer/number cookie=shop
+
+Another `subject=` holds for a session from when its value changes next; for one that was nobody's, from its next save on.
 
 `key=`, `head=` (what stands for `*` when a key has to be made of a cookie), `type=string` or `hash`, `encoding=`, `subject=`,
 `tombstones=`, `cookie=`, `carried=`, `ids=`, `values=`; several values are divided by `,`.
