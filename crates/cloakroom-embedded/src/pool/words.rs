@@ -11,7 +11,7 @@ use super::{Page, Pool, UNIT};
 /// Numbers in a page.
 pub(crate) const PAGE_WORDS: usize = UNIT / size_of::<u32>();
 
-/// So many numbers, and where they lie.
+/// A run of numbers, by where they lie.
 pub(crate) enum Words {
     Boxed(Box<[u32]>),
     Paged(Box<[Page]>, Arc<Pool>),

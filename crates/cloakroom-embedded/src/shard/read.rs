@@ -1,6 +1,6 @@
 //! What a shard tells: a session, a subject's sessions, a page of all.
 
-use cloakroom_core::expiry::{Verdict, decide};
+use cloakroom_core::expiry::{Times, Verdict, decide};
 use cloakroom_core::record::Subject;
 use cloakroom_core::store::Loaded;
 use cloakroom_core::{SessionInfo, StoredKey};
@@ -30,25 +30,19 @@ impl Shard {
         if View(entry).generation() != at.generation {
             return None;
         }
-        entry::set_referenced(entry);
-        Some(Loaded {
-            record: View(entry).record_of(times, true),
+        let alive = Alive {
+            slot,
             remaining,
             touch_due,
-            forwarded: false,
-        })
+        };
+        Some(answer(entry, times, alive, false))
     }
 
     /// A session as `load` answers it behind a hop.
     pub(crate) fn loaded(&mut self, alive: Alive, forwarded: bool) -> Loaded {
         let entry = self.slab.get_mut(alive.slot);
-        entry::set_referenced(entry);
-        Loaded {
-            record: View(entry).record(&self.known, true),
-            remaining: alive.remaining,
-            touch_due: alive.touch_due,
-            forwarded,
-        }
+        let times = View(entry).times(&self.known);
+        answer(entry, times, alive, forwarded)
     }
 
     /// The sessions of `subject`, the last signed in first.
@@ -115,6 +109,18 @@ impl Shard {
             .info(at.now);
         info.remaining = alive.remaining;
         info
+    }
+}
+
+/// What a load answers of a session that lives, with these times, which is used now.
+#[inline(always)]
+fn answer(entry: &mut [u8], times: Times, alive: Alive, forwarded: bool) -> Loaded {
+    entry::set_referenced(entry);
+    Loaded {
+        record: View(entry).record_of(times, true),
+        remaining: alive.remaining,
+        touch_due: alive.touch_due,
+        forwarded,
     }
 }
 
