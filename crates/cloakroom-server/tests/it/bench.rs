@@ -169,9 +169,9 @@ fn in_an_open_loop_a_wait_is_everybodys() {
             // No key has a star in it.
             let commands = bytes[..read].iter().filter(|byte| **byte == b'*').count();
             for _ in 0..commands {
-                // The first command takes longer than half of the run.
+                // The first command takes most of the run.
                 if asked == 0 {
-                    std::thread::sleep(Duration::from_millis(600));
+                    std::thread::sleep(Duration::from_millis(800));
                 }
                 asked += 1;
                 stream.write_all(b"+OK\r\n").unwrap();
@@ -189,11 +189,11 @@ fn in_an_open_loop_a_wait_is_everybodys() {
     ];
     let report = report(&mut bench(&address, &arguments));
     let all = &report["rows"][0];
-    // As many as were due in a second, whatever the server did. Those of the first 600 ms waited for what was
-    // left of them: more than half of all for 100 ms or more.
+    // As many as were due in a second, whatever the server did. Those of the first 800 ms waited for what was
+    // left of them: half of all for 300 ms or so.
     let count = all["count"].as_u64().unwrap();
     assert!((430..570).contains(&count), "{report}");
-    assert!(all["p50_us"].as_f64().unwrap() > 90_000.0, "{report}");
+    assert!(all["p50_us"].as_f64().unwrap() > 150_000.0, "{report}");
     assert_eq!(report["unanswered"], 0);
     assert_eq!(server.join().unwrap(), count);
 }
