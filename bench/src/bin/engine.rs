@@ -3,8 +3,8 @@
 //! with a deadline, which come into the same engine behind the sessions' rows. `engine [sessions]
 //! [operations] [rounds]`.
 //!
-//! Inside of a figure is all that a caller pays: the future, the lock, the store's clock, the record
-//! that is made and freed. Outside: making keys and changes, a thousand at a time, which are then
+//! Inside of a figure is all that a caller pays: the future, where there is one, the lock, the store's
+//! clock, the record that is made and freed. Outside: making keys and changes, a thousand at a time, which are then
 //! read in the order in which they lie.
 
 use std::hint::black_box;
@@ -120,8 +120,7 @@ impl Run<'_> {
         let (sessions, life) = (self.sessions, round * 2 + 1);
         let at_random = |at| key(mix(at + round) % sessions, 0);
         let load = |store: &EmbeddedStore, key: StoredKey| {
-            let found = ready(store.load(&key)).expect("it answers");
-            let Lookup::Found(found) = found else {
+            let Some(Lookup::Found(found)) = store.load_at_once(&key) else {
                 panic!("the session is gone");
             };
             black_box(found.touch_due);

@@ -59,6 +59,14 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// If the store cannot answer.
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error>;
 
+    /// What [`Store::load`] would answer, if the store knows it without waiting for anything; else `None`,
+    /// and `load` is to be asked. Every request reads its session, so a store in this process saves it the
+    /// allocation of a future; others leave this as it is.
+    fn load_at_once(&self, key: &StoredKey) -> Option<Lookup> {
+        let _ = key;
+        None
+    }
+
     /// Records activity in these sessions, where alive, and returns how many were. At most
     /// [`limits::TOUCH_BATCH`](crate::limits::TOUCH_BATCH) keys.
     ///

@@ -4,11 +4,8 @@ mod follow;
 mod rotate;
 
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 
 use async_trait::async_trait;
 use cloakroom_core::expiry::Limit;
@@ -280,18 +277,12 @@ impl Store for EmbeddedStore {
         Ok(created)
     }
 
-    /// As an `async fn`, with a future of two pointers: that of an `async fn` has room for the record,
-    /// which is then written twice.
-    fn load<'store, 'key, 'all>(
-        &'store self,
-        key: &'key StoredKey,
-    ) -> Pin<Box<dyn Future<Output = Result<Lookup, Error>> + Send + 'all>>
-    where
-        'store: 'all,
-        'key: 'all,
-        Self: 'all,
-    {
-        Box::pin(poll_fn(move |_| Poll::Ready(Ok(self.0.load(key)))))
+    async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
+        Ok(self.0.load(key))
+    }
+
+    fn load_at_once(&self, key: &StoredKey) -> Option<Lookup> {
+        Some(self.0.load(key))
     }
 
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {

@@ -147,7 +147,11 @@ impl Session {
 
     /// Reads the session anew. The gate is held.
     async fn reload(&self, key: StoredKey) -> Result<(), Error> {
-        let lookup = self.config().store.load(&key).await;
+        let store = &self.config().store;
+        let lookup = match store.load_at_once(&key) {
+            Some(lookup) => Ok(lookup),
+            None => store.load(&key).await,
+        };
         match self.noting(Operation::Load, lookup)? {
             Lookup::Found(loaded) => {
                 let mut state = self.lock();

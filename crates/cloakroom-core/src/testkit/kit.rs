@@ -208,17 +208,34 @@ impl Kit {
 
     /// The session under `key`, which must be there.
     pub(super) async fn alive(&self, key: &StoredKey, when: &str) -> Checked<Loaded> {
-        match self.store.load(key).await? {
-            Lookup::Found(loaded) => Ok(loaded),
-            Lookup::Absent(absence) => Err(Broken(format!("{when}: no session ({absence:?})"))),
+        let loaded = match self.store.load(key).await? {
+            Lookup::Found(loaded) => loaded,
+            Lookup::Absent(absence) => {
+                return Err(Broken(format!("{when}: no session ({absence:?})")));
+            }
+        };
+        match self.store.load_at_once(key) {
+            Some(Lookup::Absent(absence)) => Err(Broken(format!(
+                "{when}: no session ({absence:?}), asked at once"
+            ))),
+            Some(Lookup::Found(at_once)) if at_once.record.version < loaded.record.version => {
+                Err(Broken(format!("{when}: an old session, asked at once")))
+            }
+            _ => Ok(loaded),
         }
     }
 
     /// That there is no session under `key`, and why.
     pub(super) async fn gone(&self, key: &StoredKey, when: &str) -> Checked<Absence> {
-        match self.store.load(key).await? {
-            Lookup::Absent(absence) => Ok(absence),
-            Lookup::Found(_) => Err(Broken(format!("{when}: there is a session"))),
+        let absence = match self.store.load(key).await? {
+            Lookup::Absent(absence) => absence,
+            Lookup::Found(_) => return Err(Broken(format!("{when}: there is a session"))),
+        };
+        match self.store.load_at_once(key) {
+            Some(Lookup::Found(_)) => {
+                Err(Broken(format!("{when}: there is a session, asked at once")))
+            }
+            _ => Ok(absence),
         }
     }
 

@@ -80,6 +80,10 @@ impl Store for WithForeign {
         self.own.load(key).await
     }
 
+    fn load_at_once(&self, key: &StoredKey) -> Option<Lookup> {
+        self.own.load_at_once(key)
+    }
+
     async fn touch(&self, keys: &[StoredKey]) -> Result<usize, Error> {
         self.own.touch(keys).await
     }

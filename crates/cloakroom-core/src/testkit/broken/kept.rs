@@ -8,7 +8,7 @@ use crate::expiry::{Times, Verdict, decide};
 use crate::id::{Handle, SlotTag, StoredKey};
 use crate::policy::{MaxSessions, OnExcess};
 use crate::record::{Record, Subject};
-use crate::store::Absence;
+use crate::store::{Absence, Loaded};
 use crate::time::UnixMillis;
 use crate::{Error, ErrorKind, limits};
 
@@ -27,6 +27,8 @@ pub(super) struct Kept {
     /// Ends that are acknowledged and not done, and how many operations they wait for.
     pub(super) late: Vec<(StoredKey, u8)>,
     pub(super) revoked_at: Option<UnixMillis>,
+    /// What was told of sessions when they were last read.
+    pub(super) told: BTreeMap<StoredKey, Loaded>,
 }
 
 #[derive(Debug)]

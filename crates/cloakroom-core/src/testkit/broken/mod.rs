@@ -86,6 +86,9 @@ flaws! {
     TouchRevives: "zombie::after_destroy";
     /// A destroy is acknowledged, and done by the next operation but one.
     DestroyIsLate: "zombie::after_destroy";
+    /// What is told at once is what was told when the session was last read.
+    TellsAtOnceWhatWas: "late_response::after_a_logout", "expiry::an_idle_session_ends",
+        "revocation::a_subjects_sessions_end";
     /// A new session takes the place of the one that has the key.
     CreateOverwrites: "creation::a_key_is_taken_once";
     /// A key that ended can be created again at once.
