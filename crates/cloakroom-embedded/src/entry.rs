@@ -25,7 +25,9 @@ use cloakroom_core::expiry::Times;
 use cloakroom_core::id::SlotTag;
 use cloakroom_core::record::{Fields, FieldsIter, Label, Subject};
 use cloakroom_core::{Handle, Lifetimes, Record, StoredKey, UnixMillis};
+use smallvec::SmallVec;
 
+use crate::pool;
 use crate::shard::name;
 use crate::slab::{Slab, SlotRef};
 use crate::wheel::Links;
@@ -57,7 +59,7 @@ const NO_IDLE: u64 = (1 << 40) - 1;
 /// The lifetimes that a shard's sessions have. An application has few, so that a byte says which;
 /// a session whose lifetimes find no room here carries them itself.
 #[derive(Debug, Default)]
-pub(crate) struct KnownLifetimes(Vec<Lifetimes>);
+pub(crate) struct KnownLifetimes(SmallVec<[Lifetimes; 2]>);
 
 impl KnownLifetimes {
     fn number(&mut self, lifetimes: Lifetimes) -> u8 {
@@ -140,16 +142,17 @@ pub(crate) fn write(
     put(out, FIELDS, record.fields.as_bytes().len() as u64, 3);
 }
 
-/// Reads a byte of every line of the cache that the entry is on, so that the misses happen at the
-/// same time. Else the second waits for the comparison of the keys, which is in the first line, and
-/// the rest waits for the lengths, which are in the second.
+/// Asks for every line of the cache that the entry is on, so that the misses happen at the same time.
+/// Else the second waits for the comparison of the keys, which is in the first line, and the rest waits
+/// for the lengths, which are in the second. It is asked and not read, so that the first lines are
+/// worked on while the last are on their way.
 #[inline]
 pub(crate) fn fetch(entry: &[u8]) {
     const LINE: usize = 64;
     const MOST: usize = 16 * LINE;
     let entry = &entry[..entry.len().min(MOST)];
     let lines = entry.iter().step_by(LINE).chain(entry.last());
-    std::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
+    lines.for_each(pool::prefetch);
 }
 
 /// Records activity.
@@ -237,6 +240,7 @@ impl<'a> View<'a> {
         UnixMillis::new(take_six(self.0, SEEN))
     }
 
+    #[inline(always)]
     pub(crate) fn times(self, known: &KnownLifetimes) -> Times {
         let created_at = UnixMillis::new(take_six(self.0, CREATED));
         let authenticated_at = match self.flags() {

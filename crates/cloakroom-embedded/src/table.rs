@@ -37,12 +37,14 @@ pub(crate) struct Table {
     pool: Option<Arc<Pool>>,
 }
 
+/// On a line of the cache of its own, which is all that is read before the place.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Segment {
     places: Words,
-    entries: usize,
+    entries: u32,
     /// Entries and what was removed.
-    filled: usize,
+    filled: u32,
 }
 
 impl Table {
@@ -82,8 +84,12 @@ impl Table {
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         let segment = &self.segments[segment_of(hash)];
-        if let Some(place) = segment.places.get(segment.first(hash)) {
-            pool::prefetch(place);
+        let first = segment.first(hash);
+        // A row that goes on behind the end of a line does so within a few places.
+        for at in [first, first + 6] {
+            if let Some(place) = segment.places.get(at) {
+                pool::prefetch(place);
+            }
         }
     }
 
@@ -171,12 +177,12 @@ impl Table {
     /// then there may be another, for which the lock can be let go of first.
     pub(crate) fn shrink(&mut self, hash_of: impl Fn(&u32) -> u64) -> bool {
         let sparse = |segment: &Segment| {
-            segment.places.len() > 4 * SMALLEST && segment.entries < segment.places.len() / 8
+            segment.places.len() > 4 * SMALLEST && segment.entries() < segment.places.len() / 8
         };
         let Some(number) = self.segments.iter().position(sparse) else {
             return false;
         };
-        let size = (self.segments[number].entries * 2).max(SMALLEST);
+        let size = (self.segments[number].entries() * 2).max(SMALLEST);
         self.resize(number, size, hash_of);
         true
     }
@@ -209,6 +215,10 @@ impl Table {
 }
 
 impl Segment {
+    const fn entries(&self) -> usize {
+        self.entries as usize
+    }
+
     /// The places from the one that the hash names to the next empty one.
     fn row(&self, hash: u64) -> impl Iterator<Item = (usize, u32)> {
         let first = self.first(hash);
@@ -240,20 +250,20 @@ impl Segment {
         while self.place(at) > REMOVED {
             at = if at + 1 == len { 0 } else { at + 1 };
         }
-        self.filled += usize::from(self.place(at) == EMPTY);
+        self.filled += u32::from(self.place(at) == EMPTY);
         self.entries += 1;
         self.places.set(at, mark_of(hash) | number);
     }
 
     /// Whether one more leaves an eighth of the places empty.
     fn has_room(&self) -> bool {
-        (self.filled + 1) * 8 <= self.places.len() * 7
+        (self.filled as usize + 1) * 8 <= self.places.len() * 7
     }
 
     /// The size to go on with: half as much again, or the same if a quarter was removed.
     fn next_size(&self) -> usize {
         let len = self.places.len();
-        if self.entries * 4 < self.filled * 3 {
+        if u64::from(self.entries) * 4 < u64::from(self.filled) * 3 {
             len
         } else {
             (len + len / 2).max(SMALLEST)
