@@ -136,8 +136,12 @@ impl Shared<'_> {
             while let Some((len, after)) = rest.split_first_chunk::<8>() {
                 let (record, after) = after.split_at(u64::from_le_bytes(*len) as usize);
                 rest = after;
-                for effect in Effects::of(record) {
-                    if let Err(refused) = effect.and_then(|effect| self.apply(lane, &effect)) {
+                let mut effects = Effects::of(record).peekable();
+                while let Some(effect) = effects.next() {
+                    let mark = effects.next_if(|next| is_mark_of(next, &effect));
+                    let applied = effect
+                        .and_then(|effect| self.apply(lane, &effect, mark.transpose()?.as_ref()));
+                    if let Err(refused) = applied {
                         // The first one counts.
                         let _ = self.refused.set(refused);
                     }
@@ -146,15 +150,21 @@ impl Shared<'_> {
         }
     }
 
-    fn apply(&self, lane: usize, effect: &Effect<'_>) -> Result<(), Refused> {
+    /// Applies an effect, with the mark that follows it, to this lane's shards.
+    fn apply(
+        &self,
+        lane: usize,
+        effect: &Effect<'_>,
+        mark: Option<&Effect<'_>>,
+    ) -> Result<(), Refused> {
         let concern = effect.concern();
         match self.lane_of(&concern) {
             Some(concerned) if concerned != lane || self.refused.get().is_some() => Ok(()),
-            Some(_) => self.replay(effect),
+            Some(_) => self.replay(effect, mark),
             None => {
                 self.together.wait();
                 let done = match lane {
-                    0 => self.replay(effect),
+                    0 => self.replay(effect, mark),
                     _ => Ok(()),
                 };
                 self.together.wait();
@@ -164,9 +174,17 @@ impl Shared<'_> {
     }
 
     /// Puts an effect into the engine.
-    fn replay(&self, effect: &Effect<'_>) -> Result<(), Refused> {
+    fn replay(&self, effect: &Effect<'_>, mark: Option<&Effect<'_>>) -> Result<(), Refused> {
         let inner = &self.engine.0;
         match effect {
+            &Effect::String {
+                db,
+                key,
+                value,
+                deadline,
+            } if let Some(&Effect::Mark { mark, .. }) = mark => {
+                self.engine.apply_marked((db, key), value, deadline, mark)
+            }
             Effect::SessionPut {
                 key, generation, ..
             } => {
@@ -189,6 +207,22 @@ impl Shared<'_> {
             keyed => self.engine.apply(keyed),
         }
     }
+}
+
+/// Whether an effect is the mark of the string that the one before it wrote.
+fn is_mark_of(next: &Result<Effect<'_>, Refused>, before: &Result<Effect<'_>, Refused>) -> bool {
+    let (
+        Ok(Effect::Mark { db, key, .. }),
+        Ok(Effect::String {
+            db: there,
+            key: its,
+            ..
+        }),
+    ) = (next, before)
+    else {
+        return false;
+    };
+    (db, key) == (there, its)
 }
 
 impl Inner {

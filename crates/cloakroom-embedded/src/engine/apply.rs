@@ -1,9 +1,27 @@
 //! The way back of keys: effects of a journal put into the keyspaces. Nothing expires on the way.
 
-use super::{BESIDE, Engine, KeyError, Tx};
+use cloakroom_core::UnixMillis;
+
+use super::{BESIDE, Db, Engine, KeyError, Tx};
 use crate::journal::{Effect, Refused};
 
 impl Engine {
+    /// Puts a string and the mark that was noted behind it into the keyspaces, at once: one after the other, nearly
+    /// every session is written twice.
+    pub(crate) fn apply_marked(
+        &self,
+        (db, key): (Db, &[u8]),
+        value: &[u8],
+        deadline: Option<UnixMillis>,
+        mark: &[u8],
+    ) -> Result<(), Refused> {
+        let done = self.with_key(db, key, |tx| {
+            tx.by_number();
+            tx.set_marked_string(db, key, value, deadline, mark)
+        });
+        done.map_err(refused)
+    }
+
     /// Puts an effect on a key into the keyspaces. One on a key of another kind replaces it.
     pub(crate) fn apply(&self, effect: &Effect<'_>) -> Result<(), Refused> {
         let done = match *effect {
@@ -43,10 +61,14 @@ impl Engine {
             }
             _ => return Err(Refused::Newer(0)),
         };
-        done.map_err(|error| match error {
-            KeyError::Full => Refused::NoRoom,
-            _ => Refused::Damaged,
-        })
+        done.map_err(refused)
+    }
+}
+
+fn refused(error: KeyError) -> Refused {
+    match error {
+        KeyError::Full => Refused::NoRoom,
+        _ => Refused::Damaged,
     }
 }
 
