@@ -120,7 +120,7 @@ impl Shard {
         self.hash_of_mark(self.key(slot).mark()?)
     }
 
-    fn hash_of_mark(&self, mark: &[u8]) -> Option<u64> {
+    pub(super) fn hash_of_mark(&self, mark: &[u8]) -> Option<u64> {
         let name = mark.get(MARK_FACTS..).filter(|name| !name.is_empty())?;
         Some(self.hasher.hash_one(name))
     }
