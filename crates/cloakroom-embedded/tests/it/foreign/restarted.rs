@@ -244,3 +244,22 @@ fn a_key_that_is_missing_is_missed() {
         }
     }
 }
+
+/// It is written over a value that is the same, with another mark.
+#[test]
+fn who_takes_anothers_place_is_as_old_as_before() {
+    let (disk, clock) = (FakeDisk::default(), ManualClock::new());
+    let front = on(&disk, &clock);
+    let first = front.now();
+    front.setex(SID, ALICE);
+    front.pass(HOUR / 2);
+    front.setex(OTHER, ALICE);
+    assert!(front.rename(SID, OTHER));
+    let created = |front: &Front| {
+        let of = front.of("alice").into_iter();
+        of.map(|it| it.times.created_at).collect::<Vec<_>>()
+    };
+    assert_eq!(created(&front), [first]);
+    drop(front);
+    assert_eq!(created(&on(&disk, &clock)), [first]);
+}
