@@ -34,11 +34,14 @@ fn value(subject: Option<&str>, pad: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A key's value, and its deadline if it is there.
+type Key = (Option<Vec<u8>>, Option<Option<UnixMillis>>);
+
 /// All that can be asked of it.
 #[derive(Debug, PartialEq)]
 struct Picture {
     sizes: Vec<usize>,
-    keys: Vec<(Option<Vec<u8>>, Option<Option<UnixMillis>>)>,
+    keys: Vec<Key>,
     named: usize,
     subjects: Vec<Vec<(String, UnixMillis, Duration)>>,
 }
