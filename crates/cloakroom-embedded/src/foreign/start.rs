@@ -190,7 +190,7 @@ impl Foreign {
     }
 
     /// Goes over all keys that are sessions, also by names that would be others now, and for which there is
-    /// something to be done; each in a step.
+    /// something to be done; each in a step. One that is written meanwhile may be passed over: it comes by here anyway.
     fn walk(&self, engine: &Engine, mut each: impl FnMut(&mut Tx<'_>, Db, &[u8])) {
         let mut place = Some(Place::default());
         while let Some(from) = place {
