@@ -35,6 +35,11 @@ impl SubjectIndex {
         self.table.all(hash).chain(many)
     }
 
+    /// As [`Table::prefetch`].
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.table.prefetch(hash);
+    }
+
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
         self.table.entries() + self.in_many

@@ -2,15 +2,17 @@
 //! each to shards of its own. What concerns one shard is applied in order; what concerns all waits
 //! for everybody.
 
+mod lane;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 
 use cloakroom_core::UnixMillis;
 use cloakroom_core::id::SlotTag;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, KeyHash};
 use crate::journal::{
     Concern, Effect, Effects, Journal, JournalConfig, RecoverError, Recovered, Refused,
 };
@@ -45,7 +47,7 @@ pub(crate) fn read(
                 .map(|number| {
                     let (sender, chunks) = sync_channel(AHEAD);
                     let all = &all;
-                    scope.spawn(move || all.apply_all(number, &chunks));
+                    scope.spawn(move || lane::run(all, number, &chunks));
                     (Vec::new(), sender)
                 })
                 .collect(),
@@ -64,6 +66,13 @@ pub(crate) fn read(
             UnixMillis::new(all.latest.load(Ordering::Relaxed)),
         )),
     }
+}
+
+/// What an effect is about: a shard, or all of them, and the hash of a key's name if it is a key.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    shard: Option<usize>,
+    hash: KeyHash,
 }
 
 /// What all threads see.
@@ -89,9 +98,18 @@ impl Reader<'_> {
         }
         let mut concerned = [false; LANES];
         let mut everybody = false;
+        let mut last: &[u8] = &[];
         for concern in Effects::of(record).concerns() {
-            match self.all.lane_of(&concern?) {
-                Some(lane) => concerned[lane] = true,
+            let concern = concern?;
+            if let Concern::Key(key) = concern {
+                // Nearly always it is the key of the effect before.
+                if std::ptr::eq(key, last) {
+                    continue;
+                }
+                last = key;
+            }
+            match self.all.place_of(&concern).shard {
+                Some(shard) => concerned[shard % self.all.lanes] = true,
                 None => everybody = true,
             }
         }
@@ -117,54 +135,28 @@ impl Reader<'_> {
 }
 
 impl Shared<'_> {
-    /// Which lane something concerns; `None`: all.
-    fn lane_of(&self, concern: &Concern<'_>) -> Option<usize> {
+    /// Which shard something concerns, and the hash of a key's name; no shard: all.
+    fn place_of(&self, concern: &Concern<'_>) -> Place {
         let inner = &self.engine.0;
-        let shard = match concern {
-            Concern::Session(tag) => inner.shard_of(*tag),
-            Concern::Key(key) => inner.shard_of_hash(inner.hash_of_name(key)),
-            Concern::Nothing => return Some(0),
-            Concern::All => return None,
+        let (shard, hash) = match concern {
+            Concern::Session(tag) => (Some(inner.shard_of(*tag)), KeyHash::default()),
+            Concern::Key(key) => {
+                let hash = self.engine.hash_of(key);
+                (Some(self.engine.shard_of_key(hash)), hash)
+            }
+            Concern::Nothing => (Some(0), KeyHash::default()),
+            Concern::All => (None, KeyHash::default()),
         };
-        Some(shard % self.lanes)
+        Place { shard, hash }
     }
 
-    /// One lane. After an error it goes on, so that nobody waits for it, and applies nothing.
-    fn apply_all(&self, lane: usize, chunks: &Receiver<Vec<u8>>) {
-        while let Ok(chunk) = chunks.recv() {
-            let mut rest = &*chunk;
-            while let Some((len, after)) = rest.split_first_chunk::<8>() {
-                let (record, after) = after.split_at(u64::from_le_bytes(*len) as usize);
-                rest = after;
-                for effect in Effects::of(record) {
-                    if let Err(refused) = effect.and_then(|effect| self.apply(lane, &effect)) {
-                        // The first one counts.
-                        let _ = self.refused.set(refused);
-                    }
-                }
-            }
-        }
-    }
-
-    fn apply(&self, lane: usize, effect: &Effect<'_>) -> Result<(), Refused> {
-        let concern = effect.concern();
-        match self.lane_of(&concern) {
-            Some(concerned) if concerned != lane || self.refused.get().is_some() => Ok(()),
-            Some(_) => self.replay(effect),
-            None => {
-                self.together.wait();
-                let done = match lane {
-                    0 => self.replay(effect),
-                    _ => Ok(()),
-                };
-                self.together.wait();
-                done
-            }
-        }
-    }
-
-    /// Puts an effect into the engine.
-    fn replay(&self, effect: &Effect<'_>) -> Result<(), Refused> {
+    /// Puts an effect into the engine, with the mark that was noted behind a string.
+    fn replay(
+        &self,
+        effect: &Effect<'_>,
+        hash: KeyHash,
+        mark: Option<&[u8]>,
+    ) -> Result<(), Refused> {
         let inner = &self.engine.0;
         match effect {
             Effect::SessionPut {
@@ -186,7 +178,7 @@ impl Shared<'_> {
                 self.latest.fetch_max(at.as_millis(), Ordering::Relaxed);
                 Ok(())
             }
-            keyed => self.engine.apply(keyed),
+            keyed => self.engine.apply(keyed, hash, mark),
         }
     }
 }

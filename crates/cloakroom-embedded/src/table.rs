@@ -27,6 +27,8 @@ const EMPTY: u32 = 0;
 /// A place whose entry was removed; its six bits of hash are zero, as those of no entry are.
 const REMOVED: u32 = 1;
 const SMALLEST: usize = 16;
+/// Entries that are moved at a time when a table grows.
+const BATCH: usize = 16;
 
 /// Slots (or other small numbers) by a 64-bit hash.
 #[derive(Debug)]
@@ -274,9 +276,23 @@ impl Segment {
     fn move_to(&mut self, places: Words, hash_of: impl Fn(&u32) -> u64) {
         let old = std::mem::replace(&mut self.places, places);
         (self.entries, self.filled) = (0, 0);
-        for place in old.iter().filter(|place| *place > REMOVED) {
-            let number = place & NUMBER;
-            self.put(hash_of(&number), number);
+        let mut numbers = old.iter().filter(|place| *place > REMOVED);
+        loop {
+            // Hashes first: each is of something that lies anywhere in memory, and a processor waits for ten misses of
+            // the cache as long as for one, if nothing depends on one of them in between.
+            let mut batch = [(0, 0); BATCH];
+            let mut count = 0;
+            for (into, place) in batch.iter_mut().zip(&mut numbers) {
+                let number = place & NUMBER;
+                *into = (hash_of(&number), number);
+                count += 1;
+            }
+            for (hash, number) in &batch[..count] {
+                self.put(*hash, *number);
+            }
+            if count < BATCH {
+                return;
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::record::Subject;
 use crate::{Error, Handle, limits};
+use read::Plain;
 use table::{Row, TABLE};
 
 /// The public name of the session that has this key in this keyspace: a part of a SHA-256, so it opens
@@ -91,6 +92,8 @@ struct Subjects {
     texts: Vec<Box<str>>,
     /// Into a value.
     paths: Vec<Path>,
+    /// The same, if they have names alone.
+    plain: Option<Plain>,
     /// Into a hash: a field, and the paths in its value.
     fields: Vec<(Box<[u8]>, Vec<Path>)>,
 }
@@ -346,7 +349,7 @@ impl Layout {
         if self.subject.paths.is_empty() {
             return Ok(None);
         }
-        self.first_subject(value, &self.subject.paths)
+        self.first_subject(value, &self.subject.paths, self.subject.plain.as_ref())
     }
 
     /// Whom a session that is a hash belongs to, by asking for its fields.
@@ -363,7 +366,7 @@ impl Layout {
             let Some(value) = field(name).filter(|value| !value.as_ref().is_empty()) else {
                 continue;
             };
-            match self.first_subject(value.as_ref(), paths) {
+            match self.first_subject(value.as_ref(), paths, None) {
                 Ok(Some(subject)) => return Ok(Some(subject)),
                 Ok(None) => {}
                 Err(Unreadable) => unreadable = true,
@@ -389,7 +392,7 @@ impl Layout {
         if self.zeroed.as_ref().is_none_or(|it| it.as_bytes() != field) {
             return false;
         }
-        let number = self.first_subject(value, &[Path::whole()]);
+        let number = self.first_subject(value, &[Path::whole()], None);
         matches!(number, Ok(Some(number)) if number.as_str() == "0")
     }
 
@@ -402,8 +405,19 @@ impl Layout {
         Some(pattern.key(&self.head, &id))
     }
 
-    fn first_subject(&self, value: &[u8], paths: &[Path]) -> Result<Option<Subject>, Unreadable> {
+    /// Whom `paths` lead to, of which `plain` is made if they are.
+    fn first_subject(
+        &self,
+        value: &[u8],
+        paths: &[Path],
+        plain: Option<&Plain>,
+    ) -> Result<Option<Subject>, Unreadable> {
         for encoding in self.encodings.iter().filter(|it| it.begins(value)) {
+            if *encoding == Encoding::Json
+                && let Some(said) = plain.and_then(|plain| plain.subject(value))
+            {
+                return Ok(said);
+            }
             if let Some(tree) = encoding.read(value, paths) {
                 return Ok(paths.iter().find_map(|path| path.subject(&tree)));
             }
@@ -430,6 +444,7 @@ impl Subjects {
                 }
             }
         }
+        subjects.plain = Plain::of(&subjects.paths);
         Some(subjects)
     }
 }

@@ -9,7 +9,7 @@ use super::{Db, Engine, Tx};
 use crate::shard::hash_in;
 
 /// A key's hash in one engine: by [`Engine::hash_of`], so that it is taken once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyHash(pub(super) u64);
 
 /// How much of what is under a key a step will read.
@@ -40,6 +40,27 @@ impl Engine {
             let shard = self.0.shards[self.0.shard_of_hash(*hash)].lock();
             shard.prefetch_key(hash_in(self.0.ears.number_of(db), *hash), *reach);
         }
+    }
+
+    /// As [`Engine::come_next`], of keys by the numbers in memory of their keyspaces, and with marks that they get.
+    pub(crate) fn come_next_by_number<'a>(
+        &self,
+        keys: impl Iterator<Item = (u8, KeyHash, &'a [u8])> + Clone,
+    ) {
+        for (number, KeyHash(hash), mark) in keys.clone() {
+            let shard = self.0.shards[self.0.shard_of_hash(hash)].lock();
+            shard.prefetch_name(hash_in(number, hash));
+            shard.prefetch_mark(mark);
+        }
+        for (number, KeyHash(hash), _) in keys {
+            let shard = self.0.shards[self.0.shard_of_hash(hash)].lock();
+            shard.prefetch_key(hash_in(number, hash), Reach::Value);
+        }
+    }
+
+    /// Which shard a key is in.
+    pub(crate) fn shard_of_key(&self, KeyHash(hash): KeyHash) -> usize {
+        self.0.shard_of_hash(hash)
     }
 
     /// As [`Engine::with_key`], with the key's hash. By another key's hash the key is not found.

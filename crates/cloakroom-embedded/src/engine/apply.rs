@@ -1,27 +1,26 @@
 //! The way back of keys: effects of a journal put into the keyspaces. Nothing expires on the way.
 
-use super::{BESIDE, Engine, KeyError, Tx};
+use super::{BESIDE, Engine, KeyError, KeyHash, Tx};
 use crate::journal::{Effect, Refused};
 
 impl Engine {
-    /// Puts an effect on a key into the keyspaces. One on a key of another kind replaces it.
-    pub(crate) fn apply(&self, effect: &Effect<'_>) -> Result<(), Refused> {
+    /// Puts an effect on a key into the keyspaces, with the key's hash and the mark that was noted behind a string. One
+    /// on a key of another kind replaces it.
+    pub(crate) fn apply(
+        &self,
+        effect: &Effect<'_>,
+        hash: KeyHash,
+        mark: Option<&[u8]>,
+    ) -> Result<(), Refused> {
         let done = match *effect {
-            Effect::String { db, key, .. }
-            | Effect::Remove { db, key }
-            | Effect::Deadline { db, key, .. }
-            | Effect::HashSet { db, key, .. }
-            | Effect::HashRemove { db, key, .. }
-            | Effect::SetAdd { db, key, .. }
-            | Effect::SetRemove { db, key, .. }
-            | Effect::SortedAdd { db, key, .. }
-            | Effect::SortedRemove { db, key, .. }
-            | Effect::Mark { db, key, .. } => self.with_key(db, key, |tx| {
+            // A later version's.
+            Effect::Tombstone { .. } => return Err(Refused::Newer(0)),
+            _ if let Some((db, key)) = effect.key() => self.with_hashed(db, key, hash, |tx| {
                 tx.by_number();
-                apply(tx, effect).or_else(|error| match error {
+                apply(tx, effect, mark).or_else(|error| match error {
                     KeyError::WrongType => {
                         tx.remove(db, key);
-                        apply(tx, effect)
+                        apply(tx, effect, mark)
                     }
                     error => Err(error),
                 })
@@ -50,14 +49,18 @@ impl Engine {
     }
 }
 
-fn apply(tx: &mut Tx<'_>, effect: &Effect<'_>) -> Result<(), KeyError> {
+fn apply(tx: &mut Tx<'_>, effect: &Effect<'_>, mark: Option<&[u8]>) -> Result<(), KeyError> {
     match *effect {
         Effect::String {
             db,
             key,
             value,
             deadline,
-        } => tx.set_string(db, key, value, deadline),
+        } => match mark {
+            // One after the other, nearly every session would be written twice.
+            Some(mark) => tx.set_marked_string(db, key, value, deadline, mark),
+            None => tx.set_string(db, key, value, deadline),
+        },
         Effect::Remove { db, key } => {
             tx.remove(db, key);
             Ok(())

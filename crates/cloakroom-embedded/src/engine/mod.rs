@@ -8,6 +8,7 @@ mod ahead;
 mod apply;
 mod changes;
 mod ears;
+mod entries;
 mod inner;
 mod kinds;
 mod tx;
@@ -28,6 +29,7 @@ use parking_lot::MutexGuard;
 pub use self::ahead::{KeyHash, Reach};
 pub use self::changes::{Change, There, Watcher};
 pub(crate) use self::ears::Ears;
+pub(crate) use self::entries::{Entry, Place};
 pub(crate) use self::kinds::BESIDE;
 pub use self::kinds::{
     DATABASES, Db, KEY_BYTES, KeyError, Kind, LexRange, MEMBERS, Packing, ScoreRange, VALUE_BYTES,

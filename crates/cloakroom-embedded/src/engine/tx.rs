@@ -4,7 +4,7 @@ use cloakroom_core::UnixMillis;
 
 use super::changes::Change;
 use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
-use crate::shard::{At, KeyView, MARK_BYTES, Name, Shard, deadline_of, hash_in, time_of};
+use crate::shard::{At, KeyView, MARK_BYTES, Mark, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
 
 /// How often others make room for one write: a page each time.
@@ -179,9 +179,7 @@ impl<'a> Tx<'a> {
     /// Gives a key this mark, of at least eight bytes; none if it is empty. Nothing happens if the key is not
     /// there.
     pub(crate) fn set_mark(&mut self, db: Db, key: &[u8], mark: &[u8]) -> Result<(), KeyError> {
-        if !mark.is_empty() && !MARK_BYTES.contains(&mark.len()) {
-            return Err(KeyError::TooLarge);
-        }
+        check_mark(mark)?;
         self.write(db, key, |shard, name, at| match shard.live(name, at) {
             Some(slot) => shard.set_mark(slot, name, mark, at),
             None => Ok(()),
@@ -220,6 +218,30 @@ impl<'a> Tx<'a> {
         value: &[u8],
         deadline: Option<UnixMillis>,
     ) -> Result<(), KeyError> {
+        self.put_string(db, key, value, deadline, Mark::Kept)
+    }
+
+    /// As [`Tx::set_string`] and then [`Tx::set_mark`], at once.
+    pub(crate) fn set_marked_string(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        value: &[u8],
+        deadline: Option<UnixMillis>,
+        mark: &[u8],
+    ) -> Result<(), KeyError> {
+        check_mark(mark)?;
+        self.put_string(db, key, value, deadline, Mark::Set(mark))
+    }
+
+    fn put_string(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        value: &[u8],
+        deadline: Option<UnixMillis>,
+        mark: Mark<'_>,
+    ) -> Result<(), KeyError> {
         check_key(key)?;
         check_value(value.len())?;
         if deadline.is_some_and(|deadline| deadline <= self.now()) {
@@ -227,7 +249,7 @@ impl<'a> Tx<'a> {
             return Ok(());
         }
         self.write(db, key, |shard, name, at| {
-            shard.set_string(name, value, time_of(deadline), at)
+            shard.set_string(name, value, time_of(deadline), mark, at)
         })?;
         self.tell(db, key, Change::Set);
         if deadline.is_some() {
@@ -246,7 +268,7 @@ impl<'a> Tx<'a> {
         self.write(db, key, |shard, name, at| {
             let slot = shard.typed(name, Kind::String, at)?;
             let deadline = slot.map_or(time_of(None), |slot| shard.key(slot).deadline());
-            shard.set_string(name, value, deadline, at)
+            shard.set_string(name, value, deadline, Mark::Kept, at)
         })?;
         self.tell(db, key, Change::Set);
         Ok(())
@@ -400,6 +422,13 @@ pub(super) const fn check_key(key: &[u8]) -> Result<(), KeyError> {
 
 pub(super) const fn check_value(len: usize) -> Result<(), KeyError> {
     if len > VALUE_BYTES {
+        return Err(KeyError::TooLarge);
+    }
+    Ok(())
+}
+
+fn check_mark(mark: &[u8]) -> Result<(), KeyError> {
+    if !mark.is_empty() && !MARK_BYTES.contains(&mark.len()) {
         return Err(KeyError::TooLarge);
     }
     Ok(())

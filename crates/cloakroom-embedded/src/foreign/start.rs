@@ -6,10 +6,10 @@ use cloakroom_core::layout::Layout;
 use super::Foreign;
 use super::head::{Head, beside};
 use super::seal::{self, Found};
-use crate::engine::{DATABASES, Db, Engine, KeyError, Kind, Tx};
+use crate::engine::{DATABASES, Db, Engine, Entry, KeyError, Kind, Place, Tx};
 
-/// Keys that a walk takes at a time.
-const PAGE: usize = 256;
+/// Slots that a walk looks at before it lets go of the lock.
+const PORTION: usize = 256;
 
 /// What was found at a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,13 +31,11 @@ impl Foreign {
     pub fn reindex(&self, engine: &Engine) -> TakenUp {
         let mut taken = TakenUp::default();
         let mut anew = Vec::new();
-        for db in 0..DATABASES {
-            self.walk(engine, db, |tx, key| match self.look_at(tx, db, key) {
-                Found::Right => self.take_up(tx, db, key),
-                Found::Other => anew.push((db, Box::from(key))),
-                Found::Missing(id) => taken.missing = Some(id),
-            });
-        }
+        self.walk(engine, |tx, db, key| match self.look_at(tx, db, key) {
+            Found::Right => self.take_up(tx, db, key),
+            Found::Other => anew.push((db, Box::from(key))),
+            Found::Missing(id) => taken.missing = Some(id),
+        });
         if taken.missing.is_some() {
             return taken;
         }
@@ -53,25 +51,20 @@ impl Foreign {
         if !self.layouts.any_hashed() {
             return;
         }
-        for db in (0..DATABASES).map(beside) {
-            let mut alone: Vec<Box<[u8]>> = Vec::new();
-            let mut cursor = 0;
-            loop {
-                cursor = engine.scan(db, cursor, PAGE, &mut |key, _| {
-                    if !self.is_rightly_named(key) {
-                        alone.push(key.into());
-                    }
-                });
-                if cursor == 0 {
-                    break;
+        let mut alone: Vec<(Db, Box<[u8]>)> = Vec::new();
+        let mut place = Some(Place::default());
+        while let Some(from) = place {
+            place = engine.go_over(from, PORTION, &mut |db, entry| {
+                if db >= DATABASES && !self.is_rightly_named(entry.key()) {
+                    alone.push((db, entry.key().into()));
                 }
-            }
-            for key in alone {
-                if let Some(name) = self.layouts.kept_as(&key) {
-                    let (old, new) = ((db, &*key), (db, &*name));
-                    // Without room it is forgotten, as at the end of its time.
-                    let _ = engine.with_keys(&[old, new], |tx| tx.rename(old, new));
-                }
+            });
+        }
+        for (db, key) in alone {
+            if let Some(name) = self.layouts.kept_as(&key) {
+                let (old, new) = ((db, &*key), (db, &*name));
+                // Without room it is forgotten, as at the end of its time.
+                let _ = engine.with_keys(&[old, new], |tx| tx.rename(old, new));
             }
         }
     }
@@ -196,36 +189,36 @@ impl Foreign {
         Ok(())
     }
 
-    /// Goes over all keys of a keyspace that are sessions, also by names that would be others now; each
-    /// in a step.
-    fn walk(&self, engine: &Engine, db: Db, mut each: impl FnMut(&mut Tx<'_>, &[u8])) {
-        let mut cursor = 0;
-        loop {
-            let mut keys: Vec<Box<[u8]>> = Vec::new();
-            cursor = engine.scan_entries(db, cursor, PAGE, &mut |view| {
-                let key = view.key();
-                let theirs = || self.layout(key).is_some() || self.layouts.is_hashed(key);
-                let wanted = match view.kind() {
-                    // Most have nothing to be done, and need no step of their own.
-                    Kind::String => {
-                        let value = seal::look(self.sealer.as_ref(), self.seals(key), view.value());
-                        view.mark().is_none()
-                            || !self.is_rightly_named(key)
-                            || value != Found::Right
-                    }
-                    Kind::Hash => true,
-                    _ => false,
-                };
-                if wanted && theirs() {
-                    keys.push(key.into());
+    /// Goes over all keys that are sessions, also by names that would be others now, and for which there is
+    /// something to be done; each in a step. One that is written meanwhile may be passed over: it comes by here anyway.
+    fn walk(&self, engine: &Engine, mut each: impl FnMut(&mut Tx<'_>, Db, &[u8])) {
+        let mut place = Some(Place::default());
+        while let Some(from) = place {
+            let mut keys: Vec<(Db, Box<[u8]>)> = Vec::new();
+            place = engine.go_over(from, PORTION, &mut |db, entry| {
+                if db < DATABASES && self.is_wanted(&entry) {
+                    keys.push((db, entry.key().into()));
                 }
             });
-            for key in keys {
-                engine.with_key(db, &key, |tx| each(tx, &key));
-            }
-            if cursor == 0 {
-                return;
+            for (db, key) in keys {
+                engine.with_key(db, &key, |tx| each(tx, db, &key));
             }
         }
+    }
+
+    /// Whether there is something to be done for what lies here. Most have nothing, and need no step of their own.
+    fn is_wanted(&self, entry: &Entry<'_>) -> bool {
+        let key = entry.key();
+        if !matches!(entry.kind(), Kind::String | Kind::Hash) {
+            return false;
+        }
+        let mut wanted = entry.mark().is_none() || !self.is_rightly_named(key);
+        if !wanted {
+            let (sealer, present) = (self.sealer.as_ref(), self.seals(key));
+            entry.each_value(&mut |value| {
+                wanted |= seal::look(sealer, present, value) != Found::Right;
+            });
+        }
+        wanted && (self.layout(key).is_some() || self.layouts.is_hashed(key))
     }
 }

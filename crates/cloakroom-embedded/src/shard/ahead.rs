@@ -19,6 +19,14 @@ impl Shard {
         self.names.table.prefetch(hash);
     }
 
+    /// Says that a key gets this mark next.
+    #[inline]
+    pub(crate) fn prefetch_mark(&self, mark: &[u8]) {
+        if let Some(hash) = self.hash_of_mark(mark) {
+            self.names.marked.prefetch(hash);
+        }
+    }
+
     /// Says so once more, when what [`Shard::prefetch_name`] asked for is there: now the entry is
     /// asked for.
     #[inline]

@@ -21,7 +21,7 @@ use crate::slab::SlotRef;
 
 /// What becomes of a key's mark when its entry is written.
 #[derive(Clone, Copy)]
-pub(super) enum Mark<'a> {
+pub(crate) enum Mark<'a> {
     /// It stays, if there is one.
     Kept,
     /// It is this; none if it is empty.
@@ -37,6 +37,14 @@ impl Mark<'_> {
         };
         let name = mark.len().checked_sub(MARK_FACTS)?;
         Some(u16::try_from(name).expect("a name has 320 bytes at most"))
+    }
+
+    /// Whether a key has it already.
+    pub(super) fn is_that_of(self, view: KeyView<'_>) -> bool {
+        match self {
+            Self::Kept => true,
+            Self::Set(mark) => view.mark().unwrap_or_default() == mark,
+        }
     }
 }
 
@@ -57,19 +65,36 @@ impl Shard {
         mark: &[u8],
         at: At<'_>,
     ) -> Result<(), KeyError> {
-        if let Some(hash) = self.hash_of_mark(mark) {
-            let cost = self.names.marked.cost(hash);
-            self.room_for(Some(slot), cost, at)?;
-        }
+        let mark = Mark::Set(mark);
+        self.room_for_mark(Some(slot), mark, at)?;
         let view = self.key(slot);
         let (head, value) = (view.head(), view.value().to_vec());
-        self.put_marked(Some(slot), name, head, Mark::Set(mark), &value, at)?;
-        self.notes.push(&Effect::Mark {
-            db: name.db,
-            key: name.key,
-            mark,
-        });
+        self.put_marked(Some(slot), name, head, mark, &value, at)?;
+        self.note_mark(name, mark);
         Ok(())
+    }
+
+    /// Makes room for the name of a mark in the list of names.
+    pub(super) fn room_for_mark(
+        &mut self,
+        spared: Option<SlotRef>,
+        mark: Mark<'_>,
+        at: At<'_>,
+    ) -> Result<(), KeyError> {
+        if let Mark::Set(mark) = mark
+            && let Some(hash) = self.hash_of_mark(mark)
+        {
+            let cost = self.names.marked.cost(hash);
+            self.room_for(spared, cost, at)?;
+        }
+        Ok(())
+    }
+
+    /// A key has this mark, if it is a new one.
+    pub(super) fn note_mark(&mut self, Name { db, key, .. }: Name<'_>, mark: Mark<'_>) {
+        if let Mark::Set(mark) = mark {
+            self.notes.push(&Effect::Mark { db, key, mark });
+        }
     }
 
     /// Calls `each` with the keys that have this name in their mark.
@@ -95,7 +120,7 @@ impl Shard {
         self.hash_of_mark(self.key(slot).mark()?)
     }
 
-    fn hash_of_mark(&self, mark: &[u8]) -> Option<u64> {
+    pub(super) fn hash_of_mark(&self, mark: &[u8]) -> Option<u64> {
         let name = mark.get(MARK_FACTS..).filter(|name| !name.is_empty())?;
         Some(self.hasher.hash_one(name))
     }

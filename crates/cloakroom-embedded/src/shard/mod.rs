@@ -29,6 +29,7 @@ use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+pub(crate) use self::marks::Mark;
 pub(crate) use self::name::{Head, KeyView, MARK_BYTES};
 use self::names::Names;
 pub(crate) use self::names::{Name, deadline_of, hash_in, hash_of_key as hash_of_name, time_of};

@@ -95,11 +95,11 @@ impl Shard {
             };
             self.slab.get_mut(slot)[mark_at..at].copy_from_slice(mark);
         }
+        let before = old.and_then(|old| Some((self.hash_of_name_in(old)?, old)));
+        let after = self.hash_of_name_in(slot).map(|hash| (hash, slot));
+        self.follow_mark(before, after);
         if let Some(old) = old {
             self.names.table.replace(name.hash, old, slot);
-            let before = self.hash_of_name_in(old).map(|hash| (hash, old));
-            let after = self.hash_of_name_in(slot).map(|hash| (hash, slot));
-            self.follow_mark(before, after);
             self.forget_value(old, &head, value);
             self.uncount(old);
             if self.key(old).is_timed() {

@@ -204,15 +204,22 @@ impl Spread {
         while segment < SEGMENTS {
             let places = left.saturating_mul(8);
             let hash_of = |number: &u32| hasher.hash_one(name(number).name);
-            from = self.table.walk(segment, from, places, hash_of, |number| {
-                each(name(&number));
-                left = left.saturating_sub(1);
-                if left == 0 {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
+            from = self.table.walk(
+                segment,
+                from,
+                places,
+                |_| {},
+                hash_of,
+                |number| {
+                    each(name(&number));
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                },
+            );
             if from == END {
                 (segment, from) = (segment + 1, 0);
             }

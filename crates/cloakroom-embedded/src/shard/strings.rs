@@ -1,5 +1,6 @@
 //! Strings: a value as it is, beside its key.
 
+use super::marks::Mark;
 use super::name::{Head, NEVER};
 use super::names::Name;
 use super::{At, Shard};
@@ -12,18 +13,20 @@ impl Shard {
         Ok(slot.map(|slot| self.key(slot).value()))
     }
 
-    /// Writes a string.
+    /// Writes a string, with its mark.
     pub(crate) fn set_string(
         &mut self,
         name: Name<'_>,
         value: &[u8],
         deadline: u64,
+        mark: Mark<'_>,
         at: At<'_>,
     ) -> Result<(), KeyError> {
         let old = self.look(name, Reach::Value, at);
         if let Some(slot) = old
             && self.key(slot).kind() == Kind::String
             && self.key(slot).value() == value
+            && mark.is_that_of(self.key(slot))
         {
             // Many frameworks save what they have read: then only the deadline is news.
             self.set_deadline(slot, name, deadline, at);
@@ -37,8 +40,10 @@ impl Shard {
             fields: NEVER,
             mark: None,
         };
-        self.put(old, name, head, value, at)?;
+        self.room_for_mark(old, mark, at)?;
+        self.put_marked(old, name, head, mark, value, at)?;
         self.note_string(name, value, deadline);
+        self.note_mark(name, mark);
         Ok(())
     }
 }

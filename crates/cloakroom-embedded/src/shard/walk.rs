@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::{At, Shard, name};
+use crate::engine::Reach;
 use crate::entry::View;
 use crate::journal::{Effect, Portion, Step};
 use crate::slab::SlotRef;
@@ -80,6 +81,10 @@ impl Shard {
         at: At<'_>,
         portion: &mut Portion,
     ) -> Option<Walk> {
+        if self.keys.entries() == 0 {
+            // Who comes from now on is in the journal.
+            return Some(Walk::Names(0, 0));
+        }
         let mut step = Step::new();
         for _ in 0..budget {
             let Some(slot) = self.slab.used_from(from) else {
@@ -112,21 +117,22 @@ impl Shard {
             return None;
         }
         let (mut step, mut left) = (Step::new(), budget);
-        let next = self.walk_slots_of_names((segment, from), 8 * budget, &mut |slot| {
-            let view = self.key(slot);
-            let lives = self.lives(view, at) && at.ears.is_used(view.db());
-            // What is over and leaves something behind does so after a restart.
-            if !lives && self.left_by(slot, at).is_none() {
-                return ControlFlow::Continue(());
-            }
-            self.write_all(slot, &mut step, &mut |step| portion.push(step));
-            left = left.saturating_sub(1);
-            if left == 0 {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
+        let next =
+            self.walk_slots_of_names((segment, from), 8 * budget, Reach::Value, &mut |slot| {
+                let view = self.key(slot);
+                let lives = self.lives(view, at) && at.ears.is_used(view.db());
+                // What is over and leaves something behind does so after a restart.
+                if !lives && self.left_by(slot, at).is_none() {
+                    return ControlFlow::Continue(());
+                }
+                self.write_all(slot, &mut step, &mut |step| portion.push(step));
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
         Some(if next == END {
             Walk::Names(segment + 1, 0)
         } else {

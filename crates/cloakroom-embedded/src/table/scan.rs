@@ -11,15 +11,20 @@ use super::{EMPTY, NUMBER, REMOVED, Segment, Table};
 /// The end of the positions in a segment, which are the 32 low bits of hashes.
 pub(crate) const END: u64 = 1 << 32;
 
+/// Places from one that is looked at to one that is asked for.
+const AHEAD: usize = 8;
+
 impl Table {
     /// Calls `each` with the entries of a segment whose positions begin at `from`, until it breaks
     /// at the end of a portion or `places` were looked at. Returns the position to go on from,
-    /// [`END`] if there is none. The portion in which it breaks is said to its end.
+    /// [`END`] if there is none. The portion in which it breaks is said to its end. Some places before
+    /// an entry is looked at it is asked for.
     pub(crate) fn walk(
         &self,
         segment: usize,
         from: u64,
         places: usize,
+        ask_for: impl Fn(&u32),
         hash_of: impl Fn(&u32) -> u64,
         mut each: impl FnMut(u32) -> ControlFlow<()>,
     ) -> u64 {
@@ -39,6 +44,9 @@ impl Table {
             loop {
                 passed_last |= at == last;
                 let place = segment.place(at);
+                if let Some(next) = segment.places.get(at + AHEAD).filter(|it| **it > REMOVED) {
+                    ask_for(&(next & NUMBER));
+                }
                 looked += 1;
                 if place > REMOVED {
                     let number = place & NUMBER;
@@ -95,7 +103,7 @@ mod tests {
                 let mut from = 0;
                 while from < END {
                     let mut left = portion;
-                    from = table.walk(segment, from, 8 * portion, hash, |number| {
+                    from = table.walk(segment, from, 8 * portion, |_| {}, hash, |number| {
                         seen.insert(number);
                         left = left.saturating_sub(1);
                         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -8,9 +8,11 @@ mod jdk;
 mod marshal;
 mod php;
 mod pickle;
+mod plain;
 mod structured;
 pub(crate) mod tree;
 
+pub(super) use self::plain::Plain;
 use super::path::Path;
 use crate::limits;
 use tree::Tree;

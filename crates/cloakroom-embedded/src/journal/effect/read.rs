@@ -183,6 +183,25 @@ pub(crate) enum Concern<'a> {
 }
 
 impl<'a> Effect<'a> {
+    /// The key that it is about, and the number in memory of its keyspace; `None` for sessions and what is about
+    /// no key.
+    pub(crate) const fn key(&self) -> Option<(u8, &'a [u8])> {
+        match *self {
+            Effect::String { db, key, .. }
+            | Effect::Remove { db, key }
+            | Effect::Deadline { db, key, .. }
+            | Effect::HashSet { db, key, .. }
+            | Effect::HashRemove { db, key, .. }
+            | Effect::SetAdd { db, key, .. }
+            | Effect::SetRemove { db, key, .. }
+            | Effect::SortedAdd { db, key, .. }
+            | Effect::SortedRemove { db, key, .. }
+            | Effect::Tombstone { db, key, .. }
+            | Effect::Mark { db, key, .. } => Some((db, key)),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn concern(&self) -> Concern<'a> {
         match self {
             Effect::SessionPut { key, .. }
@@ -193,17 +212,10 @@ impl<'a> Effect<'a> {
             // Both only go up. A session of a generation that is over is dead whenever that is known.
             Effect::Generation(_) | Effect::Time(_) => Concern::Nothing,
             Effect::Keyspaces(_) | Effect::Emptied { .. } | Effect::Flush { .. } => Concern::All,
-            Effect::String { key, .. }
-            | Effect::Remove { key, .. }
-            | Effect::Deadline { key, .. }
-            | Effect::HashSet { key, .. }
-            | Effect::HashRemove { key, .. }
-            | Effect::SetAdd { key, .. }
-            | Effect::SetRemove { key, .. }
-            | Effect::SortedAdd { key, .. }
-            | Effect::SortedRemove { key, .. }
-            | Effect::Tombstone { key, .. }
-            | Effect::Mark { key, .. } => Concern::Key(key),
+            keyed => match keyed.key() {
+                Some((_, key)) => Concern::Key(key),
+                None => Concern::Nothing,
+            },
         }
     }
 }

@@ -5,6 +5,7 @@ mod flushed;
 mod holds;
 mod kept;
 mod listed;
+mod restarted;
 mod room;
 mod usual;
 
