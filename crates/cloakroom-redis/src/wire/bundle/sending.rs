@@ -89,7 +89,7 @@ pub(super) async fn send_all(
 /// Has this task run again, after those that it has called. A task that wakes itself may be first, if
 /// those run in a set of their own (a `LocalSet`, as in actix-web): then all were called before one of them could
 /// ask, and the server and this process waited for each other.
-fn come_again(cx: &mut Context<'_>) {
+pub(super) fn come_again(cx: &mut Context<'_>) {
     let again = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert!(again.is_pending(), "it yields once");
 }
