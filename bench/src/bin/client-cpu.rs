@@ -68,16 +68,17 @@ impl Call {
             return command;
         };
         let version = version.fetch_add(1, Ordering::Relaxed);
-        let (mut identity, mut head) = ([0; 18], [0; 57]);
-        identity.copy_from_slice(&self.words[5]);
-        head.copy_from_slice(&self.words[6]);
-        identity[12..].copy_from_slice(&version.to_be_bytes()[2..]);
-        head[21..27].copy_from_slice(&(version + 1).to_be_bytes()[2..]);
+        // What was there, and what shall be there: both begin with the handle and the version.
+        let (mut before, mut after) = ([0; 18], [0; 30]);
+        before.copy_from_slice(&self.words[5]);
+        after.copy_from_slice(&self.words[6]);
+        before[12..].copy_from_slice(&version.to_be_bytes()[2..]);
+        after[12..18].copy_from_slice(&(version + 1).to_be_bytes()[2..]);
         command.arg(&self.words[1..5]);
         command
-            .arg(&identity[..])
-            .arg(&head[..])
-            .arg(&self.words[7]);
+            .arg(&before[..])
+            .arg(&after[..])
+            .arg(&self.words[7..]);
         command
     }
 }
@@ -279,7 +280,7 @@ async fn captured(
         let words = sent.pop().expect("it was told");
         assert!(sent.is_empty(), "a save is one command");
         assert_eq!(words[0], b"EVALSHA", "Redis 7 has no IFEQ");
-        let compares = words.len() == 8 && words[5].len() == 18;
+        let compares = words.len() == 9 && words[5].len() == 18;
         let version = compares.then(|| AtomicU64::new(version));
         calls.push(Call { words, version });
     }

@@ -1,6 +1,8 @@
 //! The head of a stored record, byte by byte (docs/formats/record.md): what scripts and this crate
 //! both read. Version 1 of the encoding; the first byte says so.
 
+use std::io::{self, Write};
+
 use cloakroom_core::expiry::Times;
 use cloakroom_core::id::{Handle, SlotTag, StoredKey};
 use cloakroom_core::record::{Label, Subject};
@@ -13,6 +15,8 @@ use crate::keys;
 pub(crate) const HEAD_BYTES: usize = 57;
 /// The part of a head that names one state of one session: handle and version.
 const IDENTITY: std::ops::Range<usize> = 9..27;
+/// The last activity.
+const SEEN: std::ops::Range<usize> = 39..45;
 const RECORD: u8 = 1;
 const MARKER: u8 = 2;
 const MARKER_BYTES: usize = 13;
@@ -45,14 +49,13 @@ pub(crate) struct Marker {
 /// The head of `record`.
 pub(crate) fn encode(record: &Record, epoch: Epoch) -> [u8; HEAD_BYTES] {
     let times = &record.times;
-    let idle = times.lifetimes.idle().unwrap_or_default();
     let absolute = times.lifetimes.absolute();
     let numbers = [
         record.version,
         times.created_at.as_millis(),
         times.authenticated_at.unwrap_or_default().as_millis(),
         times.seen_at.as_millis(),
-        u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+        idle(record),
         u64::try_from(absolute.as_millis()).unwrap_or(u64::MAX),
     ];
     let mut head = [0; HEAD_BYTES];
@@ -63,6 +66,18 @@ pub(crate) fn encode(record: &Record, epoch: Epoch) -> [u8; HEAD_BYTES] {
         place.copy_from_slice(&number.to_be_bytes()[2..]);
     }
     head
+}
+
+/// The idle limit as a head says it: in ms, 0 for none.
+pub(crate) fn idle(record: &Record) -> u64 {
+    let idle = record.times.lifetimes.idle().unwrap_or_default();
+    u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is in a head between the epoch and the last activity, and what follows these: both are for the
+/// server to say.
+pub(crate) fn around_seen(head: &[u8; HEAD_BYTES]) -> (&[u8], &[u8]) {
+    (&head[IDENTITY.start..SEEN.start], &head[SEEN.end..])
 }
 
 /// What must be under the key for a write that was made from `record`.
@@ -164,14 +179,16 @@ fn decode_target(bytes: &[u8]) -> Option<StoredKey> {
 
 /// What follows the head of a packed record before the fields: subject and label, each with its
 /// length in a byte.
-pub(crate) fn encode_names(record: &Record, bytes: &mut Vec<u8>) {
+pub(crate) fn write_names(record: &Record, to: &mut impl Write) -> io::Result<()> {
     for name in names(record) {
-        bytes.push(u8::try_from(name.len()).expect("names are at most 255 bytes"));
-        bytes.extend_from_slice(name.as_bytes());
+        let length = u8::try_from(name.len()).expect("names are at most 255 bytes");
+        to.write_all(&[length])?;
+        to.write_all(name.as_bytes())?;
     }
+    Ok(())
 }
 
-/// How many bytes [`encode_names`] writes.
+/// How many bytes [`write_names`] writes.
 pub(crate) fn size_of_names(record: &Record) -> usize {
     names(record).iter().map(|name| 1 + name.len()).sum()
 }

@@ -85,6 +85,12 @@ impl Changes {
             .map(|(_, change)| change)
     }
 
+    /// As [`Changes::get`], with the name as it was said.
+    pub(super) fn of(&self, name: &[u8]) -> Option<(&FieldName, &Change)> {
+        let mut all = self.iter();
+        all.find(|(known, _)| known.as_str().as_bytes() == name)
+    }
+
     /// All changes, in the order in which their fields were first named.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&FieldName, &Change)> {
         self.0.iter().map(|(name, change)| (name, change))

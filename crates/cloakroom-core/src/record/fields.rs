@@ -24,7 +24,7 @@ impl Fields {
     pub fn from_bytes(bytes: Box<[u8]>) -> Result<Self, Error> {
         within("session", bytes.len(), limits::RECORD_BYTES)?;
         let mut rest = &*bytes;
-        let mut count = 0;
+        let (mut count, mut seen) = (0, Seen::default());
         while let Some((name, value, next)) = split_first(rest) {
             within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
             count += 1;
@@ -32,7 +32,8 @@ impl Fields {
             // One value has one encoding, one name one value.
             let before = &bytes[..bytes.len() - rest.len()];
             let header = rest.len() - next.len() - name.len() - value.bytes.len();
-            if header != 1 + digits(value.bytes.len()) || is_among(name, before) {
+            let twice = seen.may_have(name) && is_among(name, before);
+            if header != 1 + digits(value.bytes.len()) || twice {
                 break;
             }
             rest = next;
@@ -125,15 +126,25 @@ impl Fields {
     /// [`ErrorKind::NotAnInteger`] for an increment of something else or beyond 64 bits.
     pub fn changed(&self, changes: &Changes) -> Result<(Self, Vec<i64>), Error> {
         let mut packed = Vec::with_capacity(self.0.len() + 64);
-        for (name, value) in self {
-            match changes.get(name) {
-                None => push(&mut packed, name, value),
-                Some(change) => self.push_changed(&mut packed, name, change)?,
+        let (mut count, mut met) = (0, 0);
+        // What stays between two changes lies in one run, and is copied as it lies.
+        let (mut stays, mut rest) = (&*self.0, &*self.0);
+        while let Some((name, _, next)) = split_first_bytes(rest) {
+            count += 1;
+            if let Some((name, change)) = changes.of(name) {
+                met += 1;
+                count -= usize::from(matches!(change, Change::Remove));
+                packed.extend_from_slice(&stays[..stays.len() - rest.len()]);
+                self.push_changed(&mut packed, name.as_str(), change)?;
+                stays = next;
             }
+            rest = next;
         }
+        packed.extend_from_slice(&stays[..stays.len() - rest.len()]);
         let mut increments = Vec::new();
         for (name, change) in changes.iter() {
-            if self.get(name.as_str()).is_none() {
+            if met < changes.len() && self.get(name.as_str()).is_none() {
+                count += usize::from(!matches!(change, Change::Remove));
                 self.push_changed(&mut packed, name.as_str(), change)?;
             }
             if let Change::Increment(by) = change {
@@ -141,9 +152,8 @@ impl Fields {
             }
         }
         within("session", packed.len(), limits::RECORD_BYTES)?;
-        let fields = Self::copied(&packed);
-        within("fields", fields.len(), limits::FIELDS)?;
-        Ok((fields, increments))
+        within("fields", count, limits::FIELDS)?;
+        Ok((Self::copied(&packed), increments))
     }
 
     /// These names alone.
@@ -265,6 +275,22 @@ const fn digits(length: usize) -> usize {
         0..0x80 => 1,
         0x80..0x4000 => 2,
         _ => 3,
+    }
+}
+
+/// Which names were seen, as one bit for each: a name whose bit is missing was not, and need not be looked for.
+#[derive(Default)]
+struct Seen(u64);
+
+impl Seen {
+    /// Whether `name` may have been seen before; it is seen now.
+    fn may_have(&mut self, name: &str) -> bool {
+        let ends = [name.as_bytes().first(), name.as_bytes().last()];
+        let [first, last] = ends.map(|end| end.map_or(0, |byte| usize::from(*byte)));
+        let bit = 1 << ((first * 8 + last + name.len() * 16) % 64);
+        let may = self.0 & bit != 0;
+        self.0 |= bit;
+        may
     }
 }
 

@@ -124,6 +124,35 @@ fn what_is_collected_keeps_the_limits() {
     }
 }
 
+/// What counts is how many there are in the end, whatever came and went on the way.
+#[test]
+fn changes_keep_the_limit_of_fields() {
+    let sets = |numbers: std::ops::Range<usize>| {
+        let mut changes = Changes::new();
+        for number in numbers {
+            let set = changes.set(&format!("n{number}"), Value::integer(1));
+            set.expect("within the limits");
+        }
+        changes
+    };
+    let full = Fields::default().changed(&sets(0..limits::FIELDS));
+    let full = full.expect("so many are allowed").0;
+    let exchange = |removed: &str| {
+        let mut changes = sets(limits::FIELDS - 1..limits::FIELDS + 1);
+        changes.remove(removed).expect("within the limits");
+        full.changed(&changes)
+    };
+    let exchanged = exchange("n0").expect("one goes, one comes").0;
+    assert_eq!(exchanged.len(), limits::FIELDS);
+    let error = exchange("n-1").expect_err("nobody goes, one comes");
+    let kind = ErrorKind::Limit {
+        what: "fields",
+        limit: limits::FIELDS,
+        size: limits::FIELDS + 1,
+    };
+    assert_eq!(error.kind(), &kind);
+}
+
 #[test]
 fn bytes_from_elsewhere_keep_the_limits() {
     let refused = |bytes: Vec<u8>| Fields::from_bytes(bytes.into()).unwrap_err();

@@ -1,6 +1,8 @@
 //! The packed layout: one string a session. Head, subject, label, and the fields as the core packs
 //! them (docs/formats/record.md).
 
+use std::io::{self, Write};
+
 use cloakroom_core::Record;
 use cloakroom_core::limits;
 use cloakroom_core::record::Fields;
@@ -61,9 +63,13 @@ pub(crate) fn encode(record: &Record, epoch: Epoch) -> Vec<u8> {
 }
 
 /// What follows the head.
-pub(crate) fn encode_rest(record: &Record, bytes: &mut Vec<u8>) {
-    head::encode_names(record, bytes);
-    bytes.extend_from_slice(record.fields.as_bytes());
+pub(crate) fn write_rest(record: &Record, to: &mut impl Write) -> io::Result<()> {
+    head::write_names(record, to)?;
+    to.write_all(record.fields.as_bytes())
+}
+
+fn encode_rest(record: &Record, bytes: &mut Vec<u8>) {
+    write_rest(record, bytes).expect("memory takes any bytes");
 }
 
 /// How many bytes a session takes.

@@ -5,7 +5,7 @@ end
 
 -- The head of what is under a key (57 bytes of a record, 49 or 13 of a marker), or nil.
 local function read_head(key)
-  local head = redis.call('GETRANGE', key, 0, 56)
+  local head = redis.call('GETRANGE', key, '0', '56')
   if head == '' then return nil end
   local kind = string.byte(head, 1)
   if (kind == 1 and #head == 57) or kind == 2 then return head end

@@ -1,12 +1,14 @@
 //! Saves by script. A save is begun at once ([`crate::wire::Begun`]) where that is possible, which is nearly
 //! always so; whatever does not come to a save then goes on the long way.
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
 use cloakroom_core::record::{Change, Changes, Condition, Value};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
+use redis::RedisWrite as _;
 
 use super::call::{Answer, Said, add_condition};
 use super::scripted::Scripted;
@@ -277,13 +279,19 @@ fn packed_command(
     record: &Record,
 ) -> Command {
     let size = packed::size(record);
-    let mut command = script.begin(by, 2, 3, 128 + size);
+    let mut command = script.begin(by, 2, 4, 128 + size);
     command.arg(keys::session(key)).arg(keys::epoch(key.tag()));
     let head = head::encode(record, Epoch::default());
-    command.arg(&expected[..]).arg(&head[..]);
-    let mut rest = Vec::with_capacity(size);
-    packed::encode_rest(record, &mut rest);
-    command.arg(rest);
+    let (before, after) = head::around_seen(&head);
+    command.arg(expected.as_slice()).arg(before);
+    // Written in place: the fields are nearly all that is sent.
+    let mut rest = command.writer_for_next_arg();
+    let written = rest
+        .write_all(after)
+        .and_then(|()| packed::write_rest(record, &mut rest));
+    written.expect("a command takes any bytes");
+    drop(rest);
+    command.arg(head::idle(record));
     command
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -77,13 +77,21 @@ pub(super) async fn send_all(
         let some = called.len().min(CALLED);
         called.drain(..some).for_each(Waker::wake);
         if !called.is_empty() {
-            cx.waker().wake_by_ref();
+            come_again(cx);
         } else if on_the_way.is_empty() && desk.is_left() {
             return Poll::Ready(());
         }
         Poll::Pending
     })
     .await;
+}
+
+/// Has this task run again, after those that it has called. A task that wakes itself may be first, if
+/// those run in a set of their own (a `LocalSet`, as in actix-web): then all were called before one of them could
+/// ask, and the server and this process waited for each other.
+pub(super) fn come_again(cx: &mut Context<'_>) {
+    let again = pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(again.is_pending(), "it yields once");
 }
 
 async fn send(

@@ -247,3 +247,33 @@ fn nobody_gets_what_another_asked_for() {
     let places = desk.0.lock().places.len();
     assert!(places < 1_000, "places are used again: {places}");
 }
+
+/// Who sends and who asks may be run by different schedulers, of which one could go on for ever: those that were
+/// called have to be first all the same.
+#[test]
+fn who_was_called_runs_before_the_sender_runs_again() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let (told, calls) = tokio::sync::oneshot::channel::<()>();
+    let ran = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let order = std::sync::atomic::Ordering::SeqCst;
+    let has_run = Arc::clone(&ran);
+    let mut told = Some(told);
+    let sender = runtime.spawn(std::future::poll_fn(move |cx| match told.take() {
+        Some(told) => {
+            told.send(()).expect("it waits");
+            sending::come_again(cx);
+            Poll::Pending
+        }
+        None => Poll::Ready(has_run.load(order)),
+    }));
+    let was_first = tokio::task::LocalSet::new().block_on(&runtime, async move {
+        let caller = tokio::task::spawn_local(async move {
+            calls.await.expect("it is called");
+            ran.store(true, order);
+        });
+        caller.await.expect("it runs");
+        sender.await.expect("it runs")
+    });
+    assert!(was_first, "the caller has run when the sender comes again");
+}
