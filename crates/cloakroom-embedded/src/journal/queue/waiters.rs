@@ -82,3 +82,111 @@ fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake};
+    use std::time::Instant;
+
+    use super::super::{Shared, Wait};
+    use super::*;
+    use crate::journal::{Durability, JournalError};
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Three that wait for their syncs, and what of them was woken.
+    struct Three {
+        shared: Arc<Shared>,
+        waits: Vec<Wait>,
+        flags: [Arc<Flag>; 3],
+    }
+
+    impl Three {
+        fn wait() -> Self {
+            let shared = Arc::new(Shared::new(Durability::Always, 0));
+            let mut three = Self {
+                waits: Vec::new(),
+                flags: Default::default(),
+                shared,
+            };
+            for at in 0..3 {
+                let seq = three.shared.append(b"record");
+                three.waits.push(Wait::sync(Arc::clone(&three.shared), seq));
+                assert!(!three.look(at));
+            }
+            three
+        }
+
+        fn look(&mut self, at: usize) -> bool {
+            let waker = Waker::from(Arc::clone(&self.flags[at]));
+            let wait = Pin::new(&mut self.waits[at]);
+            wait.poll(&mut Context::from_waker(&waker)).is_ready()
+        }
+
+        fn woken(&self) -> [bool; 3] {
+            self.flags
+                .each_ref()
+                .map(|flag| flag.0.load(Ordering::SeqCst))
+        }
+    }
+
+    #[test]
+    fn the_first_wakes_the_others_when_it_looks_and_when_it_goes() {
+        for looks in [true, false] {
+            let mut three = Three::wait();
+            three.shared.synced(3);
+            assert_eq!(three.woken(), [true, false, false]);
+            match looks {
+                true => assert!(three.look(0)),
+                false => drop(three.waits.remove(0)),
+            }
+            assert_eq!(three.woken(), [true; 3], "the first looks: {looks}");
+        }
+    }
+
+    #[test]
+    fn who_looks_before_it_is_woken_is_not_waited_for() {
+        let mut three = Three::wait();
+        three.shared.durable.store(1, Ordering::SeqCst);
+        assert!(three.look(0));
+        three.shared.synced(3);
+        assert_eq!(three.woken(), [false, true, false]);
+        assert!(three.look(1));
+        assert_eq!(three.woken(), [false, true, true]);
+    }
+
+    #[test]
+    fn the_others_are_woken_all_the_same_if_the_first_does_nothing() {
+        let ways: [fn(&Shared); 3] = [
+            |shared| shared.watch(Instant::now()),
+            |shared| shared.synced(4),
+            |shared| shared.break_down(JournalError::Closed),
+        ];
+        for (way, happens) in ways.into_iter().enumerate() {
+            let three = Three::wait();
+            three.shared.synced(3);
+            assert_eq!(three.woken(), [true, false, false]);
+            happens(&three.shared);
+            assert_eq!(three.woken(), [true; 3], "way {way}");
+        }
+    }
+
+    /// Nobody looks after a failure but those who are told of it.
+    #[test]
+    fn all_are_woken_at_once_when_the_disk_fails() {
+        let three = Three::wait();
+        three.shared.break_down(JournalError::Closed);
+        assert_eq!(three.woken(), [true; 3]);
+    }
+}
