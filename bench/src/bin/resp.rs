@@ -67,10 +67,11 @@ impl Size {
     }
 
     /// Makes the sessions of a mix, and nothing else.
-    fn fill(&self, server: &Server, mix: &'static str, sessions: u64) {
+    fn fill(&self, server: &Server, mix: &'static str, sessions: u64, seed: u64) {
         let load = Load {
             seconds: 0.0,
             load: true,
+            seed,
             sessions,
             ..self.load(mix, 64)
         };
@@ -112,7 +113,7 @@ fn commands(size: &Size) {
     let mut rows = Vec::new();
     for setup in Setup::all() {
         let server = size.start(setup);
-        size.fill(&server, "get", size.sessions);
+        size.fill(&server, "get", size.sessions, 1);
         let outcomes = [16, 1].map(|pipeline| {
             COMMANDS.map(|(mix, _)| {
                 let outcome = least(size, &size.load(mix, pipeline), &server);
@@ -161,15 +162,19 @@ fn least(size: &Size, load: &Load, server: &Server) -> Outcome {
     least.expect("there are rounds")
 }
 
-/// A mix of sessions' work: as fast as it goes, and at rates that Debian's Redis can hold.
+/// A mix of sessions' work: as fast as it goes, and at rates that Debian's Redis can hold. Each run begins with as many
+/// sessions, when the server is done with what making them left behind.
 fn mix(size: &Size, name: &'static str, sessions: u64) {
     let load = |pipeline: u32, rate: Option<f64>| Load {
         sessions,
         rate,
         seconds: size.seconds * ROUNDS as f64,
-        // Each run begins with as many sessions.
-        load: true,
         ..size.load(name, pipeline)
+    };
+    let begun = |load: Load, server: &Server| {
+        size.fill(server, name, sessions, load.seed);
+        server.settle();
+        load.run(&size.programs, server)
     };
     let setups = Setup::JOURNALED
         .into_iter()
@@ -178,7 +183,7 @@ fn mix(size: &Size, name: &'static str, sessions: u64) {
     let peak = {
         let server = size.start(servers[1]);
         assert_eq!(server.setup.kind, Kind::Redis);
-        load(1, None).run(&size.programs, &server).all().per_second
+        begun(load(1, None), &server).all().per_second
     };
     let rates = [0.5, 0.8].map(|share| share * peak);
     let columns = [
@@ -200,7 +205,7 @@ fn mix(size: &Size, name: &'static str, sessions: u64) {
             // Other sessions each time: to Cloakroom those that were signed out are over.
             seed += 1;
             server.empty();
-            Load { seed, ..load }.run(&size.programs, &server)
+            begun(Load { seed, ..load }, &server)
         };
         let closed = cell(&run(load(16, None)));
         let open = rates.map(|rate| open_cell(&run(load(1, Some(rate)))));
@@ -220,7 +225,7 @@ fn cores(size: &Size) {
     let mut speeds = Vec::new();
     for (processors, count) in [("0", 1), ("0,1", 2)] {
         let server = Server::start(&size.programs, Setup::JOURNALED[1], processors);
-        size.fill(&server, "get", size.sessions);
+        size.fill(&server, "get", size.sessions, 1);
         let each = COMMANDS.map(|(mix, _)| {
             let before = server.cpu();
             let runs = [1, 2].map(|order| {
@@ -258,7 +263,7 @@ fn memory(size: &Size) {
             // A fresh one each time: what was freed before would make the next look small.
             let server = size.start(setup);
             let before = server.resident();
-            size.fill(&server, mix, size.sessions);
+            size.fill(&server, mix, size.sessions, 1);
             let after = server.resident();
             name.clone_from(&server.name);
             assert_eq!(server.keys(), size.sessions);

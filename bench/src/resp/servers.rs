@@ -258,6 +258,23 @@ impl Server {
         resident(self.id())
     }
 
+    /// Waits until it is done with what was asked of it: it takes no twentieth of a processor any more.
+    ///
+    /// # Panics
+    /// If it is at something for a minute.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let pause = Duration::from_millis(400);
+        loop {
+            let before = self.cpu();
+            std::thread::sleep(pause);
+            if self.cpu().saturating_sub(before) <= pause / 20 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it is busy with nothing");
+        }
+    }
+
     /// Ends all sessions.
     ///
     /// # Panics

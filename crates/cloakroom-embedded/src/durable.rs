@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cloakroom_core::{Error, ErrorKind, UnixMillis};
 use parking_lot::Mutex;
 
-use crate::journal::{Effect, Journal, JournalConfig, JournalState, Recovered, Step};
+use crate::journal::{Effect, Journal, JournalConfig, JournalState, Recovered, Step, Wait};
 use crate::recovery;
 use crate::shard::Shard;
 use crate::store::{EmbeddedStore, Inner};
@@ -142,18 +142,25 @@ impl Inner {
     /// until now is waited for, also by others: an answer may rest on that.
     #[inline]
     pub(crate) async fn written(&self) -> Result<(), Error> {
-        match self.journal.get() {
-            Some(Durable { journal, .. }) if journal.waits() => self.synced().await,
-            _ => Ok(()),
+        match self.promise(false) {
+            Some(wait) => Ok(wait.await?),
+            None => Ok(()),
         }
     }
 
     /// Waits until all that was appended is on the disk, whatever the mode: for ends.
     pub(crate) async fn synced(&self) -> Result<(), Error> {
-        match self.journal.get() {
-            Some(Durable { journal, .. }) => Ok(journal.wait(journal.appended()).await?),
+        match self.promise(true) {
+            Some(wait) => Ok(wait.await?),
             None => Ok(()),
         }
+    }
+
+    /// What there is to wait for before what was written may be acknowledged: for ends, whatever the mode.
+    #[inline]
+    pub(crate) fn promise(&self, ends: bool) -> Option<Wait> {
+        let Durable { journal, .. } = self.journal.get()?;
+        (ends || journal.waits()).then(|| journal.wait(journal.appended()))
     }
 
     /// Appends what a step did, under the lock of its shard.

@@ -38,6 +38,7 @@ pub use self::tx::Tx;
 use self::tx::{Locked, Named};
 pub use self::tx_hashes::FieldRef;
 use crate::config::EmbeddedConfig;
+use crate::journal::Wait;
 use crate::shard::{KeyView, Shard, hash_in};
 use crate::store::{EmbeddedStore, Inner};
 use crate::table::{END, SEGMENTS};
@@ -318,6 +319,13 @@ impl Engine {
     /// As [`Engine::written`].
     pub async fn synced(&self) -> Result<(), Error> {
         self.0.synced().await
+    }
+
+    /// As [`Engine::written`], or [`Engine::synced`] if something was ended, for whoever cannot await: what there
+    /// is to wait for, if there is.
+    #[must_use]
+    pub fn promise(&self, ends: bool) -> Option<Wait> {
+        self.0.promise(ends)
     }
 
     /// Has `sink` told of every change of a key from now on. There is one: returns whether it is

@@ -6,10 +6,10 @@
 //! takes more than a second of acknowledged writes along, however slow the disk is.
 
 mod wait;
+mod waiters;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::{Durability, JournalError, JournalState, PATIENCE};
 use crate::clock::Tick;
 
 pub use wait::Wait;
+use waiters::Waiters;
 
 /// Bytes that wait to be written before writers are held up: what a disk of 100 MB/s takes in a
 /// third of a second.
@@ -36,6 +37,8 @@ const SYNC_AFTER: Duration = Duration::from_millis(800);
 const SECOND: Duration = Duration::from_millis(980);
 /// How long the journal rests before it notes that all is synced.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long the one that was woken after a sync has for waking the others, where nothing else comes.
+const LINGER: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -51,7 +54,7 @@ pub(crate) struct Shared {
     fault: Mutex<Option<JournalError>>,
     /// Since when the thread is at what it is at, on the disk.
     busy: Mutex<Option<Instant>>,
-    waiting: Mutex<Waiting>,
+    waiters: Waiters,
     pub(crate) written: AtomicU64,
     pub(crate) syncs: AtomicU64,
 }
@@ -91,12 +94,6 @@ impl Since {
     }
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    next: u64,
-    by_seq: BTreeMap<(u64, u64), Waker>,
-}
-
 /// What the thread does next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Task {
@@ -129,7 +126,7 @@ impl Shared {
             state: AtomicU8::new(JournalState::Open as u8),
             fault: Mutex::new(None),
             busy: Mutex::new(None),
-            waiting: Mutex::default(),
+            waiters: Waiters::default(),
             written: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
         }
@@ -224,6 +221,7 @@ impl Shared {
     /// As [`super::Journal::watch`].
     pub(crate) fn watch(&self, now: Instant) {
         let busy = *self.busy.lock();
+        self.waiters.pass_on();
         let stalls = busy.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
         if stalls && matches!(self.state(), JournalState::Open | JournalState::Behind) {
             self.refuse(JournalState::Stalled, JournalError::Stalled);
@@ -251,19 +249,21 @@ impl Shared {
         // Under the lock, so that nobody begins to wait between a look and a sleep.
         drop(self.queue.lock());
         self.done.notify_all();
-        self.wake(u64::MAX);
+        self.waiters.wake(u64::MAX);
+        self.waiters.pass_on();
     }
 
     /// What waited is written; writes are taken again.
     pub(crate) fn open_again(&self) {
         self.shift(JournalState::Full, JournalState::Open);
-        self.wake(0);
+        self.waiters.wake(0);
+        self.waiters.pass_on();
     }
 
     /// Waits for something to do and takes what is to be written into `batch`, which is empty.
     pub(crate) fn next(&self, batch: &mut Vec<u8>, rests: bool) -> Task {
         let mut queue = self.queue.lock();
-        let (mut rested, mut yielded) = (None, false);
+        let (mut rested, mut yielded, mut lingers) = (None, false, None);
         loop {
             let now = Instant::now();
             let (mut task, mut until) = self.judge(&queue, now);
@@ -289,6 +289,14 @@ impl Shared {
                     queue.oldest = None;
                 }
                 return task;
+            }
+            if !self.waiters.are_passed_on() {
+                let at = *lingers.get_or_insert(now + LINGER);
+                if at <= now {
+                    MutexGuard::unlocked(&mut queue, || self.waiters.pass_on());
+                    continue;
+                }
+                until = until.map(|until| until.min(at)).or(Some(at));
             }
             queue.asleep = true;
             match until {
@@ -336,7 +344,7 @@ impl Shared {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.done.notify_all();
         self.shift(JournalState::Behind, JournalState::Open);
-        self.wake(seq);
+        self.waiters.wake(seq);
     }
 
     /// Tells that a new segment began.
@@ -404,18 +412,6 @@ impl Shared {
                 queue.asleep = false;
                 self.work.notify_one();
             }
-        }
-    }
-
-    /// Wakes those who wait for `seq` or less. Those who wait for admission wait for 0.
-    fn wake(&self, seq: u64) {
-        let ready = {
-            let mut waiting = self.waiting.lock();
-            let rest = waiting.by_seq.split_off(&(seq.saturating_add(1), 0));
-            std::mem::replace(&mut waiting.by_seq, rest)
-        };
-        for waker in ready.into_values() {
-            waker.wake();
         }
     }
 }

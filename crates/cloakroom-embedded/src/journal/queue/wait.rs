@@ -52,8 +52,7 @@ impl Wait {
 
     fn forget(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let mut waiting = self.shared.waiting.lock();
-            waiting.by_seq.remove(&(self.seq.unwrap_or(0), ticket));
+            self.shared.waiters.leave(self.seq.unwrap_or(0), ticket);
         }
     }
 }
@@ -64,16 +63,8 @@ impl Future for Wait {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.look().is_pending() {
             let seq = self.seq.unwrap_or(0);
-            let mut waiting = self.shared.waiting.lock();
-            let ticket = self.ticket.unwrap_or_else(|| {
-                waiting.next += 1;
-                waiting.next
-            });
-            waiting
-                .by_seq
-                .insert((seq, ticket), context.waker().clone());
-            drop(waiting);
-            self.ticket = Some(ticket);
+            let waiters = &self.shared.waiters;
+            self.ticket = Some(waiters.enter(seq, self.ticket, context.waker()));
             if seq > 0 {
                 self.shared.want(seq);
             }

@@ -1,6 +1,10 @@
 //! A disk that fails, fills up or is slow: who is told what, and that nothing is lost or reordered.
 
-use std::task::Poll;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -125,6 +129,33 @@ fn those_who_come_while_a_sync_runs_share_the_next() {
     });
     assert_eq!(disk.syncs() - before, 2);
     assert_eq!(journal.durable_up_to(), 6);
+}
+
+/// One of them is to wake the others; its executor is busy with something else.
+#[test]
+fn nobody_waits_for_one_that_was_woken_and_does_not_look() {
+    struct Flag(AtomicBool);
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let disk = FakeDisk::default();
+    let (journal, ..) = open(&disk, Durability::Always).unwrap();
+    disk.hold_syncs(true);
+    let flags = [0; 5].map(|_| Arc::new(Flag(AtomicBool::new(false))));
+    let waits = flags.each_ref().map(|flag| {
+        let waker = Waker::from(Arc::clone(flag));
+        let mut wait = journal.wait(journal.append(b"record"));
+        let looked = Pin::new(&mut wait).poll(&mut Context::from_waker(&waker));
+        assert!(looked.is_pending());
+        wait
+    });
+    disk.hold_syncs(false);
+    wait_for("that all are woken", || {
+        flags.iter().all(|flag| flag.0.load(Ordering::SeqCst))
+    });
+    drop(waits);
 }
 
 #[test]

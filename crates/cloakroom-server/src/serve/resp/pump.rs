@@ -7,8 +7,8 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use cloakroom_core::Error;
 use cloakroom_embedded::Foreign;
+use cloakroom_embedded::journal::Wait;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -43,7 +43,24 @@ pub(crate) struct Pump<S> {
 }
 
 /// Something that the journal will have done, or not.
-struct Promise(Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>);
+enum Promise {
+    /// What was written is on the disk.
+    Synced(Wait),
+    /// Writes are taken, or refused; which of them is asked again.
+    Admitted(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Promise {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        match self {
+            // Nobody knows what a restart will find, so nobody is told that it was done.
+            Self::Synced(wait) => Pin::new(wait)
+                .poll(cx)
+                .map_err(|_| End::Cut("the journal failed while it wrote")),
+            Self::Admitted(admitted) => admitted.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
 
 impl std::fmt::Debug for Promise {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,6 +74,16 @@ struct Scratch {
     out: Vec<u8>,
     ahead: Ahead,
     words: Vec<Place>,
+}
+
+impl Scratch {
+    /// What was answered is sent, or kept elsewhere.
+    fn forget_answers(&mut self) {
+        self.out.clear();
+        if self.out.capacity() > 4 * limits::WRITE_BYTES {
+            self.out = Vec::new();
+        }
+    }
 }
 
 thread_local! {
@@ -156,6 +183,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             }
             scratch.read = read;
             self.answer(cx, scratch)?;
+            if self.promise.is_some() {
+                // It was asked just now.
+                return self.rests(cx);
+            }
         }
     }
 
@@ -175,9 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             }
             Poll::Pending => {
                 let engine = engine.clone();
-                // Whether it does in the end is asked again.
-                let admitted = async move { engine.admitted().await.or(Ok(())) };
-                self.promise = Some(Promise(Box::pin(admitted)));
+                let admitted = async move { drop(engine.admitted().await) };
+                self.promise = Some(Promise::Admitted(Box::pin(admitted)));
                 false
             }
         }
@@ -188,18 +218,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         let Some(promise) = &mut self.promise else {
             return Ok(true);
         };
-        match promise.0.as_mut().poll(cx) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Ok(())) => {
-                self.promise = None;
-                self.unsent.append(&mut self.held);
-                self.held = Vec::new();
-                self.send(cx)?;
-                Ok(true)
-            }
-            // Nobody knows what a restart will find, so nobody is told that it was done.
-            Poll::Ready(Err(_)) => Err(End::Cut("the journal failed while it wrote")),
+        if promise.poll(cx)?.is_pending() {
+            return Ok(false);
         }
+        self.promise = None;
+        if self.unsent.is_empty() {
+            self.unsent = std::mem::take(&mut self.held);
+        } else {
+            self.unsent.append(&mut self.held);
+            self.held = Vec::new();
+        }
+        self.send(cx)?;
+        Ok(true)
     }
 
     /// Runs what was left, with `more` behind it.
@@ -287,24 +317,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             .bytes_out
             .fetch_add(answered as u64, Ordering::Relaxed);
         if self.conn.wrote.take() {
-            let ended = self.conn.ended.take();
-            let engine = &self.conn.server.engine;
-            let written = match ended {
-                true => pin!(engine.synced()).poll(cx),
-                false => pin!(engine.written()).poll(cx),
-            };
-            match written {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Err(End::Cut("the journal failed while it wrote")),
-                Poll::Pending => {
-                    let engine = engine.clone();
-                    self.promise = Some(Promise(Box::pin(async move {
-                        match ended {
-                            true => engine.synced().await,
-                            false => engine.written().await,
-                        }
-                    })));
-                    self.held = std::mem::take(&mut scratch.out);
+            let ends = self.conn.ended.take();
+            if let Some(wait) = self.conn.server.engine.promise(ends) {
+                let mut promise = Promise::Synced(wait);
+                if promise.poll(cx)?.is_pending() {
+                    self.promise = Some(promise);
+                    self.held.extend_from_slice(&scratch.out);
+                    scratch.forget_answers();
                     return Ok(());
                 }
             }
@@ -324,10 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         } else {
             self.flush(cx)?;
         }
-        scratch.out.clear();
-        if scratch.out.capacity() > 4 * limits::WRITE_BYTES {
-            scratch.out = Vec::new();
-        }
+        scratch.forget_answers();
         if self.unsent.len() - self.sent > limits::OUTPUT_BYTES {
             return Err(End::Cut("its replies are more than it reads"));
         }
