@@ -94,3 +94,34 @@ fn apply(tx: &mut Tx<'_>, effect: &Effect<'_>, mark: Option<&[u8]>) -> Result<()
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EmbeddedConfig;
+
+    /// A snapshot may have a later mark than the record that is applied over it; what it says holds all the same.
+    #[test]
+    fn the_same_string_with_another_mark_has_that_one() {
+        let engine = Engine::new(EmbeddedConfig::new()).unwrap();
+        let (db, key, hash) = (0, &b"sess:1"[..], engine.hash_of(b"sess:1"));
+        let string = Effect::String {
+            db,
+            key,
+            value: b"{}",
+            deadline: None,
+        };
+        for (mark, of) in [
+            (&b"01234567alice"[..], [1, 0]),
+            (b"01234567bob", [0, 1]),
+            (b"", [0, 0]),
+            (b"01234567bob", [0, 1]),
+        ] {
+            engine.apply(&string, hash, Some(mark)).unwrap();
+            let named = [&b"alice"[..], b"bob"].map(|name| engine.named(name).len());
+            assert_eq!(named, of);
+            let kept = engine.with_key(db, key, |tx| tx.mark(db, key).map(<[u8]>::to_vec));
+            assert_eq!(kept.unwrap_or_default(), mark);
+        }
+    }
+}

@@ -248,7 +248,7 @@ fn a_key_that_is_missing_is_missed() {
     }
 }
 
-/// It is written over a value that is the same, with another mark.
+/// Two of the same value, of which one takes the other's name.
 #[test]
 fn who_takes_anothers_place_is_as_old_as_before() {
     let (disk, clock) = (FakeDisk::default(), ManualClock::new());
