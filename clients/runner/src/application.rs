@@ -35,7 +35,8 @@ pub(crate) struct Application {
 /// manifests before. Gives the directory.
 pub(crate) async fn build(app: &App, sources: &Path, target: &Path) -> Result<PathBuf, Fault> {
     let (from, to) = (sources.join(app.folder), target.join(app.folder));
-    let mut wanted = format!("{:?}\n", app.build);
+    // What Python installs names the directory that it was installed in.
+    let mut wanted = format!("{}\n{:?}\n", to.display(), app.build);
     for manifest in app.manifests {
         wanted += &fs::read_to_string(from.join(manifest))
             .map_err(|error| Fault::from(error).at(from.join(manifest).display()))?;
