@@ -27,7 +27,6 @@ use cloakroom_core::record::{Fields, FieldsIter, Label, Subject};
 use cloakroom_core::{Handle, Lifetimes, Record, StoredKey, UnixMillis};
 use smallvec::SmallVec;
 
-use crate::pool;
 use crate::shard::name;
 use crate::slab::{Slab, SlotRef};
 use crate::wheel::Links;
@@ -140,19 +139,6 @@ pub(crate) fn write(
     out[LIFETIMES] = lifetimes;
     out[SUBJECT] = subject.len() as u8;
     put(out, FIELDS, record.fields.as_bytes().len() as u64, 3);
-}
-
-/// Asks for every line of the cache that the entry is on, so that the misses happen at the same time.
-/// Else the second waits for the comparison of the keys, which is in the first line, and the rest waits
-/// for the lengths, which are in the second. It is asked and not read, so that the first lines are
-/// worked on while the last are on their way.
-#[inline]
-pub(crate) fn fetch(entry: &[u8]) {
-    const LINE: usize = 64;
-    const MOST: usize = 16 * LINE;
-    let entry = &entry[..entry.len().min(MOST)];
-    let lines = entry.iter().step_by(LINE).chain(entry.last());
-    lines.for_each(pool::prefetch);
 }
 
 /// Records activity.

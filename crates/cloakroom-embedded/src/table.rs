@@ -39,14 +39,12 @@ pub(crate) struct Table {
     pool: Option<Arc<Pool>>,
 }
 
-/// On a line of the cache of its own, which is all that is read before the place.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 struct Segment {
     places: Words,
-    entries: u32,
+    entries: usize,
     /// Entries and what was removed.
-    filled: u32,
+    filled: usize,
 }
 
 impl Table {
@@ -179,12 +177,12 @@ impl Table {
     /// then there may be another, for which the lock can be let go of first.
     pub(crate) fn shrink(&mut self, hash_of: impl Fn(&u32) -> u64) -> bool {
         let sparse = |segment: &Segment| {
-            segment.places.len() > 4 * SMALLEST && segment.entries() < segment.places.len() / 8
+            segment.places.len() > 4 * SMALLEST && segment.entries < segment.places.len() / 8
         };
         let Some(number) = self.segments.iter().position(sparse) else {
             return false;
         };
-        let size = (self.segments[number].entries() * 2).max(SMALLEST);
+        let size = (self.segments[number].entries * 2).max(SMALLEST);
         self.resize(number, size, hash_of);
         true
     }
@@ -217,10 +215,6 @@ impl Table {
 }
 
 impl Segment {
-    const fn entries(&self) -> usize {
-        self.entries as usize
-    }
-
     /// The places from the one that the hash names to the next empty one.
     fn row(&self, hash: u64) -> impl Iterator<Item = (usize, u32)> {
         let first = self.first(hash);
@@ -252,20 +246,20 @@ impl Segment {
         while self.place(at) > REMOVED {
             at = if at + 1 == len { 0 } else { at + 1 };
         }
-        self.filled += u32::from(self.place(at) == EMPTY);
+        self.filled += usize::from(self.place(at) == EMPTY);
         self.entries += 1;
         self.places.set(at, mark_of(hash) | number);
     }
 
     /// Whether one more leaves an eighth of the places empty.
     fn has_room(&self) -> bool {
-        (self.filled as usize + 1) * 8 <= self.places.len() * 7
+        (self.filled + 1) * 8 <= self.places.len() * 7
     }
 
     /// The size to go on with: half as much again, or the same if a quarter was removed.
     fn next_size(&self) -> usize {
         let len = self.places.len();
-        if u64::from(self.entries) * 4 < u64::from(self.filled) * 3 {
+        if self.entries * 4 < self.filled * 3 {
             len
         } else {
             (len + len / 2).max(SMALLEST)

@@ -6,18 +6,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::{Page, Pool, UNIT};
 
 /// Numbers in a page.
 pub(crate) const PAGE_WORDS: usize = UNIT / size_of::<u32>();
 
-/// A run of numbers, by where they lie. Where its pages are is read on the way to each number, so a few of
-/// them are noted here and not behind one more pointer.
+/// A run of numbers, by where they lie.
 pub(crate) enum Words {
     Boxed(Box<[u32]>),
-    Paged(SmallVec<[Page; 4]>, Arc<Pool>),
+    Paged(Box<[Page]>, Arc<Pool>),
 }
 
 impl Words {
@@ -31,7 +28,7 @@ impl Words {
         if len == 0 || !len.is_multiple_of(PAGE_WORDS) {
             return Self::boxed(len);
         }
-        let mut pages: SmallVec<[Page; 4]> = (0..len / PAGE_WORDS).map(|_| pool.take(1)).collect();
+        let mut pages: Box<[Page]> = (0..len / PAGE_WORDS).map(|_| pool.take(1)).collect();
         // Others had the pages before.
         pages.iter_mut().for_each(|page| words_mut(page).fill(0));
         Self::Paged(pages, Arc::clone(pool))

@@ -40,7 +40,8 @@ impl Shard {
 
 /// Asks for the lines of an entry, so that the misses of the cache happen at the same time. Else the
 /// second waits for the comparison of the keys, which is in the first line, and the rest waits for the
-/// lengths, which are in the second.
+/// lengths, which are in the second. They are asked for and not read, so that the first are worked on
+/// while the last are on their way.
 #[inline]
 pub(super) fn ask_for(entry: &[u8], reach: Reach) {
     let most = LINE
@@ -48,11 +49,7 @@ pub(super) fn ask_for(entry: &[u8], reach: Reach) {
             Reach::Head => HEAD_LINES,
             Reach::Value => VALUE_LINES,
         };
-    let mut at = 0;
-    while at < most
-        && let Some(byte) = entry.get(at)
-    {
-        pool::prefetch(byte);
-        at += LINE;
-    }
+    let entry = &entry[..entry.len().min(most)];
+    let lines = entry.iter().step_by(LINE).chain(entry.last());
+    lines.for_each(pool::prefetch);
 }

@@ -29,6 +29,7 @@ use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use self::ahead::ask_for;
 pub(crate) use self::marks::Mark;
 pub(crate) use self::name::{Head, KeyView, MARK_BYTES};
 use self::names::Names;
@@ -40,7 +41,7 @@ pub(crate) use self::room::Memory;
 pub(crate) use self::spread::Spread;
 pub(crate) use self::sweep::Swept;
 pub(crate) use self::walk::Walk;
-use crate::engine::Ears;
+use crate::engine::{Ears, Reach};
 use crate::entry::{self, KnownLifetimes, View};
 use crate::evict::Hand;
 use crate::index::SubjectIndex;
@@ -178,7 +179,7 @@ impl Shard {
     fn slot_of(&self, key: &StoredKey, hash: u64) -> Option<SlotRef> {
         self.keys.find(hash, |slot| {
             let entry = self.slab.get(*slot);
-            entry::fetch(entry);
+            ask_for(entry, Reach::Value);
             View(entry).is(key)
         })
     }

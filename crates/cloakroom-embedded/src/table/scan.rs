@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{EMPTY, NUMBER, REMOVED, Segment, Table};
+use super::{EMPTY, NUMBER, REMOVED, Table};
 
 /// The end of the positions in a segment, which are the 32 low bits of hashes.
 pub(crate) const END: u64 = 1 << 32;
@@ -71,7 +71,7 @@ impl Table {
 
     /// How many entries there are.
     pub(crate) fn entries(&self) -> usize {
-        self.segments.iter().map(Segment::entries).sum()
+        self.segments.iter().map(|segment| segment.entries).sum()
     }
 }
 
