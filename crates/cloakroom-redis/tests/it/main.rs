@@ -31,6 +31,7 @@ mod kit;
 mod lateness;
 mod mesh;
 mod outages;
+mod overtaken;
 mod plain;
 mod proxy;
 mod sentinel;
