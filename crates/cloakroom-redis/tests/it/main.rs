@@ -7,6 +7,7 @@
 
 mod across;
 mod adopted;
+mod astray;
 mod bundles;
 mod cluster;
 mod cluster_failover;
