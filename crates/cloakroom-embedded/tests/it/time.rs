@@ -88,7 +88,7 @@ fn of_what_is_held_in_the_long_run_less_than_a_hundredth_is_over() {
     let (mut sessions, mut keys) = (Vec::new(), Vec::<UnixMillis>::new());
     for second in 0..HOURS * 3_600 {
         // Five minutes to an hour, in no order: many that end at once are another test.
-        let life = 300 + (second * 2_654_435_761 >> 11) % 3_300;
+        let life = 300 + ((second * 2_654_435_761) >> 11) % 3_300;
         let mut new = kit::session(second, None);
         new.lifetimes = kit::lifetimes(life, 7_200);
         now(store.create(&kit::key(kit::tag_of(None), second), &new)).unwrap();
