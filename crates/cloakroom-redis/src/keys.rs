@@ -7,6 +7,8 @@ use cloakroom_core::id::{Handle, KeyForm, PresentedId, SlotTag, StoredKey};
 use cloakroom_core::record::Subject;
 use sha2::{Digest, Sha256};
 
+use crate::wire::Command;
+
 const SESSION: &str = "session:";
 const SUBJECT: &str = "subject:";
 const EPOCH: &str = "session-epoch:";
@@ -14,6 +16,7 @@ const CLOSING: &str = "session-closing:";
 const ENDED: &str = "session-ended:";
 /// What all keys of sessions look like, for SCAN. With plain ids there is no brace.
 pub(crate) const SESSIONS: &str = "session:*";
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const SUBJECT_DOMAIN: &[u8] = b"cloakroom/subject-key/1:";
 
 /// The Redis key of a session.
@@ -22,6 +25,29 @@ pub(crate) fn session(key: &StoredKey) -> String {
         KeyForm::Hashed => name(SESSION, key.tag(), key.hash()),
         KeyForm::Plain => plain_name(key),
     }
+}
+
+/// Adds the Redis key of a session to a command, without a string of its own: each read and each save does it.
+pub(crate) fn add_session(command: &mut Command, key: &StoredKey) {
+    if key.form() == KeyForm::Plain {
+        command.arg(plain_name(key));
+        return;
+    }
+    let mut name = [b':'; SESSION.len() + 6 + 43];
+    let (prefix, rest) = name.split_at_mut(SESSION.len());
+    prefix.copy_from_slice(SESSION.as_bytes());
+    rest[..5].copy_from_slice(&braced(key.tag()));
+    let written = URL_SAFE_NO_PAD.encode_slice(key.hash(), &mut rest[6..]);
+    written.expect("32 bytes are 43 digits");
+    command.arg(&name[..]);
+}
+
+/// The same for the epoch of a tag.
+pub(crate) fn add_epoch(command: &mut Command, tag: SlotTag) {
+    let mut name = [0; EPOCH.len() + 5];
+    name[..EPOCH.len()].copy_from_slice(EPOCH.as_bytes());
+    name[EPOCH.len()..].copy_from_slice(&braced(tag));
+    command.arg(&name[..]);
 }
 
 /// The Redis key of the marker of a session with a plain id.
@@ -163,12 +189,13 @@ fn plain_name(key: &StoredKey) -> String {
 
 fn push_tag(name: &mut String, prefix: &str, tag: SlotTag) {
     name.push_str(prefix);
-    name.push('{');
-    for shift in [8, 4, 0] {
-        let digit = u32::from(tag.number() >> shift & 15);
-        name.push(char::from_digit(digit, 16).unwrap_or('0'));
-    }
-    name.push('}');
+    name.extend(braced(tag).map(char::from));
+}
+
+/// A slot tag as keys have it.
+fn braced(tag: SlotTag) -> [u8; 5] {
+    let digit = |shift: u32| DIGITS[usize::from(tag.number() >> shift & 15)];
+    [b'{', digit(8), digit(4), digit(0), b'}']
 }
 
 fn name(prefix: &str, tag: SlotTag, hash: &[u8]) -> String {

@@ -2,13 +2,12 @@
 //! changes are merged into this, and Redis takes the result only if nothing changed since. It is a
 //! hint, never an answer: nobody reads a session from here.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 use cloakroom_core::Record;
-use cloakroom_core::expiry::Times;
-use cloakroom_core::id::{Handle, SlotTag, StoredKey};
+use cloakroom_core::id::{SlotTag, StoredKey};
 use parking_lot::Mutex;
 
 const SHARDS: usize = 16;
@@ -16,27 +15,33 @@ const SHARDS: usize = 16;
 const SHARD_BYTES: usize = 1 << 20;
 /// What a record takes besides its fields, roughly.
 const OVERHEAD: usize = 256;
+/// Groups of [`States`] in a shard: 512 KiB in all, and places for 65536 sessions.
+const GROUPS: usize = 512;
 
 /// The records seen last.
 #[derive(Debug, Default)]
 pub(crate) struct Recent([Mutex<Shard>; SHARDS]);
 
+/// A record lies in the table itself: behind a pointer it would be one more place of the memory to wait for.
 #[derive(Debug, Default)]
 struct Shard {
-    known: HashMap<StoredKey, Known, BuildHasherDefault<ByHash>>,
+    known: HashMap<StoredKey, Record, BuildHasherDefault<ByHash>>,
     order: VecDeque<StoredKey>,
     bytes: usize,
+    states: States,
 }
 
-/// What is known of a session. Which state it is stands beside the record, which lies elsewhere: most
-/// reads see the state that was seen before, and need not go there.
-#[derive(Debug)]
-struct Known {
-    handle: Handle,
-    version: u64,
-    times: Times,
-    record: Arc<Record>,
-}
+/// A word for each state that is known, found by one look at the memory: most reads see the state that was
+/// seen before, and need not go to the table, which is larger than a cache. A word that is here is of a
+/// record that is there; where there are more records than places, some have no word, and are looked for
+/// in the table. Two states with one word would cost a save a second trip.
+#[derive(Debug, Default)]
+struct States(Vec<Words>);
+
+/// As many as lie together in a cache. 0 is nobody's.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Words([u64; 8]);
 
 /// Keys are as good as random already: they are hashes, or ids of sessions that were found.
 #[derive(Debug, Default)]
@@ -66,14 +71,20 @@ impl Recent {
     /// Remembers what was read, unless that or a later state of it is known. Under one version
     /// the fields are the same, but for another server's, and then everything is forgotten.
     pub(crate) fn see(&self, key: &StoredKey, record: &Record) {
+        let word = States::word(key, record);
         {
-            let shard = self.shard(key).lock();
-            let is_known = |known: &Known| {
-                let same = known.version == record.version && known.times == record.times;
-                known.handle == record.handle && (same || known.version > record.version)
-            };
-            if shard.known.get(key).is_some_and(is_known) {
+            let mut shard = self.shard(key).lock();
+            if shard.states.has(key, word) {
                 return;
+            }
+            match shard.known.get(key) {
+                Some(known) if known.handle != record.handle => {}
+                Some(known) if known.version > record.version => return,
+                Some(known) if known.version == record.version && known.times == record.times => {
+                    shard.states.change(key, 0, word);
+                    return;
+                }
+                _ => {}
             }
         }
         self.put(key, record.clone());
@@ -81,34 +92,49 @@ impl Recent {
 
     /// Remembers `record`, unless a later state of it is known.
     pub(crate) fn put(&self, key: &StoredKey, record: Record) {
-        let known = Known {
-            handle: record.handle,
-            version: record.version,
-            times: record.times,
-            record: Arc::new(record),
-        };
+        let word = States::word(key, &record);
         let mut shard = self.shard(key).lock();
-        let newer = |old: &Known| old.handle == known.handle && old.version > known.version;
-        if shard.known.get(key).is_some_and(newer) {
-            return;
-        }
-        shard.bytes += size(&known.record);
-        let old = shard.known.insert(*key, known);
-        match &old {
-            Some(old) => shard.bytes -= size(&old.record),
-            None => shard.order.push_back(*key),
-        }
+        let Shard {
+            known,
+            order,
+            bytes,
+            states,
+        } = &mut *shard;
+        let old = match known.entry(*key) {
+            Entry::Occupied(there) => {
+                let there = there.into_mut();
+                if there.handle == record.handle && there.version > record.version {
+                    return;
+                }
+                *bytes = *bytes + size(&record) - size(there);
+                states.change(key, States::word(key, there), word);
+                Some(std::mem::replace(there, record))
+            }
+            Entry::Vacant(place) => {
+                *bytes += size(&record);
+                states.change(key, 0, word);
+                place.insert(record);
+                order.push_back(*key);
+                None
+            }
+        };
         while shard.bytes > SHARD_BYTES
             && let Some(oldest) = shard.order.pop_front()
         {
             shard.forget(&oldest);
         }
+        drop(shard);
+        drop(old);
     }
 
     /// What was seen of a session last.
-    pub(crate) fn get(&self, key: &StoredKey) -> Option<Arc<Record>> {
-        let shard = self.shard(key).lock();
-        shard.known.get(key).map(|known| Arc::clone(&known.record))
+    pub(crate) fn get(&self, key: &StoredKey) -> Option<Record> {
+        self.shard(key).lock().known.get(key).cloned()
+    }
+
+    /// Looks at what was seen of a session last, where it lies.
+    pub(crate) fn with<T>(&self, key: &StoredKey, look: impl FnOnce(Option<&Record>) -> T) -> T {
+        look(self.shard(key).lock().known.get(key))
     }
 
     /// Forgets a session that is gone. Its place in the order is forgotten when it comes up.
@@ -147,11 +173,170 @@ impl Recent {
 impl Shard {
     fn forget(&mut self, key: &StoredKey) {
         if let Some(known) = self.known.remove(key) {
-            self.bytes -= size(&known.record);
+            self.bytes -= size(&known);
+            self.states.change(key, States::word(key, &known), 0);
         }
+    }
+}
+
+impl States {
+    /// What stands for this state of this session: under one key, handle and version only the last activity
+    /// may still differ.
+    fn word(key: &StoredKey, record: &Record) -> u64 {
+        let number = |bytes: &[u8]| {
+            let first = bytes.first_chunk();
+            first.map_or(0, |first| u64::from_le_bytes(*first))
+        };
+        let handle = record.handle.as_bytes();
+        let parts = [
+            (number(&key.hash()[16..]), 0x9e37_79b9_7f4a_7c15),
+            (number(handle), 0xbf58_476d_1ce4_e5b9),
+            (number(&handle[4..]), 0x94d0_49bb_1331_11eb),
+            (record.version, 0xd6e8_feb8_6659_fd93),
+            (record.times.seen_at.as_millis(), 0xa076_1d64_78bd_642f),
+        ];
+        let word = parts.iter().fold(0u64, |sum, (part, by): &(u64, u64)| {
+            sum.wrapping_add(part.wrapping_mul(*by).rotate_left(29))
+        });
+        word.max(1)
+    }
+
+    fn place(key: &StoredKey) -> usize {
+        let [.., one, other] = *key.hash();
+        usize::from(u16::from_le_bytes([one, other])) % GROUPS
+    }
+
+    fn has(&self, key: &StoredKey, word: u64) -> bool {
+        let words = self.0.get(Self::place(key));
+        words.is_some_and(|words| words.0.contains(&word))
+    }
+
+    /// Puts `new` where `old` is, or if it is nowhere, in a free place, or in that of some other; 0 is none.
+    fn change(&mut self, key: &StoredKey, old: u64, new: u64) {
+        if self.0.is_empty() {
+            self.0.resize(GROUPS, Words::default());
+        }
+        let words = &mut self.0[Self::place(key)].0;
+        let at = |wanted| words.iter().position(|word| *word == wanted);
+        let place = match (at(old), new) {
+            (None, 0) => return,
+            (Some(place), _) => place,
+            (None, new) => at(0).unwrap_or(new as usize % words.len()),
+        };
+        words[place] = new;
     }
 }
 
 fn size(record: &Record) -> usize {
     OVERHEAD + record.fields.as_bytes().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom_core::id::Handle;
+    use cloakroom_core::record::{Changes, Fields, NewSession, Value};
+    use cloakroom_core::{Lifetimes, UnixMillis};
+
+    use super::*;
+
+    /// A hash that is as good as random in all its bytes.
+    fn key(number: u64) -> StoredKey {
+        let mut hash = [0; 32];
+        let mut next = number;
+        for part in hash.chunks_exact_mut(8) {
+            next = (next ^ (next >> 30)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            next = next.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            part.copy_from_slice(&(next ^ (next >> 27)).to_le_bytes());
+        }
+        StoredKey::from_parts(SlotTag::default(), hash)
+    }
+
+    fn record() -> Record {
+        let lifetimes = Lifetimes::fixed(std::time::Duration::from_secs(60)).expect("limits");
+        let new = NewSession {
+            handle: Handle::from_bytes([7; 12]),
+            lifetimes,
+            subject: None,
+            label: None,
+            max_sessions: None,
+            fields: Fields::default(),
+        };
+        Record::create(&new, UnixMillis::new(1000))
+    }
+
+    fn later(record: &Record, seen_at: u64) -> Record {
+        let mut changes = Changes::new();
+        let set = changes.set("a", Value::integer(1));
+        set.expect("within the limits");
+        let mut record = record.clone();
+        let applied = record.apply(&changes, UnixMillis::new(seen_at));
+        applied.expect("within the limits");
+        record
+    }
+
+    #[test]
+    fn the_latest_state_is_known_in_whatever_order_states_are_seen() {
+        let recent = Recent::default();
+        let first = record();
+        let second = later(&first, 2000);
+        for record in [&first, &first, &second, &first, &second] {
+            recent.see(&key(1), record);
+        }
+        assert_eq!(recent.get(&key(1)), Some(second.clone()));
+        let mut touched = second.clone();
+        touched.touch(UnixMillis::new(3000));
+        recent.see(&key(1), &touched);
+        assert_eq!(recent.get(&key(1)), Some(touched), "times change alone");
+    }
+
+    #[test]
+    fn what_was_forgotten_or_changed_is_seen_again() {
+        let recent = Recent::default();
+        let (first, other) = (record(), later(&record(), 2000));
+        recent.see(&key(1), &first);
+        recent.forget(&key(1));
+        assert_eq!(recent.get(&key(1)), None);
+        recent.see(&key(1), &first);
+        assert_eq!(
+            recent.get(&key(1)),
+            Some(first.clone()),
+            "after it was forgotten"
+        );
+        recent.forget_tags(&|_| true);
+        recent.see(&key(1), &first);
+        assert_eq!(
+            recent.get(&key(1)),
+            Some(first.clone()),
+            "after its tag was"
+        );
+        recent.clear();
+        recent.see(&key(1), &first);
+        assert_eq!(recent.get(&key(1)), Some(first.clone()), "after all were");
+        // Another session under the key: the first may be there again afterwards.
+        let mut another = other;
+        another.handle = Handle::from_bytes([8; 12]);
+        recent.put(&key(1), another);
+        recent.see(&key(1), &first);
+        assert_eq!(
+            recent.get(&key(1)),
+            Some(first),
+            "after another was put there"
+        );
+    }
+
+    /// More than fit, and more than have words: what was left out for room is remembered when it is seen.
+    #[test]
+    fn what_had_to_go_for_others_is_seen_again() {
+        let recent = Recent::default();
+        let (record, many) = (record(), 200_000);
+        for number in 0..many {
+            recent.see(&key(number), &record);
+        }
+        let bytes: usize = recent.0.iter().map(|shard| shard.lock().bytes).sum();
+        assert!(bytes <= SHARDS * SHARD_BYTES, "{bytes} bytes");
+        for number in (0..many).step_by(7) {
+            recent.see(&key(number), &record);
+            assert!(recent.get(&key(number)).is_some(), "number {number}");
+        }
+    }
 }

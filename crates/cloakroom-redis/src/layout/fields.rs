@@ -5,6 +5,7 @@
 //! JSON that begins like that, stands a byte: 1 raw, 2 MessagePack, 3 Protobuf, 4 JSON.
 
 use cloakroom_core::codec::Codec;
+use cloakroom_core::id::StoredKey;
 use cloakroom_core::record::{Changes, Fields, Label, Subject, Value, ValueRef};
 use cloakroom_core::{Record, limits};
 
@@ -21,6 +22,10 @@ const LABEL: &[u8] = b"\xffl";
 
 pub(super) fn read(key: &str) -> Command {
     wire::read_command("HGETALL", key)
+}
+
+pub(super) fn load(key: &StoredKey) -> Command {
+    wire::load_command("HGETALL", key)
 }
 
 pub(super) fn decode(reply: &Reply) -> Result<Kept, Failure> {

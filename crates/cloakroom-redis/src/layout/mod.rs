@@ -19,6 +19,7 @@ use cloakroom_core::{Error, Record, UnixMillis};
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::head::Marker;
+use crate::keys;
 use crate::settings::LayoutName;
 use crate::wire::{Command, Reply};
 
@@ -85,6 +86,15 @@ impl LayoutName {
             Self::Packed => packed::read(key),
             Self::Fields => fields::read(key),
             Self::Plain => plain::read(key),
+        }
+    }
+
+    /// As [`LayoutName::read`], under the key of a session.
+    pub(crate) fn load(self, key: &StoredKey) -> Command {
+        match self {
+            Self::Packed => packed::load(key),
+            Self::Fields => fields::load(key),
+            Self::Plain => plain::read(&keys::session(key)),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use cloakroom_core::Record;
+use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
 use cloakroom_core::record::Fields;
 
@@ -15,6 +16,10 @@ use crate::wire::{self, Command, Reply};
 
 pub(crate) fn read(key: &str) -> Command {
     wire::read_command("GET", key)
+}
+
+pub(super) fn load(key: &StoredKey) -> Command {
+    wire::load_command("GET", key)
 }
 
 pub(crate) fn decode(reply: &Reply) -> Result<Kept, Failure> {

@@ -215,7 +215,8 @@ impl Scripted {
     ) -> Command {
         let args = 5 + 3 * changes.len();
         let mut command = self.scripts.apply.begin(by, 2, args, 128 + 64 * args);
-        command.arg(keys::session(key)).arg(keys::epoch(key.tag()));
+        keys::add_session(&mut command, key);
+        keys::add_epoch(&mut command, key.tag());
         add_condition(&mut command, self.layout, condition);
         command.arg(limits::FIELDS).arg(limits::RECORD_BYTES);
         for (name, change) in changes.iter() {
@@ -280,7 +281,8 @@ fn packed_command(
 ) -> Command {
     let size = packed::size(record);
     let mut command = script.begin(by, 2, 4, 128 + size);
-    command.arg(keys::session(key)).arg(keys::epoch(key.tag()));
+    keys::add_session(&mut command, key);
+    keys::add_epoch(&mut command, key.tag());
     let head = head::encode(record, Epoch::default());
     let (before, after) = head::around_seen(&head);
     command.arg(expected.as_slice()).arg(before);

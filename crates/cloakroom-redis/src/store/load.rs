@@ -30,7 +30,7 @@ impl RedisStore {
         if self.moves.are_under_way() || self.layout == LayoutName::Plain {
             return AtOnce::Not;
         }
-        let question = || self.layout.read(&keys::session(key));
+        let question = || self.layout.load(key);
         let Some(mut begun) = self.route.begin_read(key.tag(), &question, since) else {
             return AtOnce::Not;
         };

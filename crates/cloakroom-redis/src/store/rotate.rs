@@ -10,8 +10,6 @@
 //! leaves it so until it expires. Within this process others wait for both steps, and a caller who
 //! goes away in between does not stop the second.
 
-use std::sync::Arc;
-
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
 use cloakroom_core::record::Rotation;
@@ -61,7 +59,7 @@ impl RedisStore {
             let before = match known.take() {
                 Some(record) => record,
                 None => match self.present(&mut at, *old).await? {
-                    Ok(record) => Arc::new(*record),
+                    Ok(record) => *record,
                     Err(absence) => return Ok(Rotated::Absent(absence)),
                 },
             };
@@ -77,7 +75,7 @@ impl RedisStore {
                     self.shared.recent.put(new, record.clone());
                     return Ok(Rotated::Done(Box::new(record)));
                 }
-                Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(Arc::new(*record)),
+                Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(*record),
                 Ok((Placed::Stale(present), _)) => {
                     self.shared.recent.forget(&at);
                     match present {

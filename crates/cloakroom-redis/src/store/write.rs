@@ -2,7 +2,6 @@
 //! the step finds the session's present key and prepares another try when somebody was faster.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom_core::id::{SlotTag, StoredKey};
@@ -17,6 +16,7 @@ use super::list::STEP;
 use super::{AtOnce, RedisStore};
 use crate::keys::{self, Entry};
 use crate::layout::Present;
+use crate::settings::LayoutName;
 use crate::steps::{Done, Ending, Found, Place, Placed, Tried, at_time};
 
 /// Tries of one step before others are reported to be always faster.
@@ -60,10 +60,11 @@ impl RedisStore {
         if self.moves.are_under_way() {
             return AtOnce::Not;
         }
-        let begun = {
-            let hint = self.shared.recent.get(key);
-            self.steps
-                .begin_apply(key, hint.as_deref(), changes, condition, since)
+        let begin =
+            |hint: Option<&Record>| self.steps.begin_apply(key, hint, changes, condition, since);
+        let begun = match self.layout {
+            LayoutName::Packed => self.shared.recent.with(key, begin),
+            LayoutName::Fields | LayoutName::Plain => begin(None),
         };
         let Some(mut begun) = begun else {
             return AtOnce::Not;
@@ -100,7 +101,7 @@ impl RedisStore {
         let mut hint = self.shared.recent.get(key);
         let mut turn = None;
         for _ in 0..TRIES {
-            let apply = || self.steps.apply(&at, hint.as_deref(), changes, condition);
+            let apply = || self.steps.apply(&at, hint.as_ref(), changes, condition);
             let tried = match first.take() {
                 Some(tried) => tried,
                 None => apply().await?,
@@ -109,12 +110,12 @@ impl RedisStore {
                 Tried::Done(done) => return Ok(self.noted_done(&at, done)),
                 Tried::Conflict { version } => return Ok(Applied::Conflict { version }),
                 Tried::NeedsHint => match Box::pin(self.present(&mut at, *key)).await? {
-                    Ok(record) => hint = Some(Arc::new(*record)),
+                    Ok(record) => hint = Some(*record),
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
                 Tried::Stale(Present::Alive(record)) => {
                     self.shared.recent.put(&at, (*record).clone());
-                    hint = Some(Arc::new(*record));
+                    hint = Some(*record);
                     if turn.is_none() {
                         // Others write this session: those of this process take turns from now on.
                         turn = Some(self.turns.wait(&at).await);
@@ -205,7 +206,7 @@ impl RedisStore {
             let record = match self.shared.recent.get(&at) {
                 Some(record) => record,
                 None => match self.present(&mut at, *key).await? {
-                    Ok(record) => Arc::new(*record),
+                    Ok(record) => *record,
                     Err(_) => return Ok(false),
                 },
             };

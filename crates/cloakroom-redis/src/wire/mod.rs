@@ -20,11 +20,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::UnixMillis;
-use cloakroom_core::id::SlotTag;
+use cloakroom_core::id::{SlotTag, StoredKey};
 use futures_util::future::BoxFuture;
 
 use crate::epoch::Epoch;
 use crate::failure::Failure;
+use crate::keys;
 
 pub(crate) use begun::{Begun, BegunRead};
 pub(crate) use concerns::Concerns;
@@ -185,6 +186,14 @@ pub(crate) fn is_named(command: &Command, name: &str) -> bool {
 pub(crate) fn read_command(name: &str, key: &str) -> Command {
     let mut command = Command::with_capacity(2, name.len() + key.len());
     command.arg(name).arg(key);
+    command
+}
+
+/// The same of a session.
+pub(crate) fn load_command(name: &str, key: &StoredKey) -> Command {
+    let mut command = Command::with_capacity(2, name.len() + 64);
+    command.arg(name);
+    keys::add_session(&mut command, key);
     command
 }
 
