@@ -2,9 +2,10 @@
 
 use cloakroom_core::UnixMillis;
 
+use super::ahead::Reach;
 use super::changes::Change;
 use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
-use crate::shard::{At, MARK_BYTES, Mark, Name, Shard, deadline_of, hash_in, time_of};
+use crate::shard::{At, KeyView, MARK_BYTES, Mark, Name, Shard, deadline_of, hash_in, time_of};
 use crate::store::Inner;
 
 /// How often others make room for one write: a page each time.
@@ -108,23 +109,25 @@ impl<'a> Tx<'a> {
     /// Sets or clears a key's deadline. One that has passed removes the key. Returns whether the
     /// key was there. Never refused: at the worst the memory limit is passed by a page.
     pub fn set_deadline(&mut self, db: Db, key: &[u8], deadline: Option<UnixMillis>) -> bool {
-        self.move_deadline(db, key, |_, _| Some(deadline)) == Some(true)
+        self.move_deadline(db, key, Reach::Head, |_, _| Some(deadline)) == Some(true)
     }
 
-    /// As [`Tx::set_deadline`], by the key's mark; `None` if that makes no deadline, and then nothing is done.
+    /// As [`Tx::set_deadline`], by what the key is, of which so much is read; `None` if that makes no deadline, and then
+    /// nothing is done.
     #[inline]
     pub(crate) fn move_deadline(
         &mut self,
         db: Db,
         key: &[u8],
-        decide: impl FnOnce(Option<&[u8]>, UnixMillis) -> Option<Option<UnixMillis>>,
+        reach: Reach,
+        decide: impl FnOnce(KeyView<'_>, UnixMillis) -> Option<Option<UnixMillis>>,
     ) -> Option<bool> {
         let now = self.now();
         let (shard, name, at) = self.shard_of(db, key);
-        let Some(slot) = shard.live(name, at) else {
+        let Some(slot) = shard.look(name, reach, at) else {
             return Some(false);
         };
-        let deadline = decide(shard.key(slot).mark(), now)?;
+        let deadline = decide(shard.key(slot), now)?;
         if deadline.is_some_and(|deadline| deadline <= now) {
             shard.delete(slot, at);
             return Some(true);
@@ -175,6 +178,47 @@ impl<'a> Tx<'a> {
     pub fn string(&mut self, db: Db, key: &[u8]) -> Result<Option<&[u8]>, KeyError> {
         let (shard, name, at) = self.shard_of(db, key);
         shard.string(name, at)
+    }
+
+    /// Has `read` see a string's bytes, and then sets its deadline as [`Tx::set_deadline`]. Returns whether the key was
+    /// there.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`].
+    pub fn string_until(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        deadline: UnixMillis,
+        read: impl FnOnce(&[u8]),
+    ) -> Result<bool, KeyError> {
+        let moved = self.read_and_move(db, key, read, |_, _| Some(Some(deadline)));
+        moved.map(|moved| moved == Some(true))
+    }
+
+    /// As [`Tx::string_until`], by the key's mark; `None` if that makes no deadline, and then it was only read.
+    #[inline]
+    pub(crate) fn read_and_move(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        read: impl FnOnce(&[u8]),
+        decide: impl FnOnce(Option<&[u8]>, UnixMillis) -> Option<Option<UnixMillis>>,
+    ) -> Result<Option<bool>, KeyError> {
+        let mut is_string = true;
+        let moved = self.move_deadline(db, key, Reach::Value, |view, now| {
+            is_string = view.kind() == Kind::String;
+            if !is_string {
+                return None;
+            }
+            read(view.value());
+            decide(view.mark(), now)
+        });
+        if is_string {
+            Ok(moved)
+        } else {
+            Err(KeyError::WrongType)
+        }
     }
 
     /// Writes a string with this deadline, in place of whatever was there. A deadline that has

@@ -8,7 +8,7 @@ use cloakroom_core::{Event, limits};
 
 use super::head::{Facts, Head};
 use super::{Foreign, Written};
-use crate::engine::{Db, KeyError, Tx};
+use crate::engine::{Db, KeyError, Reach, Tx};
 
 /// A string that is written: as its client wrote it, and as it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -84,13 +84,43 @@ impl Foreign {
         let Some(layout) = self.layout(key) else {
             return tx.set_deadline(db, key, deadline);
         };
-        // Without one it lives as long as it may.
-        let wanted = deadline.unwrap_or(UnixMillis::new(u64::MAX));
-        let moved = tx.move_deadline(db, key, |mark, now| {
-            let facts = mark.and_then(Facts::of)?;
-            self.ends(facts, Some(wanted), now).map(Some)
+        let moved = tx.move_deadline(db, key, Reach::Head, |view, now| {
+            self.moved(view.mark(), deadline, now)
         });
         moved.unwrap_or_else(|| self.move_deadline(tx, db, key, layout, deadline))
+    }
+
+    /// Has `read` see a string's bytes and sets its deadline, as [`Tx::string_until`]; a session's only within its
+    /// limits.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`].
+    pub fn string_until(
+        &self,
+        tx: &mut Tx<'_>,
+        db: Db,
+        key: &[u8],
+        deadline: UnixMillis,
+        read: impl FnOnce(&[u8]),
+    ) -> Result<bool, KeyError> {
+        let Some(layout) = self.layout(key) else {
+            return tx.string_until(db, key, deadline, read);
+        };
+        let deadline = Some(deadline);
+        let moved = tx.read_and_move(db, key, read, |mark, now| self.moved(mark, deadline, now))?;
+        Ok(moved.unwrap_or_else(|| self.move_deadline(tx, db, key, layout, deadline)))
+    }
+
+    /// The deadline that a session of this mark gets when it is given this one, if it lives then.
+    fn moved(
+        &self,
+        mark: Option<&[u8]>,
+        deadline: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Option<Option<UnixMillis>> {
+        // Without one it lives as long as it may.
+        let wanted = deadline.unwrap_or(UnixMillis::new(u64::MAX));
+        self.ends(Facts::of(mark?)?, Some(wanted), now).map(Some)
     }
 
     /// Writes a session that is not there, with what is known of it, at once. Returns whether it did: not if there was

@@ -263,10 +263,7 @@ impl Shared {
     /// Waits for something to do and takes what is to be written into `batch`, which is empty.
     pub(crate) fn next(&self, batch: &mut Vec<u8>, rests: bool) -> Task {
         let mut queue = self.queue.lock();
-        let (mut rested, mut lingers) = (None, None);
-        // Where each write is waited for, and so most callers are about to. Else one is, and whoever yields
-        // among those who always have something to do gets the processor back milliseconds later.
-        let mut yielded = self.durability != Durability::Always;
+        let (mut rested, mut yielded, mut lingers) = (None, false, None);
         loop {
             let now = Instant::now();
             let (mut task, mut until) = self.judge(&queue, now);
