@@ -192,6 +192,7 @@ impl Shard {
         spread: Box<Spread>,
         at: At<'_>,
     ) -> Result<(), KeyError> {
+        self.room_for(slot, self.names.cost_to_keep(), at)?;
         let number = self.names.keep(spread);
         let head = Head {
             spread: true,

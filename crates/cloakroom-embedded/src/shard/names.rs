@@ -89,11 +89,36 @@ impl Names {
     }
 
     fn count_mut(&mut self, db: u8) -> &mut Count {
-        let db = usize::from(db);
-        if self.counts.len() <= db {
-            self.counts.resize(db + 1, Count::default());
+        if self.counts.len() <= usize::from(db) {
+            self.counts
+                .reserve_exact(counts_for(db) - self.counts.len());
+            self.counts.resize(counts_for(db), Count::default());
         }
-        &mut self.counts[db]
+        &mut self.counts[usize::from(db)]
+    }
+
+    /// Bytes that a new key takes at most, beside its entry.
+    pub(super) fn cost(&self, db: u8, hash: u64) -> usize {
+        let counts = counts_for(db).saturating_sub(self.counts.len());
+        self.table.cost(hash) + counts * size_of::<Count>()
+    }
+
+    /// Bytes that [`Names::keep`] takes at most, beside the value's.
+    pub(super) fn cost_to_keep(&self) -> usize {
+        if self.has_number() {
+            0
+        } else {
+            more(self.spreads.len()) * (size_of::<Option<Box<Spread>>>() + size_of::<u32>())
+        }
+    }
+
+    const fn has_number(&self) -> bool {
+        !self.free.is_empty() || self.spreads.len() < self.spreads.capacity()
+    }
+
+    /// Gives the scratch back. Returns how many bytes that are.
+    pub(super) fn drop_scratch(&mut self) -> usize {
+        std::mem::take(&mut self.scratch).capacity()
     }
 
     /// Whether no key has a deadline.
@@ -140,6 +165,12 @@ impl Names {
     /// Keeps a large value, and returns its number.
     pub(super) fn keep(&mut self, spread: Box<Spread>) -> u32 {
         self.spread_bytes += spread.bytes();
+        if !self.has_number() {
+            // Both at once, so that letting go of a value takes nothing.
+            let more = more(self.spreads.len());
+            self.spreads.reserve_exact(more);
+            self.free.reserve_exact(self.spreads.len() + more);
+        }
         if let Some(number) = self.free.pop() {
             self.spreads[number as usize] = Some(spread);
             return number;
@@ -164,6 +195,16 @@ impl Names {
         self.free.push(number);
         Some(spread)
     }
+}
+
+/// Counts that are kept so that a keyspace has one.
+const fn counts_for(db: u8) -> usize {
+    (db as usize + 1).next_multiple_of(16)
+}
+
+/// By how many the lists of large values grow.
+const fn more(len: usize) -> usize {
+    len / 2 + 4
 }
 
 pub(super) fn number_of(view: KeyView<'_>) -> u32 {
@@ -373,4 +414,34 @@ pub(crate) fn time_of(deadline: Option<UnixMillis>) -> u64 {
 /// A deadline as an entry has it, for people.
 pub(crate) fn deadline_of(time: u64) -> Option<UnixMillis> {
     (time != NEVER).then(|| UnixMillis::new(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyspace_that_comes_into_use_takes_what_it_says() {
+        let mut names = Names::new(&Arc::new(Pool::new()));
+        for db in [3, 15, 16, 17, 200, 255, 0] {
+            let (cost, before) = (names.cost(db, 0) - names.table.cost(0), names.bytes());
+            names.count_mut(db).keys += 1;
+            assert!(names.bytes() - before <= cost, "keyspace {db}");
+        }
+    }
+
+    #[test]
+    fn keeping_a_large_value_takes_what_it_says_and_letting_go_nothing() {
+        let mut names = Names::new(&Arc::new(Pool::new()));
+        let large = || Box::new(Spread::new(Kind::Set));
+        for number in 0..1_000 {
+            let (cost, before) = (names.cost_to_keep(), names.bytes());
+            assert_eq!(names.keep(large()), number);
+            assert!(names.bytes() - before <= cost + large().bytes());
+        }
+        let taken = names.bytes();
+        (0..1_000).for_each(|number| drop(names.release(number)));
+        assert_eq!(names.bytes(), taken - 1_000 * large().bytes());
+        assert_eq!(names.cost_to_keep(), 0);
+    }
 }

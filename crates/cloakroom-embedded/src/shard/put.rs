@@ -62,7 +62,11 @@ impl Shard {
         Need {
             len,
             names: None,
-            name: if old.is_some() { None } else { Some(name.hash) },
+            name: if old.is_some() {
+                None
+            } else {
+                Some((name.db, name.hash))
+            },
             extra: 0,
             spared: old,
             replaces: false,

@@ -94,8 +94,8 @@ pub(crate) struct Need<'a> {
     pub(crate) len: usize,
     /// Its key and subject, unless it is only a larger slot for one that is there.
     pub(crate) names: Option<(&'a StoredKey, Option<&'a Subject>)>,
-    /// The hash of a key that is new in its keyspace.
-    pub(crate) name: Option<u64>,
+    /// The keyspace of a key that is new there, and the key's hash.
+    pub(crate) name: Option<(u8, u64)>,
     /// Bytes elsewhere than in a slot.
     pub(crate) extra: usize,
     /// The session that is being written; it is not evicted.
@@ -216,8 +216,8 @@ impl Shard {
             None => return false,
         };
         bytes += need.extra;
-        if let Some(hash) = need.name {
-            bytes += self.names.table.cost(hash);
+        if let Some((db, hash)) = need.name {
+            bytes += self.names.cost(db, hash);
         }
         if let Some((key, subject)) = need.names {
             bytes += self.keys.cost(hash_of_key(&self.hasher, key));
@@ -235,7 +235,20 @@ impl Shard {
     pub(crate) fn count_memory(&mut self, memory: &Memory) {
         let bytes = self.bytes();
         match bytes.checked_sub(self.counted) {
-            Some(0) => return,
+            Some(0) => {}
+            Some(more) if memory.reserve(more as u64) => self.counted = bytes,
+            // No room was made for this: what can be had again at any time is given back.
+            Some(_) => {
+                let less = bytes - self.names.drop_scratch();
+                self.recount(less, memory);
+            }
+            None => self.recount(bytes, memory),
+        }
+    }
+
+    /// Counts `bytes` for this shard, whether they are within the limit or not.
+    fn recount(&mut self, bytes: usize, memory: &Memory) {
+        match bytes.checked_sub(self.counted) {
             Some(more) => memory.used.fetch_add(more as u64, Ordering::Relaxed),
             None => memory
                 .used

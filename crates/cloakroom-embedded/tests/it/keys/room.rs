@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use cloakroom_core::record::Condition;
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Clock as _, Store as _, UnixMillis};
-use cloakroom_embedded::{EmbeddedConfig, Engine, Eviction, KeyError};
+use cloakroom_embedded::{EmbeddedConfig, Engine, Eviction, KeyError, Tx};
 
 use crate::kit::{self, now};
 
@@ -112,6 +113,87 @@ fn keys_and_sessions_compete_in_one_budget() {
     );
     let left = stats.sessions + engine.len(0) as u64;
     assert_eq!(left + stats.evicted, 12_000);
+}
+
+/// Numbers of a seed, for a walk that can be walked again.
+struct Walk(u64);
+
+impl Walk {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        (self.0 >> 33) % limit
+    }
+
+    fn bytes<'a>(&mut self, from: &'a [u8], most: u64) -> &'a [u8] {
+        let shift = self.below(most.ilog2().into());
+        &from[..self.below(most >> shift) as usize]
+    }
+}
+
+fn empty(tx: &mut Tx<'_>, db: u8, other: u8, walk: &mut Walk) {
+    match walk.below(20) {
+        0 => tx.flush((db < 12).then_some(db)),
+        1..10 => tx.swap(db, other),
+        _ => drop(tx.remove(db, b"kk")),
+    }
+}
+
+/// Writes something somewhere, or moves, removes, empties.
+fn step(engine: &Engine, walk: &mut Walk, filler: &[u8]) {
+    let (db, other) = (walk.below(16) as u8, walk.below(16) as u8);
+    let key = [b'k', walk.below(250) as u8];
+    let member = (walk.below(3_000) as u32).to_be_bytes();
+    let kind = walk.below(100);
+    if kind < 10 {
+        let subject = (kind < 6).then(|| kit::subject(walk.below(40)));
+        let key = kit::key(kit::tag_of(subject.as_ref()), walk.below(600));
+        let _ = now(engine.store().create(&key, &kit::session(1, subject)));
+        let changes = kit::set("field", walk.bytes(filler, 2_000).to_vec());
+        let _ = now(engine.store().apply(&key, &changes, &Condition::Always));
+    }
+    engine.with_all(|tx| {
+        let _ = match kind {
+            0..40 => tx.set_string(db, &key, walk.bytes(filler, 4_000), None),
+            40..60 => tx.set_add(1, &key[..1], &member).map(drop),
+            60..70 => tx.set_add(db, &key[..2], walk.bytes(filler, 200)).map(drop),
+            70..85 => tx
+                .hash_set(2, &key[..1], &member, walk.bytes(filler, 500))
+                .map(drop),
+            85..92 => tx
+                .sorted_put(3, &key[..1], &member, member[3].into())
+                .map(drop),
+            92..94 => tx.rename((db, &key), (other, &key[..2])).map(drop),
+            94..96 => tx.copy((db, &key), (other, &key[1..])).map(drop),
+            96..98 => tx.set_remove(1, &key[..1], &member).map(drop),
+            98 => tx.update_string(db, &key, walk.bytes(filler, 4_000)),
+            _ => {
+                empty(tx, db, other, walk);
+                Ok(())
+            }
+        };
+    });
+}
+
+#[test]
+fn no_write_takes_more_than_there_may_be() {
+    let clock = ManualClock::new();
+    let filler = vec![9; 4_096];
+    for eviction in [Eviction::NoEviction, Eviction::AllkeysLru] {
+        for seed in 0..8 {
+            let engine = full(&clock, eviction);
+            let mut walk = Walk(seed);
+            for number in 0..12_000 {
+                step(&engine, &mut walk, &filler);
+                let bytes = engine.stats().bytes;
+                assert!(
+                    bytes <= LIMIT,
+                    "{bytes} at step {number} of seed {seed}, {eviction:?}"
+                );
+            }
+            let bytes = engine.stats().bytes;
+            assert!(bytes > LIMIT / 2, "{bytes}: the limit was not in reach");
+        }
+    }
 }
 
 #[test]
