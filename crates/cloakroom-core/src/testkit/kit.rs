@@ -51,16 +51,22 @@ pub struct Fresh {
 pub enum Time {
     /// The store asks this clock: all cases run.
     Driven(ManualClock),
-    /// The store has a clock that nobody can move (a server's). Cases wait with this function;
-    /// those that would take minutes, or need the clock to jump, are left out.
-    Real(fn(Duration) -> BoxFuture<()>),
+    /// The store has a clock that nobody can move (a server's). Cases that would take minutes, or need
+    /// the clock to jump, are left out.
+    Real {
+        /// The smallest step of time in a case, such as a second: longer than all that a case does
+        /// between two waits.
+        unit: Duration,
+        /// How cases wait.
+        wait: fn(Duration) -> BoxFuture<()>,
+    },
 }
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Driven(clock) => write!(f, "Driven({clock:?})"),
-            Self::Real(_) => f.write_str("Real"),
+            Self::Real { unit, .. } => write!(f, "Real({unit:?})"),
         }
     }
 }
@@ -127,11 +133,11 @@ impl Kit {
         }
     }
 
-    /// The smallest step of time in a case: a minute, or a second of real time.
+    /// The smallest step of time in a case: a minute, or what the store's time says.
     pub(super) fn unit(&self) -> Duration {
         match self.time {
             Time::Driven(_) => Duration::from_secs(60),
-            Time::Real(_) => Duration::from_secs(1),
+            Time::Real { unit, .. } => unit,
         }
     }
 
@@ -139,7 +145,7 @@ impl Kit {
     pub(super) async fn pass(&self, time: Duration) {
         match &self.time {
             Time::Driven(clock) => clock.advance(time),
-            Time::Real(sleep) => sleep(time).await,
+            Time::Real { wait, .. } => wait(time).await,
         }
     }
 
@@ -147,7 +153,7 @@ impl Kit {
     pub(super) fn clock(&self) -> Checked<&ManualClock> {
         match &self.time {
             Time::Driven(clock) => Ok(clock),
-            Time::Real(_) => Err(Broken(
+            Time::Real { .. } => Err(Broken(
                 "this case needs a clock that it can move".to_owned(),
             )),
         }

@@ -38,7 +38,7 @@
 //! ```
 //!
 //! A store whose clock nobody can move says [`Time::Real`] and how to wait; its time cases use
-//! lifetimes of seconds, and those that would take minutes are left out. A store that needs a
+//! lifetimes of a few units, and those that would take minutes are left out. A store that needs a
 //! runtime starts it in [`StoreFactory::run`] and spawns on it in [`StoreFactory::spawn`].
 //!
 //! # What else is here

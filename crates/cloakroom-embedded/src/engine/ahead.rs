@@ -32,29 +32,27 @@ impl Engine {
     /// Says that steps on these keys come next. Changes nothing that anybody can read, and is worth its time
     /// from the second key on.
     pub fn come_next(&self, db: Db, keys: &[(KeyHash, Reach)]) {
-        for (KeyHash(hash), _) in keys {
-            let shard = self.0.shards[self.0.shard_of_hash(*hash)].lock();
-            shard.prefetch_name(hash_in(self.0.ears.number_of(db), *hash));
-        }
-        for (KeyHash(hash), reach) in keys {
-            let shard = self.0.shards[self.0.shard_of_hash(*hash)].lock();
-            shard.prefetch_key(hash_in(self.0.ears.number_of(db), *hash), *reach);
-        }
+        let number = self.0.ears.number_of(db);
+        let keys = keys.iter();
+        self.come_next_by_number(keys.map(|(hash, reach)| (number, *hash, *reach, &[][..])));
     }
 
-    /// As [`Engine::come_next`], of keys by the numbers in memory of their keyspaces, and with marks that they get.
+    /// As [`Engine::come_next`], of keys by the numbers in memory of their keyspaces, and with the marks that they
+    /// get, if any.
     pub(crate) fn come_next_by_number<'a>(
         &self,
-        keys: impl Iterator<Item = (u8, KeyHash, &'a [u8])> + Clone,
+        keys: impl Iterator<Item = (u8, KeyHash, Reach, &'a [u8])> + Clone,
     ) {
-        for (number, KeyHash(hash), mark) in keys.clone() {
+        for (number, KeyHash(hash), _, mark) in keys.clone() {
             let shard = self.0.shards[self.0.shard_of_hash(hash)].lock();
             shard.prefetch_name(hash_in(number, hash));
-            shard.prefetch_mark(mark);
+            if !mark.is_empty() {
+                shard.prefetch_mark(mark);
+            }
         }
-        for (number, KeyHash(hash), _) in keys {
+        for (number, KeyHash(hash), reach, _) in keys {
             let shard = self.0.shards[self.0.shard_of_hash(hash)].lock();
-            shard.prefetch_key(hash_in(number, hash), Reach::Value);
+            shard.prefetch_key(hash_in(number, hash), reach);
         }
     }
 

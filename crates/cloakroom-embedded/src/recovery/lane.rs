@@ -5,6 +5,7 @@ use std::iter;
 use std::sync::mpsc::Receiver;
 
 use super::{Place, Shared};
+use crate::engine::Reach;
 use crate::journal::{Effect, Effects, Refused};
 
 /// Effects that are read ahead, as many as a processor has misses under way at most, and some.
@@ -91,7 +92,8 @@ fn apply(all: &Shared<'_>, lane: usize, ready: &mut Vec<Ready<'_>>) {
     all.engine
         .come_next_by_number(ready.iter().filter_map(|it| {
             let (number, _) = it.effect.key()?;
-            Some((number, it.place.hash, it.mark.unwrap_or_default()))
+            let mark = it.mark.unwrap_or_default();
+            Some((number, it.place.hash, Reach::Value, mark))
         }));
     for Ready {
         effect,

@@ -18,19 +18,19 @@ use crate::failures::failure;
 use crate::kit::{self, Ids};
 use crate::server::Server;
 
-const CALLERS: usize = 64;
-const WAYS: [&str; 2] = ["", "&layout=fields"];
+pub(crate) const CALLERS: usize = 64;
+pub(crate) const WAYS: [&str; 2] = ["", "&layout=fields"];
 
 /// A session of a caller's own: each has another number in it.
 #[derive(Clone, Debug)]
-struct Own {
+pub(crate) struct Own {
     store: Arc<RedisStore>,
     key: StoredKey,
-    number: usize,
+    pub(crate) number: usize,
 }
 
 impl Own {
-    async fn begin(store: &Arc<RedisStore>, count: usize) -> Vec<Self> {
+    pub(crate) async fn begin(store: &Arc<RedisStore>, count: usize) -> Vec<Self> {
         let ids = Ids::new();
         let mut all = Vec::new();
         for number in 0..count {
@@ -46,7 +46,7 @@ impl Own {
     }
 
     /// Reads it, and sees that it is no other's.
-    async fn load(&self) -> Result<Record, Error> {
+    pub(crate) async fn load(&self) -> Result<Record, Error> {
         let record = match self.store.load(&self.key).await? {
             Lookup::Found(loaded) => loaded.record,
             Lookup::Absent(absence) => panic!("caller {}: {absence:?}", self.number),
@@ -56,7 +56,7 @@ impl Own {
         Ok(record)
     }
 
-    async fn count(&self) -> Result<(), Error> {
+    pub(crate) async fn count(&self) -> Result<(), Error> {
         let mut changes = Changes::new();
         changes.increment("count", 1).expect("it may be a number");
         let always = Condition::Always;

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::cluster::Cluster;
 use crate::constellation::Constellation;
 use crate::histories::side_by_side;
+use crate::overtaken::{UNITS, begins, judge, wait};
 use crate::server::{Brand, Server};
 
 /// What a user needs, by the rows of the table there.
@@ -29,10 +30,6 @@ const CLUSTER: &str = "a cluster";
 const CLUSTER_WISH: &str = "a cluster, wished for";
 const BEHIND_SENTINEL: &str = "behind Sentinel, at the servers";
 const AT_SENTINELS: &str = "at the sentinels";
-
-/// A case that takes longer hangs. It bounds a test run that would not end, and nothing else: on a busy
-/// machine a case of many steps may take minutes.
-const HANGS: Duration = Duration::from_secs(600);
 
 #[test]
 fn one_server() {
@@ -178,7 +175,7 @@ fn packed_over_a_unix_socket() {
 fn packed_behind_sentinel() {
     let constellation = Constellation::start();
     let url = |number| constellation.url(number, "timeout=30000");
-    check_urls((0..CASES.len()).map(url).collect());
+    check_urls(url);
 }
 
 fn fields_behind_sentinel_without_scripting_and_no_more_rights_than_it_needs() {
@@ -191,7 +188,7 @@ fn fields_behind_sentinel_without_scripting_and_no_more_rights_than_it_needs() {
         let url = constellation.url(number, rest);
         url.replace("redis+sentinel://", "redis+sentinel://app:secret@")
     };
-    check_urls((0..CASES.len()).map(url).collect());
+    check_urls(url);
 }
 
 fn packed_on_valkey() {
@@ -310,32 +307,37 @@ fn with_rights(rows: &[&str]) -> Server {
 
 /// Runs every case, each in a database of its own, many at a time: most of them wait.
 fn check(server: &Server, url: impl Fn(&Server, usize) -> String) {
-    check_urls((0..CASES.len()).map(|number| url(server, number)).collect());
+    check_urls(|number| url(server, number));
 }
 
-pub(crate) fn check_urls(urls: Vec<String>) {
+/// The same, by the URL of each database: as many as there may be tries.
+pub(crate) fn check_urls(url: impl Fn(usize) -> String) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let factory = Arc::new(Factory {
+    let urls = (0..CASES.len() * UNITS.len()).map(url).collect();
+    let databases = Arc::new(Databases {
         urls,
         next: AtomicUsize::new(0),
-        handle: runtime.handle().clone(),
     });
+    let handle = runtime.handle().clone();
     let report = runtime.block_on(async {
         let permits = Arc::new(Semaphore::new(8));
         let running: Vec<_> = CASES
             .iter()
             .map(|case| {
-                let (factory, permits) = (Arc::clone(&factory), Arc::clone(&permits));
+                let (databases, permits) = (Arc::clone(&databases), Arc::clone(&permits));
+                let handle = handle.clone();
                 tokio::spawn(async move {
                     let _permit = permits.acquire().await;
-                    match tokio::time::timeout(HANGS, case.check(&*factory)).await {
-                        Ok(verdict) => (*case, verdict),
-                        Err(_) => (*case, Verdict::Broken("it hangs".to_owned())),
-                    }
+                    let factory = |unit| Factory {
+                        url: databases.next(),
+                        handle: handle.clone(),
+                        unit,
+                    };
+                    (*case, judge(case, factory).await)
                 })
             })
             .collect();
@@ -345,7 +347,7 @@ pub(crate) fn check_urls(urls: Vec<String>) {
         }
         Report(results)
     });
-    judge(&report);
+    hold(&report);
 }
 
 /// Runs every case in a cluster that is empty. A cluster has one database, so there are some clusters,
@@ -364,27 +366,25 @@ fn check_clustered(start: impl Fn() -> Cluster + Sync, url: impl Fn(&Cluster) ->
             scope.spawn(|| {
                 let cluster = start();
                 while let Some(case) = CASES.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    cluster.flush();
-                    let factory = Factory {
-                        urls: vec![url(&cluster)],
-                        next: AtomicUsize::new(0),
-                        handle: runtime.handle().clone(),
+                    let factory = |unit| {
+                        cluster.flush();
+                        Factory {
+                            url: url(&cluster),
+                            handle: runtime.handle().clone(),
+                            unit,
+                        }
                     };
-                    let checked = runtime.block_on(async {
-                        tokio::time::timeout(HANGS, case.check(&factory)).await
-                    });
-                    let hangs = |_| Verdict::Broken("it hangs".to_owned());
-                    let verdict = checked.unwrap_or_else(hangs);
+                    let verdict = runtime.block_on(judge(case, factory));
                     let mut results = results.lock().expect("no case panics");
                     results.push((*case, verdict));
                 }
             });
         }
     });
-    judge(&Report(results.into_inner().expect("no case panics")));
+    hold(&Report(results.into_inner().expect("no case panics")));
 }
 
-fn judge(report: &Report) {
+fn hold(report: &Report) {
     let kept = report
         .0
         .iter()
@@ -400,22 +400,35 @@ fn judge(report: &Report) {
     assert!(kept >= 60, "only {kept} cases ran");
 }
 
-struct Factory {
+/// Databases, each of which is used once.
+struct Databases {
     urls: Vec<String>,
     next: AtomicUsize,
+}
+
+impl Databases {
+    fn next(&self) -> String {
+        self.urls[self.next.fetch_add(1, Ordering::SeqCst)].clone()
+    }
+}
+
+struct Factory {
+    url: String,
     handle: Handle,
+    unit: Duration,
 }
 
 impl StoreFactory for Factory {
     fn fresh(&self) -> BoxFuture<Fresh> {
-        let url = self.urls[self.next.fetch_add(1, Ordering::SeqCst)].clone();
+        let (url, unit) = (self.url.clone(), self.unit);
         Box::pin(async move {
             let store = RedisStore::open(&url)
                 .await
                 .expect("the test's server answers");
+            begins();
             Fresh {
                 store: Arc::new(store),
-                time: Time::Real(|time| Box::pin(tokio::time::sleep(time))),
+                time: Time::Real { unit, wait },
             }
         })
     }

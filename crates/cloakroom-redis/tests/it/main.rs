@@ -7,6 +7,7 @@
 
 mod across;
 mod adopted;
+mod astray;
 mod bundles;
 mod cluster;
 mod cluster_failover;
@@ -31,6 +32,7 @@ mod kit;
 mod lateness;
 mod mesh;
 mod outages;
+mod overtaken;
 mod plain;
 mod proxy;
 mod sentinel;

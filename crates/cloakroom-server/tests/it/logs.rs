@@ -107,3 +107,25 @@ async fn what_frameworks_do_is_no_line_for_each_session() {
         }
     }
 }
+
+/// What was told when the server died is what somebody looks for afterwards.
+#[tokio::test]
+async fn a_warning_and_what_was_told_before_it_outlive_a_kill() {
+    for round in 0..5 {
+        let server = Server::start(&["--log", "info"]);
+        for number in 0..20 {
+            server.login(&format!("user-{number}")).await;
+        }
+        // Whoever speaks HTTP here is cut off, after the warning.
+        let mut page = Wire::to(&server);
+        page.raw(b"POST / HTTP/1.1\r\n");
+        assert_eq!(page.rest(), "");
+        let dir = server.killed();
+        let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+        let at = |line: &str| log.lines().filter(|had| had.contains(line)).count();
+        assert_eq!(at("session_login"), 20, "round {round}: {log}");
+        assert_eq!(at("it speaks HTTP"), 1, "round {round}: {log}");
+        let last = log.lines().last().unwrap();
+        assert!(last.contains("WARN"), "round {round}: {log}");
+    }
+}

@@ -53,7 +53,7 @@ impl Case {
     /// Tries a fresh store of `factory`.
     pub async fn check(&self, factory: &dyn StoreFactory) -> Verdict {
         let fresh = factory.fresh().await;
-        if self.driven && matches!(fresh.time, Time::Real(_)) {
+        if self.driven && matches!(fresh.time, Time::Real { .. }) {
             return Verdict::LeftOut;
         }
         let mut case = (self.run)(Kit::new(fresh, factory.spawn()));

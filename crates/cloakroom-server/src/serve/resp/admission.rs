@@ -109,6 +109,13 @@ fn channels_of(command: &Command) -> Option<(usize, usize, bool)> {
     }
 }
 
+/// Whether these are words of HTTP: a page in somebody's browser sends a request whose body are commands, to a port
+/// where nobody has to sign in. The line with `Host:` comes before the body, so none of it is run.
+pub(super) fn is_http(args: Args<'_>) -> bool {
+    let host = args.get(0).get(..b"host:".len());
+    args.is(0, "post") || host.is_some_and(|host| host.eq_ignore_ascii_case(b"host:"))
+}
+
 /// The error for a command that there is not.
 pub(super) fn unknown(args: Args<'_>) -> Fail {
     let name = String::from_utf8_lossy(cut(args.get(0))).into_owned();

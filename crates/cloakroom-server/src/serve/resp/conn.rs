@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use cloakroom_embedded::{Db, KeyHash, Tx};
 
-use super::admission::unknown;
+use super::admission::{is_http, unknown};
 use super::ahead::Meant;
 use super::args::{Args, Owned};
 use super::call::Call;
@@ -140,6 +140,12 @@ impl Conn {
     }
 
     fn attempt(&mut self, args: Args<'_>, meant: Meant, out: &mut Out) -> Result<(), Fail> {
+        if meant.command.is_none() && is_http(args) {
+            let client = self.me.id;
+            tracing::warn!(client, "RESP connection closed: it speaks HTTP");
+            self.closing = true;
+            return Ok(());
+        }
         let looked_up = self.look_up(args, meant.command);
         let (number, command) = match looked_up {
             Ok(found) => found,

@@ -36,6 +36,24 @@ pub(crate) struct Front {
     drain: Duration,
 }
 
+/// What to paste, for each page in `docs/frameworks`.
+const TO_PASTE: [(&str, &str); 11] = [
+    ("Express", r#"createClient({ url: "{url}" })"#),
+    ("Fastify", r#"createClient({ url: "{url}" })"#),
+    ("Flask", r#"SESSION_REDIS = Redis.from_url("{url}")"#),
+    ("Django", r#"CACHES["default"]["LOCATION"] = "{url}""#),
+    (
+        "Starlette",
+        r#"RedisStore(connection=Redis.from_url("{url}"))"#,
+    ),
+    ("Spring", "spring.data.redis.url={url}"),
+    ("PHP", r#"session.save_path = "{scheme}://{address}""#),
+    ("Symfony", r#"framework.session.handler_id: "{url}""#),
+    ("Laravel", "REDIS_URL={url}"),
+    ("Go", r#"redis.ParseURL("{url}")"#),
+    ("Rack", r#"redis_server: "{url}/0/rack:session""#),
+];
+
 impl Front {
     /// Takes the places that the settings name; nothing if they name none.
     pub(crate) async fn bind(
@@ -118,25 +136,18 @@ impl Front {
         let Some((url, address)) = url else {
             return Ok(());
         };
-        let (host, port) = (address.ip(), address.port());
-        for (framework, line) in [
-            ("Express", format!("createClient({{ url: \"{url}\" }})")),
-            (
-                "Flask",
-                format!("SESSION_REDIS = Redis.from_url(\"{url}\")"),
-            ),
-            (
-                "Django",
-                format!("CACHES[\"default\"][\"LOCATION\"] = \"{url}\""),
-            ),
-            ("Spring", format!("spring.data.redis.url={url}")),
-            (
-                "PHP",
-                format!("session.save_path = \"tcp://{host}:{port}\""),
-            ),
-            ("Go", format!("redis.Options{{Addr: \"{host}:{port}\"}}")),
-        ] {
-            writeln!(out, "    {framework:<8} {line}")?;
+        let address = address.to_string();
+        let scheme = if url.starts_with("rediss") {
+            "tls"
+        } else {
+            "tcp"
+        };
+        for (framework, line) in TO_PASTE {
+            let line = line
+                .replace("{url}", &url)
+                .replace("{scheme}", scheme)
+                .replace("{address}", &address);
+            writeln!(out, "    {framework:<9} {line}")?;
         }
         Ok(())
     }

@@ -37,6 +37,43 @@ fn what_breaks_the_protocol_is_told_in_redis_words_and_ends_the_connection() {
     server.heard(&["it breaks the protocol"]);
 }
 
+/// What `fetch` in a page sends to a port of this machine.
+#[test]
+fn a_page_in_a_browser_has_no_command_run() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    assert_eq!(wire.ask("SET k v"), Reply::ok());
+    let body = "FLUSHALL\r\n*1\r\n$8\r\nFLUSHALL\r\n";
+    for (request, said) in [
+        ("POST / HTTP/1.1\r\nHost: localhost\r\n\r\n", ""),
+        ("post / HTTP/1.1\r\n\r\n", ""),
+        (
+            "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            "-ERR wrong number of arguments for 'get' command\r\n",
+        ),
+        (
+            "PUT / HTTP/1.1\r\nHost:localhost:6380\r\n\r\n",
+            "-ERR unknown command 'PUT', with args beginning with: '/' 'HTTP/1.1' \r\n",
+        ),
+    ] {
+        for in_pieces in [false, true] {
+            let mut page = Wire::to(&server);
+            if in_pieces {
+                page.raw(request.as_bytes());
+                // It may be gone by now.
+                let _ = page.stream().write_all(body.as_bytes());
+            } else {
+                page.raw(format!("{request}{body}").as_bytes());
+            }
+            let mut heard = Vec::new();
+            let _ = std::io::Read::read_to_end(&mut page.stream(), &mut heard);
+            assert_eq!(String::from_utf8(heard).unwrap(), said, "{request}");
+            assert_eq!(wire.ask("GET k"), Reply::bulk("v"), "{request}");
+        }
+    }
+    server.heard(&["it speaks HTTP"]);
+}
+
 #[test]
 fn lines_are_commands_too() {
     let server = Server::start(&[]);

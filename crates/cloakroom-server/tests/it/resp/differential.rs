@@ -25,7 +25,6 @@ const ELSEWHERE: &[&str] = &[
     "time",
     "info",
     "save",
-    "bgsave",
     "bgrewriteaof",
     "shutdown",
     "role",

@@ -13,16 +13,32 @@ use crate::process::{Server, TempDir, cloakroom, program, refused};
 fn the_banner_shows_what_to_paste_where() {
     let server = Server::start(&[]);
     let address = server.resp("redis://");
-    for framework in ["Express", "Flask", "Django", "Spring", "PHP", "Go"] {
+    let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/frameworks");
+    let mut frameworks = Vec::new();
+    for page in std::fs::read_dir(pages).unwrap() {
+        let page = std::fs::read_to_string(page.unwrap().path()).unwrap();
+        let title = page.lines().next().unwrap().trim_start_matches("# ");
+        let name = title.split(' ').next().unwrap();
+        frameworks.extend((name != "Frameworks").then(|| name.to_owned()));
+    }
+    assert!(frameworks.len() >= 11, "{frameworks:?}");
+    for framework in &frameworks {
         let line = server
             .banner
             .lines()
-            .find(|line| line.trim().starts_with(framework));
+            .find(|line| line.trim().starts_with(framework.as_str()));
         assert!(
             line.is_some_and(|line| line.contains(&address)),
             "{}",
             server.banner
         );
+    }
+    for line in [
+        format!("    Laravel   REDIS_URL=redis://{address}\n"),
+        format!("    Go        redis.ParseURL(\"redis://{address}\")\n"),
+        format!("    PHP       session.save_path = \"tcp://{address}\"\n"),
+    ] {
+        assert!(server.banner.contains(&line), "{}", server.banner);
     }
 }
 

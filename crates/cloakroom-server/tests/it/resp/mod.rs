@@ -2,6 +2,7 @@
 //! with a redis-server.
 
 mod bounds;
+mod described;
 mod differential;
 mod exporter;
 mod handshakes;

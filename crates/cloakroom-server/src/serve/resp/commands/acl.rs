@@ -14,7 +14,7 @@ use crate::serve::resp::table::{
 const FLAGS: u16 = NO_SCRIPT | LOADING | STALE;
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 7] = [
+pub(super) static ROWS: [Command; 8] = [
     Command::new("acl", -2, 0, NONE, Server, "6.0.0", "Users and rights.", Run::Family),
     Command::new("acl|whoami", 2, FLAGS, NONE, Server, "6.0.0", "Says who speaks.", Run::Conn(whoami)),
     Command::new("acl|list", 2, FLAGS | ADMIN | DANGEROUS, NONE, Server, "6.0.0", "Describes all users.", Run::Conn(list)),
@@ -24,6 +24,8 @@ pub(super) static ROWS: [Command; 7] = [
         .differs("categories of what there is not here are empty"),
     Command::new("acl|setuser", -3, FLAGS | ADMIN | DANGEROUS, NONE, Server, "6.0.0", "Changes a user.", Run::Conn(setuser))
         .differs("refused: users are in the file of the setting resp-users"),
+    Command::new("acl|help", 2, LOADING | STALE, NONE, Server, "6.0.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
 ];
 
 fn whoami(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {

@@ -43,7 +43,8 @@ pub(super) static ROWS: [Command; 20] = [
     Command::new("client|unpause", 2, OWN | ADMIN | DANGEROUS, NONE, Connection, "6.2.0", "Ends a pause.", Run::Conn(unpause)),
     Command::new("client|maint_notifications", -2, OWN, NONE, Connection, "8.2.0", "Asks to be told of maintenance.", Run::Conn(maintenance))
         .differs("refused, as Redis refuses what it does not know: nothing would be told"),
-    Command::new("client|help", 2, OWN, NONE, Connection, "5.0.0", "Lists these.", Run::Conn(help)),
+    Command::new("client|help", 2, LOADING | STALE, NONE, Connection, "5.0.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
 ];
 
 fn id(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
@@ -291,9 +292,4 @@ fn maintenance(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
     Err(Fail::say(
         "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.",
     ))
-}
-
-fn help(_: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
-    super::introspection::help("client", out);
-    Ok(())
 }

@@ -10,16 +10,22 @@ use crate::serve::resp::table::{
 
 pub(super) const SECOND: Keys = Keys::Range(2, 2, 1);
 const FLAGS: u16 = LOADING | STALE;
+const NO_PLACES: &str =
+    "where keys are is told by first, last and step; key specifications and tips are empty";
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 6] = [
-    Command::new("command", -1, FLAGS | SUBCOMMANDS, NONE, Group::Server, "2.8.13", "Describes all commands.", Run::Conn(command)),
+pub(super) static ROWS: [Command; 7] = [
+    Command::new("command", -1, FLAGS | SUBCOMMANDS, NONE, Group::Server, "2.8.13", "Describes all commands.", Run::Conn(command))
+        .differs(NO_PLACES),
     Command::new("command|count", 2, FLAGS, NONE, Group::Server, "2.8.13", "Counts the commands.", Run::Conn(count)),
-    Command::new("command|info", -2, FLAGS, NONE, Group::Server, "2.8.13", "Describes commands.", Run::Conn(command_info)),
+    Command::new("command|info", -2, FLAGS, NONE, Group::Server, "2.8.13", "Describes commands.", Run::Conn(command_info))
+        .differs(NO_PLACES),
     Command::new("command|docs", -2, FLAGS, NONE, Group::Server, "7.0.0", "Documents commands.", Run::Conn(docs))
         .differs("has the summary, not the arguments"),
     Command::new("command|list", -2, FLAGS, NONE, Group::Server, "7.0.0", "Names all commands.", Run::Conn(list))
         .differs("takes no filter"),
+    Command::new("command|help", 2, FLAGS, NONE, Group::Server, "5.0.0", "Lists these.", Run::Conn(help))
+        .differs("lists what there is here"),
     Command::new("command|getkeys", -4, FLAGS, NONE, Group::Server, "2.8.13", "Says which words of a command are keys.", Run::Conn(getkeys)),
 ];
 
@@ -169,19 +175,16 @@ fn getkeys(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     Ok(())
 }
 
-/// The lines of a family's `HELP`.
-pub(super) fn help(family: &str, out: &mut Out) {
-    let subs: Vec<_> = table::all()
-        .filter_map(|command| {
-            Some((
-                command.name.strip_prefix(family)?.strip_prefix('|')?,
-                command,
-            ))
-        })
-        .collect();
+/// `HELP` of a family: its subcommands.
+pub(super) fn help(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
+    let (_, family) = table::find(args.get(0)).ok_or(Fail::Syntax)?;
+    let subs: Vec<_> = below(family).collect();
     out.array(subs.len() + 1);
-    out.simple(&format!("{} <subcommand> [...]:", family.to_uppercase()));
-    for (name, command) in subs {
-        out.simple(&format!("{}: {}", name.to_uppercase(), command.summary));
+    let title = family.name.to_uppercase();
+    out.simple(&format!("{title} <subcommand> [...]:"));
+    for sub in subs {
+        let name = sub.name[title.len() + 1..].to_uppercase();
+        out.simple(&format!("{name}: {}", sub.summary));
     }
+    Ok(())
 }

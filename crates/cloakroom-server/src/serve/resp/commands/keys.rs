@@ -10,14 +10,15 @@ use crate::serve::resp::fail::Fail;
 use crate::serve::resp::number;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
-    ALL, Command, Done, FAST, GROWS, Group::Generic, Keys, NO_SCRIPT, NONE, ONE, READ, Run, WRITE,
+    ALL, Command, Done, FAST, GROWS, Group::Generic, Keys, LOADING, NO_SCRIPT, NONE, ONE, READ,
+    Run, STALE, WRITE,
 };
 
 const SECOND: Keys = Keys::Range(2, 2, 1);
 const TWO: Keys = Keys::Range(1, 2, 1);
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 15] = [
+pub(super) static ROWS: [Command; 16] = [
     Command::new("del", -2, WRITE, ALL, Generic, "1.0.0", "Removes keys.", Run::Keys(del)),
     Command::new("unlink", -2, WRITE | FAST, ALL, Generic, "4.0.0", "Removes keys.", Run::Keys(del))
         .differs("the same as DEL: no memory is left to be freed later"),
@@ -37,6 +38,8 @@ pub(super) static ROWS: [Command; 15] = [
         .differs("always 0: one bit of use is kept for a key, not a time"),
     Command::new("object|freq", 3, READ, SECOND, Generic, "4.0.0", "Says how often a key is used.", Run::Keys(frequency))
         .differs("refused, as Redis does without an LFU policy"),
+    Command::new("object|help", 2, LOADING | STALE, NONE, Generic, "6.2.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
     Command::new("wait", 3, NO_SCRIPT, NONE, Generic, "3.0.0", "Waits for replicas.", Run::Conn(wait))
         .differs("0 at once: there are no replicas"),
 ];

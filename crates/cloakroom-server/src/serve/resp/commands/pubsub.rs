@@ -15,7 +15,7 @@ const LISTEN: u16 = PUBSUB | NO_SCRIPT | LOADING | STALE | SUBSCRIBED;
 const ASK: u16 = PUBSUB | LOADING | STALE;
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 9] = [
+pub(super) static ROWS: [Command; 10] = [
     Command::new("subscribe", -2, LISTEN, NONE, PubSub, "2.0.0", "Listens to channels.", Run::Conn(|conn, args, out| subscribe(conn, args, out, false))),
     Command::new("psubscribe", -2, LISTEN, NONE, PubSub, "2.0.0", "Listens to all channels of a form.", Run::Conn(|conn, args, out| subscribe(conn, args, out, true))),
     Command::new("unsubscribe", -1, LISTEN, NONE, PubSub, "2.0.0", "Listens to channels no longer.", Run::Conn(|conn, args, out| unsubscribe(conn, args, out, false))),
@@ -25,6 +25,8 @@ pub(super) static ROWS: [Command; 9] = [
     Command::new("pubsub|channels", -2, ASK, NONE, PubSub, "2.8.0", "Returns the channels that somebody listens to.", Run::Conn(channels)),
     Command::new("pubsub|numsub", -2, ASK, NONE, PubSub, "2.8.0", "Counts who listens to channels.", Run::Conn(numsub)),
     Command::new("pubsub|numpat", 2, ASK, NONE, PubSub, "2.8.0", "Counts the forms that somebody listens to.", Run::Conn(numpat)),
+    Command::new("pubsub|help", 2, LOADING | STALE, NONE, PubSub, "6.2.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
 ];
 
 fn subscribe(conn: &mut Conn, args: Args<'_>, out: &mut Out, pattern: bool) -> Done {

@@ -10,7 +10,7 @@ use crate::serve::resp::number;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::scripts::{self, Known, Words};
 use crate::serve::resp::table::{
-    Command, Done, Group::Scripting, Keys, NO_SCRIPT, NONE, Run, STALE, WRITE,
+    Command, Done, Group::Scripting, Keys, LOADING, NO_SCRIPT, NONE, Run, STALE, WRITE,
 };
 
 const FLAGS: u16 = NO_SCRIPT | STALE | WRITE;
@@ -19,7 +19,7 @@ const DIFFERS: &str = "scripts of session libraries, which are known by their te
                        if the server was built with an interpreter (docs/operate/lua.md)";
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 6] = [
+pub(super) static ROWS: [Command; 7] = [
     Command::new("eval", -3, FLAGS, KEYS, Scripting, "2.6.0", "Runs a script.", Run::Keys(eval)).differs(DIFFERS),
     Command::new("evalsha", -3, FLAGS, KEYS, Scripting, "2.6.0", "Runs a script by its hash.", Run::Keys(evalsha)).differs(DIFFERS),
     Command::new("script", -2, 0, NONE, Scripting, "2.6.0", "Scripts.", Run::Family),
@@ -28,6 +28,8 @@ pub(super) static ROWS: [Command; 6] = [
         .differs("the scripts of session libraries are known from the start"),
     Command::new("script|flush", -2, NO_SCRIPT, NONE, Scripting, "2.6.0", "Forgets scripts.", Run::Conn(flush))
         .differs("the scripts of session libraries are known again at once"),
+    Command::new("script|help", 2, LOADING | STALE, NONE, Scripting, "5.0.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
 ];
 
 /// Hexadecimal digits of a script's hash.

@@ -16,7 +16,7 @@ use crate::serve::resp::table::{
 const MANAGE: u16 = ADMIN | NO_SCRIPT | LOADING | STALE | DANGEROUS;
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 34] = [
+pub(super) static ROWS: [Command; 38] = [
     Command::new("flushdb", -1, WRITE | DANGEROUS, NONE, Server, "1.0.0", "Removes all keys of the keyspace.", Run::All(flushdb)),
     Command::new("flushall", -1, WRITE | DANGEROUS, NONE, Server, "1.0.0", "Removes all keys of all keyspaces.", Run::All(flushall))
         .differs("sessions that came in by HTTP are no keys, and stay"),
@@ -43,6 +43,8 @@ pub(super) static ROWS: [Command; 34] = [
         .differs("in place of arguments, which are ids and secrets, it has their lengths"),
     Command::new("slowlog|len", 2, MANAGE, NONE, Server, "2.2.12", "Counts the slow commands.", Run::Conn(slowlog_len)),
     Command::new("slowlog|reset", 2, MANAGE, NONE, Server, "2.2.12", "Forgets the slow commands.", Run::Conn(slowlog_reset)),
+    Command::new("slowlog|help", 2, LOADING | STALE, NONE, Server, "6.2.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
     Command::new("latency", -2, 0, NONE, Server, "2.8.13", "Pauses.", Run::Family),
     Command::new("latency|latest", 2, MANAGE, NONE, Server, "2.8.13", "Returns the latest pauses.", Run::Conn(nothing))
         .differs("always empty: pauses are not watched"),
@@ -51,6 +53,8 @@ pub(super) static ROWS: [Command; 34] = [
     Command::new("latency|reset", -2, MANAGE, NONE, Server, "2.8.13", "Forgets pauses.", Run::Conn(zero)),
     Command::new("latency|doctor", 2, MANAGE, NONE, Server, "2.8.13", "Says what the pauses mean.", Run::Conn(doctor))
         .differs("says that pauses are not watched"),
+    Command::new("latency|help", 2, LOADING | STALE, NONE, Server, "2.8.13", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
     Command::new("memory", -2, 0, NONE, Server, "4.0.0", "Memory.", Run::Family),
     Command::new("memory|usage", -3, READ, super::introspection::SECOND, Server, "4.0.0", "Says how many bytes a key takes.", Run::Keys(usage))
         .differs("the bytes it takes here"),
@@ -59,10 +63,14 @@ pub(super) static ROWS: [Command; 34] = [
     Command::new("memory|doctor", 2, 0, NONE, Server, "4.0.0", "Says how the memory does.", Run::Conn(memory_doctor)),
     Command::new("memory|purge", 2, 0, NONE, Server, "4.0.0", "Gives memory back.", Run::Conn(ok))
         .differs("changes nothing: memory is given back all the time"),
+    Command::new("memory|help", 2, LOADING | STALE, NONE, Server, "4.0.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
     Command::new("lolwut", -1, READ | FAST, NONE, Server, "5.0.0", "Shows the version.", Run::Conn(version)),
     Command::new("module", -2, 0, NONE, Server, "4.0.0", "Modules.", Run::Family),
     Command::new("module|list", 2, ADMIN | NO_SCRIPT, NONE, Server, "4.0.0", "Lists the modules.", Run::Conn(nothing))
         .differs("always empty: there are no modules"),
+    Command::new("module|help", 2, LOADING | STALE, NONE, Server, "5.0.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
     Command::new("cluster", -2, LOADING | STALE, NONE, Server, "3.0.0", "Describes the cluster.", Run::Conn(no_cluster))
         .differs("refused, as Redis does where it is no cluster"),
     Command::new("readonly", 1, LOADING | STALE | FAST, NONE, Server, "3.0.0", "Reads from a replica of a cluster.", Run::Conn(ok))
@@ -117,6 +125,9 @@ fn lastsave(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
 }
 
 fn save(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
+    if args.len() > 2 || args.len() == 2 && !args.is(1, "schedule") {
+        return Err(Fail::Syntax);
+    }
     begin_rewrite(conn)?;
     match args.get(0).eq_ignore_ascii_case(b"save") {
         true => out.ok(),

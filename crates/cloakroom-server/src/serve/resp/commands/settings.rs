@@ -16,7 +16,7 @@ use crate::serve::resp::{glob, limits};
 const MANAGE: u16 = ADMIN | NO_SCRIPT | LOADING | STALE | DANGEROUS;
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Command; 5] = [
+pub(super) static ROWS: [Command; 6] = [
     Command::new("config", -2, 0, NONE, Group::Server, "2.0.0", "Settings.", Run::Family),
     Command::new("config|get", -3, MANAGE, NONE, Group::Server, "2.0.0", "Returns settings of a form.", Run::Conn(get))
         .differs("has the settings that mean something here"),
@@ -25,6 +25,8 @@ pub(super) static ROWS: [Command; 5] = [
     Command::new("config|resetstat", 2, MANAGE, NONE, Group::Server, "2.0.0", "Begins to count anew.", Run::Conn(resetstat)),
     Command::new("config|rewrite", 2, MANAGE, NONE, Group::Server, "2.8.0", "Writes settings to their file.", Run::Conn(rewrite))
         .differs("refused, as Redis does without a file: settings are Cloakroom's own"),
+    Command::new("config|help", 2, LOADING | STALE, NONE, Group::Server, "5.0.0", "Lists these.", Run::Conn(super::introspection::help))
+        .differs("lists what there is here"),
 ];
 
 /// How a setting is changed; the error says what is wrong.

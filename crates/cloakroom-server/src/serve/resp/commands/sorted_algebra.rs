@@ -57,17 +57,7 @@ struct Plan {
 }
 
 fn plan(call: &mut Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan, Fail> {
-    let count = number::integer(call.args.get(at)).ok_or(Fail::NotInteger)?;
-    let count = usize::try_from(count).ok().filter(|count| *count > 0);
-    let count = count.ok_or_else(|| {
-        Fail::from(format!(
-            "ERR at least 1 input key is needed for '{}' command",
-            call.name
-        ))
-    })?;
-    if count > call.args.len() - (at + 1) {
-        return Err(Fail::Syntax);
-    }
+    let count = counted(call, at)?;
     let end = at + 1 + count;
     let mut plan = Plan {
         first: at + 1,
@@ -105,6 +95,22 @@ fn plan(call: &mut Call<'_, '_, '_>, at: usize, algebra: Algebra) -> Result<Plan
         }
     }
     Ok(plan)
+}
+
+/// The number of keys, which is at word `at`.
+fn counted(call: &Call<'_, '_, '_>, at: usize) -> Result<usize, Fail> {
+    let count = number::integer(call.args.get(at)).ok_or(Fail::NotInteger)?;
+    let count = usize::try_from(count).ok().filter(|count| *count > 0);
+    let count = count.ok_or_else(|| {
+        Fail::from(format!(
+            "ERR at least 1 input key is needed for '{}' command",
+            call.name
+        ))
+    })?;
+    match count > call.args.len() - (at + 1) {
+        true => Err(Fail::Syntax),
+        false => Ok(count),
+    }
 }
 
 /// Fails if one of the keys from word `first` on is neither a sorted set nor a set.
@@ -206,11 +212,7 @@ fn store(call: &mut Call<'_, '_, '_>, algebra: Algebra) -> Done {
 }
 
 fn zintercard(call: &mut Call<'_, '_, '_>) -> Done {
-    let count = number::integer(call.args.get(1)).filter(|count| *count > 0);
-    if count.is_none() {
-        return Err(Fail::say("ERR numkeys should be greater than 0"));
-    }
-    let end = super::set_algebra::counted(call, 1)?;
+    let end = 2 + counted(call, 1)?;
     are_sets(call, 2, end)?;
     let limit = card_limit(call, end)?;
     let plan = Plan {
