@@ -2,6 +2,7 @@
 
 use cloakroom_core::UnixMillis;
 
+use super::ahead::Reach;
 use super::changes::Change;
 use super::kinds::{Db, KEY_BYTES, KeyError, Kind, Packing, SPACES, VALUE_BYTES};
 use crate::shard::{At, KeyView, MARK_BYTES, Mark, Name, Shard, deadline_of, hash_in, time_of};
@@ -22,27 +23,6 @@ pub struct Tx<'a> {
     at: At<'a>,
     /// Whether keyspaces are meant by their numbers in memory, as a journal has them.
     by_number: bool,
-}
-
-/// A key that is there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Glance<'a> {
-    pub(crate) kind: Kind,
-    /// Its value; of a collection, what its entry has of it.
-    pub(crate) bytes: &'a [u8],
-    /// Its mark, if it has one.
-    pub(crate) mark: Option<&'a [u8]>,
-}
-
-impl<'a> Glance<'a> {
-    #[inline]
-    fn of(view: KeyView<'a>) -> Self {
-        Self {
-            kind: view.kind(),
-            bytes: view.value(),
-            mark: view.mark(),
-        }
-    }
 }
 
 /// The shards of a step.
@@ -101,14 +81,6 @@ impl<'a> Tx<'a> {
         Some(shard.key(slot).kind())
     }
 
-    /// What a key is, at one look; `None` if it is not there.
-    #[inline]
-    pub(crate) fn glance(&mut self, db: Db, key: &[u8]) -> Option<Glance<'_>> {
-        let (shard, name, at) = self.shard_of(db, key);
-        let slot = shard.live(name, at)?;
-        Some(Glance::of(shard.key(slot)))
-    }
-
     /// How a key's value lies in memory; `None` if it is not there.
     pub fn packing(&mut self, db: Db, key: &[u8]) -> Option<Packing> {
         let (shard, name, at) = self.shard_of(db, key);
@@ -137,23 +109,25 @@ impl<'a> Tx<'a> {
     /// Sets or clears a key's deadline. One that has passed removes the key. Returns whether the
     /// key was there. Never refused: at the worst the memory limit is passed by a page.
     pub fn set_deadline(&mut self, db: Db, key: &[u8], deadline: Option<UnixMillis>) -> bool {
-        self.move_deadline(db, key, |_, _| Some(deadline)) == Some(true)
+        self.move_deadline(db, key, Reach::Head, |_, _| Some(deadline)) == Some(true)
     }
 
-    /// As [`Tx::set_deadline`], by what the key is; `None` if that makes no deadline, and then nothing is done.
+    /// As [`Tx::set_deadline`], by what the key is, of which so much is read; `None` if that makes no deadline, and then
+    /// nothing is done.
     #[inline]
     pub(crate) fn move_deadline(
         &mut self,
         db: Db,
         key: &[u8],
-        decide: impl FnOnce(&Glance<'_>, UnixMillis) -> Option<Option<UnixMillis>>,
+        reach: Reach,
+        decide: impl FnOnce(KeyView<'_>, UnixMillis) -> Option<Option<UnixMillis>>,
     ) -> Option<bool> {
         let now = self.now();
         let (shard, name, at) = self.shard_of(db, key);
-        let Some(slot) = shard.live(name, at) else {
+        let Some(slot) = shard.look(name, reach, at) else {
             return Some(false);
         };
-        let deadline = decide(&Glance::of(shard.key(slot)), now)?;
+        let deadline = decide(shard.key(slot), now)?;
         if deadline.is_some_and(|deadline| deadline <= now) {
             shard.delete(slot, at);
             return Some(true);
@@ -206,6 +180,47 @@ impl<'a> Tx<'a> {
         shard.string(name, at)
     }
 
+    /// Has `read` see a string's bytes, and then sets its deadline as [`Tx::set_deadline`]. Returns whether the key was
+    /// there.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongType`].
+    pub fn string_until(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        deadline: UnixMillis,
+        read: impl FnOnce(&[u8]),
+    ) -> Result<bool, KeyError> {
+        let moved = self.read_and_move(db, key, read, |_, _| Some(Some(deadline)));
+        moved.map(|moved| moved == Some(true))
+    }
+
+    /// As [`Tx::string_until`], by the key's mark; `None` if that makes no deadline, and then it was only read.
+    #[inline]
+    pub(crate) fn read_and_move(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        read: impl FnOnce(&[u8]),
+        decide: impl FnOnce(Option<&[u8]>, UnixMillis) -> Option<Option<UnixMillis>>,
+    ) -> Result<Option<bool>, KeyError> {
+        let mut is_string = true;
+        let moved = self.move_deadline(db, key, Reach::Value, |view, now| {
+            is_string = view.kind() == Kind::String;
+            if !is_string {
+                return None;
+            }
+            read(view.value());
+            decide(view.mark(), now)
+        });
+        if is_string {
+            Ok(moved)
+        } else {
+            Err(KeyError::WrongType)
+        }
+    }
+
     /// Writes a string with this deadline, in place of whatever was there. A deadline that has
     /// passed leaves the key absent.
     ///
@@ -256,6 +271,34 @@ impl<'a> Tx<'a> {
             self.tell(db, key, Change::Expire);
         }
         Ok(())
+    }
+
+    /// As [`Tx::set_string`], of a key that is there: with a deadline by its mark, which stays, and by whether it has
+    /// this value already. That has to be one to come. `Some(false)` if there is none, and then nothing is done; `None`
+    /// if the key is not there.
+    ///
+    /// # Errors
+    /// As [`Tx::set_string`].
+    #[inline]
+    pub(crate) fn save_string(
+        &mut self,
+        db: Db,
+        key: &[u8],
+        value: &[u8],
+        mut decide: impl FnMut(Option<&[u8]>, bool, UnixMillis) -> Option<UnixMillis>,
+    ) -> Result<Option<bool>, KeyError> {
+        check_value(value.len())?;
+        let now = self.now();
+        let saved = self.write(db, key, |shard, name, at| {
+            shard.save_string(name, value, at, |view, same| {
+                decide(view.mark(), same, now).map(|deadline| time_of(Some(deadline)))
+            })
+        })?;
+        if saved == Some(true) {
+            self.tell(db, key, Change::Set);
+            self.tell(db, key, Change::Expire);
+        }
+        Ok(saved)
     }
 
     /// Writes a string and keeps the deadline that the key has, if it is there.

@@ -34,6 +34,15 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Of a session that is written first now, before it is known whose it is.
+    pub(super) const fn new_at(now: UnixMillis) -> Self {
+        Self {
+            ended: false,
+            first: now,
+            named: false,
+        }
+    }
+
     /// Of a mark.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let (fixed, name) = bytes.split_first_chunk::<FIXED>()?;
@@ -72,6 +81,11 @@ impl Head {
         if let Some(mark) = tx.mark(db, key) {
             return Self::decode(mark);
         }
+        Self::left(tx, db, key)
+    }
+
+    /// What is known of the session that was under this key, where there is none.
+    pub(super) fn left(tx: &mut Tx<'_>, db: Db, key: &[u8]) -> Option<Self> {
         if let Some(tombstone) = tx.string(beside(db), key).ok()? {
             return Self::decode(tombstone);
         }
@@ -133,7 +147,7 @@ impl Head {
             .map_or(&[], |it| it.as_str().as_bytes())
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         [&self.fixed(), self.subject_bytes()].concat()
     }
 

@@ -225,7 +225,7 @@ impl Shard {
 
     /// As [`Shard::live`], for a step that goes on to the value.
     #[inline]
-    pub(super) fn look(&mut self, name: Name<'_>, reach: Reach, at: At<'_>) -> Option<SlotRef> {
+    pub(crate) fn look(&mut self, name: Name<'_>, reach: Reach, at: At<'_>) -> Option<SlotRef> {
         let slab = &self.slab;
         let slot = self.names.table.find(name.hash, |slot| {
             let entry = slab.get(*slot);

@@ -1,10 +1,11 @@
 //! Strings: a value as it is, beside its key.
 
 use super::marks::Mark;
-use super::name::{Head, NEVER};
+use super::name::{Head, KeyView, NEVER};
 use super::names::Name;
 use super::{At, Shard};
 use crate::engine::{KeyError, Kind, Reach};
+use crate::slab::SlotRef;
 
 impl Shard {
     /// What a string is, as bytes.
@@ -24,14 +25,56 @@ impl Shard {
     ) -> Result<(), KeyError> {
         let old = self.look(name, Reach::Value, at);
         if let Some(slot) = old
-            && self.key(slot).kind() == Kind::String
-            && self.key(slot).value() == value
+            && self.is_string_of(slot, value)
             && mark.is_that_of(self.key(slot))
         {
             // Many frameworks save what they have read: then only the deadline is news.
             self.set_deadline(slot, name, deadline, at);
             return Ok(());
         }
+        self.put_string(old, name, value, deadline, mark, at)
+    }
+
+    /// Writes a string in place of a key that is there, by what the key is and whether it has this value already;
+    /// its mark stays. `Some(false)` if that makes no deadline, `None` if the key is not there.
+    #[inline]
+    pub(crate) fn save_string(
+        &mut self,
+        name: Name<'_>,
+        value: &[u8],
+        at: At<'_>,
+        mut decide: impl FnMut(KeyView<'_>, bool) -> Option<u64>,
+    ) -> Result<Option<bool>, KeyError> {
+        let Some(slot) = self.look(name, Reach::Value, at) else {
+            return Ok(None);
+        };
+        let same = self.is_string_of(slot, value);
+        let Some(deadline) = decide(self.key(slot), same) else {
+            return Ok(Some(false));
+        };
+        if same {
+            self.set_deadline(slot, name, deadline, at);
+        } else {
+            self.put_string(Some(slot), name, value, deadline, Mark::Kept, at)?;
+        }
+        Ok(Some(true))
+    }
+
+    #[inline]
+    fn is_string_of(&self, slot: SlotRef, value: &[u8]) -> bool {
+        let view = self.key(slot);
+        view.kind() == Kind::String && view.value() == value
+    }
+
+    fn put_string(
+        &mut self,
+        old: Option<SlotRef>,
+        name: Name<'_>,
+        value: &[u8],
+        deadline: u64,
+        mark: Mark<'_>,
+        at: At<'_>,
+    ) -> Result<(), KeyError> {
         let head = Head {
             kind: Kind::String,
             db: name.db,

@@ -181,6 +181,18 @@ impl Front {
         })
     }
 
+    /// `GETEX`.
+    fn getex(&self, key: &[u8], life: Duration) -> Result<Option<Vec<u8>>, KeyError> {
+        let mut value = None;
+        let there = self.engine.with_key(0, key, |tx| {
+            let deadline = tx.now().saturating_add(life);
+            let read = |bytes: &[u8]| value = Some(bytes.to_vec());
+            self.foreign.string_until(tx, 0, key, deadline, read)
+        })?;
+        assert_eq!(there, value.is_some());
+        Ok(value)
+    }
+
     /// What is left of a key's life; `None` if it is not there.
     fn ttl(&self, key: &[u8]) -> Option<Duration> {
         let now = self.now();

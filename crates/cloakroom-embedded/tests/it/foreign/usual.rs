@@ -59,7 +59,13 @@ fn the_short_way_comes_out_as_the_long_one() {
                     let set = short.set(key, value, life);
                     assert_eq!(set, long.set_the_long_way(key, value, life), "{step}");
                 }
-                6..9 => assert_eq!(short.expire(key, life), long.expire(key, life), "{step}"),
+                6..8 => assert_eq!(short.expire(key, life), long.expire(key, life), "{step}"),
+                8 => {
+                    let life = life.unwrap_or(3 * HOUR);
+                    let value = long.get(key);
+                    assert_eq!(short.getex(key, life), Ok(value), "{step}");
+                    long.expire(key, Some(life));
+                }
                 9 => assert_eq!(short.del(key), long.del(key), "{step}"),
                 _ => {
                     let time = [Duration::from_secs(1), tombstone(), 6 * HOUR, 3 * DAY][random(4)];
@@ -97,6 +103,8 @@ fn what_is_saved_unchanged_is_not_written_again() {
         front.setex(SID, ALICE);
     }
     front.setex(SID, ALICE);
+    // A new one is written with the deadline that it gets, and not with one that is taken back.
+    front.set(OTHER, BOB, Some(30 * DAY)).unwrap();
     drop(front);
     let (mut values, mut deadlines) = (0, 0);
     recover(&disk, &mut |record| {
@@ -115,4 +123,24 @@ fn what_is_saved_unchanged_is_not_written_again() {
     assert_eq!(front.get(SID).as_deref(), Some(ALICE));
     assert_eq!(front.ttl(SID), Some(HOUR));
     assert_eq!(front.of("alice").len(), 1);
+}
+
+/// What is read with a new deadline and is no string is told, whoever's it is, and stays as it was.
+#[test]
+fn only_strings_are_read_with_a_new_deadline() {
+    let front = front();
+    for key in [SID, &b"cache:1"[..]] {
+        let add = |tx: &mut cloakroom_embedded::Tx<'_>| tx.set_add(0, key, b"member");
+        assert_eq!(front.engine.with_key(0, key, add), Ok(true));
+        assert_eq!(front.getex(key, HOUR), Err(KeyError::WrongType));
+        let deadline = front.engine.with_key(0, key, |tx| tx.deadline(0, key));
+        assert_eq!(deadline, Some(None));
+    }
+    front.setex(OTHER, ALICE);
+    assert_eq!(
+        front.getex(OTHER, 2 * HOUR).unwrap().as_deref(),
+        Some(ALICE)
+    );
+    assert_eq!(front.ttl(OTHER), Some(2 * HOUR));
+    assert_eq!(front.getex(b"cache:2", HOUR), Ok(None));
 }

@@ -191,20 +191,31 @@ fn getdel(call: &mut Call<'_, '_, '_>) -> Done {
 fn getex(call: &mut Call<'_, '_, '_>) -> Done {
     let key = call.key();
     let options = Options::parse(call, 2, false)?;
-    let Some(value) = call.keys.string(key)? else {
-        call.out.nil();
-        return Ok(());
-    };
-    call.out.bulk(value);
-    if let Some(deadline) = options.deadline(call)? {
-        call.keys.set_deadline(key, Some(deadline));
+    // One that cannot be is told only of a key that is there.
+    if let Ok(Some(deadline)) = options.deadline(call) {
+        let out = &mut *call.out;
+        if !call
+            .keys
+            .string_until(key, deadline, |value| out.bulk(value))?
+        {
+            call.out.nil();
+            return Ok(());
+        }
         let event = if deadline <= call.keys.now {
             "del"
         } else {
             "expire"
         };
         call.keys.event(Class::Generic, event, key);
-    } else if options.persist && call.keys.deadline(key).flatten().is_some() {
+        return Ok(());
+    }
+    let Some(value) = call.keys.string(key)? else {
+        call.out.nil();
+        return Ok(());
+    };
+    call.out.bulk(value);
+    options.deadline(call)?;
+    if options.persist && call.keys.deadline(key).flatten().is_some() {
         call.keys.set_deadline(key, None);
         call.keys.event(Class::Generic, "persist", key);
     }

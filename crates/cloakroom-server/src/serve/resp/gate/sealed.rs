@@ -23,6 +23,30 @@ impl<'a> Gate<'a, '_> {
         Ok(Some(&self.scratch))
     }
 
+    /// Has `read` see a string's bytes, which has this deadline from then on. Returns whether the key was there.
+    pub(crate) fn string_until(
+        &mut self,
+        key: &[u8],
+        deadline: i64,
+        read: impl FnOnce(&[u8]),
+    ) -> Answer<bool> {
+        if self.sealing(key).is_some() {
+            let Some(value) = self.string(key)? else {
+                return Ok(false);
+            };
+            read(value);
+            return Ok(self.set_deadline(key, Some(deadline)));
+        }
+        let (db, deadline) = (self.db, moment(deadline));
+        let found = match self.hub.foreign.get() {
+            Some(foreign) => foreign.string_until(self.tx, db, key, deadline, read),
+            None => self.tx.string_until(db, key, deadline, read),
+        };
+        let found = found.map(|found| found.then_some(()));
+        self.seen.note_answer(&found);
+        found.map(|found| found.is_some())
+    }
+
     /// The value of a field; nothing if it is not there.
     pub(crate) fn hash_get(&mut self, key: &[u8], field: &[u8]) -> Answer<Option<&[u8]>> {
         let Some(foreign) = self.sealing(key) else {
