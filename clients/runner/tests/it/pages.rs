@@ -34,7 +34,10 @@ fn pages_show_what_the_applications_are() {
 fn what_is_not_in_the_application_is_seen() {
     let files = [
         ("clients/x/app.js", "a();\n  b();\n  c();\n"),
-        ("clients/x/package.json", "{ \"one\": \"1.0.0\" }\n"),
+        (
+            "clients/x/package.json",
+            "{ \"type\": \"module\", \"one\": \"1.0.0\" }\n",
+        ),
     ];
     let repo = Repo::of(&files, Vec::new());
     let seen = |page: &str| {
@@ -48,6 +51,9 @@ fn what_is_not_in_the_application_is_seen() {
     assert!(seen("```js\na();\n```\n").is_some());
     let from = "<!-- run: skip: from clients/x/package.json -->\n```sh\n";
     assert_eq!(seen(&format!("{from}npm install one\n```\n")), None);
+    let settings = |line: &str| seen(&format!("{from}{line}\nnpm install one\n```\n"));
+    assert_eq!(settings("npm pkg set type=module"), None);
+    assert!(settings("npm pkg set type=commonjs").is_some());
     assert!(seen(&format!("{from}npm install one two\n```\n")).is_some());
     assert!(seen(&format!("{from}npm install on\n```\n")).is_some());
 }
@@ -83,9 +89,8 @@ fn difference(repo: &Repo, block: &markdown::Block) -> Option<String> {
         return Some(format!("{file} is not there"));
     };
     if block.language == "sh" {
-        let words = block.text.split_whitespace().skip(1);
-        let packages = words.filter(|word| !["install", "-m", "pip"].contains(word));
-        let missing: Vec<&str> = packages.filter(|it| !names(text, it)).collect();
+        let lines = block.text.lines();
+        let missing: Vec<&str> = lines.flat_map(|line| not_in(text, line)).collect();
         return (!missing.is_empty()).then(|| format!("{missing:?} is not in {file}"));
     }
     let shown: Vec<&str> = block.text.lines().collect();
@@ -98,6 +103,18 @@ fn difference(repo: &Repo, block: &markdown::Block) -> Option<String> {
         })
     });
     (!is_there).then(|| format!("these lines are not in {file}"))
+}
+
+/// What of a line for a package manager a manifest has not: the packages that are installed, or the setting.
+fn not_in<'a>(manifest: &str, line: &'a str) -> Vec<&'a str> {
+    if let Some(setting) = line.strip_prefix("npm pkg set ") {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        let is_set = manifest.contains(&format!("\"{name}\": \"{value}\""));
+        return (!is_set).then_some(setting).into_iter().collect();
+    }
+    let words = line.split_whitespace().skip(1);
+    let packages = words.filter(|word| !["install", "-m", "pip"].contains(word));
+    packages.filter(|it| !names(manifest, it)).collect()
 }
 
 /// Whether a manifest names a package, or a row of it its older form (`name@8` is `npm:name@8...`).
