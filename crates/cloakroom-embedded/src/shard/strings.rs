@@ -24,15 +24,9 @@ impl Shard {
         at: At<'_>,
     ) -> Result<(), KeyError> {
         let old = self.look(name, Reach::Value, at);
-        if let Some(slot) = old
-            && self.is_string_of(slot, value)
-            && mark.is_that_of(self.key(slot))
-        {
-            // Many frameworks save what they have read: then only the deadline is news.
-            self.set_deadline(slot, name, deadline, at);
-            return Ok(());
-        }
-        self.put_string(old, name, value, deadline, mark, at)
+        let same = |slot| self.is_string_of(slot, value) && mark.is_that_of(self.key(slot));
+        let old = old.map(|slot| (slot, same(slot)));
+        self.put_string(name, (value, mark), deadline, old, at)
     }
 
     /// Writes a string in place of a key that is there, by what the key is and whether it has this value already;
@@ -52,11 +46,7 @@ impl Shard {
         let Some(deadline) = decide(self.key(slot), same) else {
             return Ok(Some(false));
         };
-        if same {
-            self.set_deadline(slot, name, deadline, at);
-        } else {
-            self.put_string(Some(slot), name, value, deadline, Mark::Kept, at)?;
-        }
+        self.put_string(name, (value, Mark::Kept), deadline, Some((slot, same)), at)?;
         Ok(Some(true))
     }
 
@@ -66,15 +56,21 @@ impl Shard {
         view.kind() == Kind::String && view.value() == value
     }
 
+    /// Puts a value and a mark under a key: `old` is the key's slot, if it is there, and whether it has both already.
     fn put_string(
         &mut self,
-        old: Option<SlotRef>,
         name: Name<'_>,
-        value: &[u8],
+        (value, mark): (&[u8], Mark<'_>),
         deadline: u64,
-        mark: Mark<'_>,
+        old: Option<(SlotRef, bool)>,
         at: At<'_>,
     ) -> Result<(), KeyError> {
+        if let Some((slot, true)) = old {
+            // Many frameworks save what they have read: then only the deadline is news.
+            self.set_deadline(slot, name, deadline, at);
+            return Ok(());
+        }
+        let old = old.map(|(slot, _)| slot);
         let head = Head {
             kind: Kind::String,
             db: name.db,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cloakroom_core::testkit::SeededEntropy;
 use cloakroom_redis::RedisStore;
 use tokio::task::JoinSet;
 
@@ -15,22 +16,10 @@ use crate::server::Server;
 /// Calls, unless more are asked for.
 const CALLS: usize = 20_000;
 /// How often a caller who will leave lets others run before: so often that most answers are there.
-const PATIENCE: u64 = 48;
-
-/// Where a caller's luck comes from; xorshift, so that a run can be told by its seeds.
-struct Luck(u64);
-
-impl Luck {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
+const PATIENCE: usize = 48;
 
 /// Waits until others ran so often.
-async fn linger(times: u64) {
+async fn linger(times: usize) {
     for _ in 0..times {
         tokio::task::yield_now().await;
     }
@@ -38,7 +27,7 @@ async fn linger(times: u64) {
 
 /// Calls until `left` are none, and leaves most of them. How many were answered.
 async fn come_and_go(own: Own, left: Arc<AtomicUsize>) -> usize {
-    let mut luck = Luck(own.number as u64 + 1);
+    let luck = SeededEntropy::new(own.number as u64);
     let (mut told, mut counted, mut unsure) = (0, 0, 0);
     let goes_on = || {
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -47,7 +36,7 @@ async fn come_and_go(own: Own, left: Arc<AtomicUsize>) -> usize {
     };
     while goes_on().is_ok() {
         let patience = match luck.below(16) {
-            0 => u64::MAX,
+            0 => usize::MAX,
             _ => luck.below(PATIENCE),
         };
         if luck.below(2) == 0 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom_core::record::Condition;
-use cloakroom_core::testkit::ManualClock;
+use cloakroom_core::testkit::{ManualClock, SeededEntropy};
 use cloakroom_core::{Clock as _, Store as _, UnixMillis};
 use cloakroom_embedded::{EmbeddedConfig, Engine, Eviction, KeyError, Tx};
 
@@ -115,23 +115,14 @@ fn keys_and_sessions_compete_in_one_budget() {
     assert_eq!(left + stats.evicted, 12_000);
 }
 
-/// Numbers of a seed, for a walk that can be walked again.
-struct Walk(u64);
-
-impl Walk {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-        (self.0 >> 33) % limit
-    }
-
-    fn bytes<'a>(&mut self, from: &'a [u8], most: u64) -> &'a [u8] {
-        let shift = self.below(most.ilog2().into());
-        &from[..self.below(most >> shift) as usize]
-    }
+/// So many bytes at most, and mostly far fewer.
+fn bytes<'a>(luck: &SeededEntropy, from: &'a [u8], most: usize) -> &'a [u8] {
+    let shift = luck.below(most.ilog2() as usize);
+    &from[..luck.below(most >> shift)]
 }
 
-fn empty(tx: &mut Tx<'_>, db: u8, other: u8, walk: &mut Walk) {
-    match walk.below(20) {
+fn empty(tx: &mut Tx<'_>, db: u8, other: u8, luck: &SeededEntropy) {
+    match luck.below(20) {
         0 => tx.flush((db < 12).then_some(db)),
         1..10 => tx.swap(db, other),
         _ => drop(tx.remove(db, b"kk")),
@@ -139,25 +130,27 @@ fn empty(tx: &mut Tx<'_>, db: u8, other: u8, walk: &mut Walk) {
 }
 
 /// Writes something somewhere, or moves, removes, empties.
-fn step(engine: &Engine, walk: &mut Walk, filler: &[u8]) {
-    let (db, other) = (walk.below(16) as u8, walk.below(16) as u8);
-    let key = [b'k', walk.below(250) as u8];
-    let member = (walk.below(3_000) as u32).to_be_bytes();
-    let kind = walk.below(100);
+fn step(engine: &Engine, luck: &SeededEntropy, filler: &[u8]) {
+    let (db, other) = (luck.below(16) as u8, luck.below(16) as u8);
+    let key = [b'k', luck.below(250) as u8];
+    let member = (luck.below(3_000) as u32).to_be_bytes();
+    let kind = luck.below(100);
     if kind < 10 {
-        let subject = (kind < 6).then(|| kit::subject(walk.below(40)));
-        let key = kit::key(kit::tag_of(subject.as_ref()), walk.below(600));
+        let subject = (kind < 6).then(|| kit::subject(luck.below(40) as u64));
+        let key = kit::key(kit::tag_of(subject.as_ref()), luck.below(600) as u64);
         let _ = now(engine.store().create(&key, &kit::session(1, subject)));
-        let changes = kit::set("field", walk.bytes(filler, 2_000).to_vec());
+        let changes = kit::set("field", bytes(luck, filler, 2_000).to_vec());
         let _ = now(engine.store().apply(&key, &changes, &Condition::Always));
     }
     engine.with_all(|tx| {
         let _ = match kind {
-            0..40 => tx.set_string(db, &key, walk.bytes(filler, 4_000), None),
+            0..40 => tx.set_string(db, &key, bytes(luck, filler, 4_000), None),
             40..60 => tx.set_add(1, &key[..1], &member).map(drop),
-            60..70 => tx.set_add(db, &key[..2], walk.bytes(filler, 200)).map(drop),
+            60..70 => tx
+                .set_add(db, &key[..2], bytes(luck, filler, 200))
+                .map(drop),
             70..85 => tx
-                .hash_set(2, &key[..1], &member, walk.bytes(filler, 500))
+                .hash_set(2, &key[..1], &member, bytes(luck, filler, 500))
                 .map(drop),
             85..92 => tx
                 .sorted_put(3, &key[..1], &member, member[3].into())
@@ -165,9 +158,9 @@ fn step(engine: &Engine, walk: &mut Walk, filler: &[u8]) {
             92..94 => tx.rename((db, &key), (other, &key[..2])).map(drop),
             94..96 => tx.copy((db, &key), (other, &key[1..])).map(drop),
             96..98 => tx.set_remove(1, &key[..1], &member).map(drop),
-            98 => tx.update_string(db, &key, walk.bytes(filler, 4_000)),
+            98 => tx.update_string(db, &key, bytes(luck, filler, 4_000)),
             _ => {
-                empty(tx, db, other, walk);
+                empty(tx, db, other, luck);
                 Ok(())
             }
         };
@@ -181,9 +174,9 @@ fn no_write_takes_more_than_there_may_be() {
     for eviction in [Eviction::NoEviction, Eviction::AllkeysLru] {
         for seed in 0..8 {
             let engine = full(&clock, eviction);
-            let mut walk = Walk(seed);
+            let luck = SeededEntropy::new(seed);
             for number in 0..12_000 {
-                step(&engine, &mut walk, &filler);
+                step(&engine, &luck, &filler);
                 let bytes = engine.stats().bytes;
                 assert!(
                     bytes <= LIMIT,
