@@ -10,6 +10,7 @@
 //! that are at hand, and drops the reply; in rows that say "made before" the command is there already.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -151,7 +152,7 @@ struct Least {
 }
 
 async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64, named: &str) {
-    let mut rows = rows(redis, named).await;
+    let mut rows = rows(redis, sessions_for(operations), named).await;
     rows.retain(|(name, _)| name.contains(named));
     let mut least: Vec<Option<Least>> = vec![None; rows.len()];
     for round in 0..=rounds {
@@ -197,12 +198,14 @@ async fn operations_of(redis: &RedisServer, operations: u64, rounds: u64, named:
     }
 }
 
-/// Sessions of the store's rows, and as many others of each row of the bare client that saves: a
-/// multiple of [`TASKS`].
-const SESSIONS: u64 = 9_600;
+/// Sessions of the store's rows, and as many others of each row of the bare client that saves: as many as
+/// there are operations, 9600 at most, and a multiple of [`TASKS`].
+fn sessions_for(operations: u64) -> u64 {
+    operations.clamp(TASKS, 9_600) / TASKS * TASKS
+}
 
 /// What is measured: the bare client, then the store on the same connection's protocol.
-async fn rows(redis: &RedisServer, named: &str) -> Vec<(String, Work)> {
+async fn rows(redis: &RedisServer, sessions: u64, named: &str) -> Vec<(String, Work)> {
     let mut rows = Vec::new();
     for (database, layout, command) in [(0, "packed", "GET"), (1, "fields", "HGETALL")] {
         let mut make = true;
@@ -228,8 +231,8 @@ async fn rows(redis: &RedisServer, named: &str) -> Vec<(String, Work)> {
             let connection = connection.expect("Redis runs");
             let store = RedisStore::open(&address(redis.port())).await;
             let store = Arc::new(store.expect("Redis runs"));
-            let keys = Arc::new(filled(&store, 0, make).await);
-            let bare_keys = filled(&store, others * SESSIONS, true).await;
+            let keys = Arc::new(filled(&store, 0..sessions, make).await);
+            let bare_keys = filled(&store, others * sessions..(others + 1) * sessions, true).await;
             make = false;
             let calls = Arc::new(captured(redis, &address, &bare_keys).await);
             let names = calls
@@ -325,9 +328,9 @@ fn between(before: &Spent, after: &Spent) -> f64 {
 }
 
 /// The keys of sessions that are there, from the one with the number `first` on; `make` makes them.
-async fn filled(store: &RedisStore, first: u64, make: bool) -> Vec<StoredKey> {
+async fn filled(store: &RedisStore, numbers: Range<u64>, make: bool) -> Vec<StoredKey> {
     let mut keys = Vec::new();
-    for at in first..first + SESSIONS {
+    for at in numbers {
         let key = key(at, 0);
         if make {
             store.create(&key, &session(at, false)).await.expect("room");

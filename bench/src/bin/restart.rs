@@ -1,5 +1,5 @@
 //! Killed with -9 and serving again: how long that takes with a million sessions, of the store's own and, over
-//! the Redis protocol, of another framework, from a journal and from a snapshot. `restart [sessions]`.
+//! the Redis protocol, of another framework, from a journal and from a snapshot. `restart [sessions] [rounds]`.
 //!
 //! For the store's own this program starts itself, once to fill and be killed, and then to open what is
 //! there and read a session. For others it is the server's binary, up to its first answer.
@@ -17,17 +17,17 @@ use cloakroom_core::Store;
 use cloakroom_core::store::Lookup;
 use cloakroom_embedded::journal::Durability;
 
-/// Restarts of each kind.
-const ROUNDS: usize = 5;
-
 fn main() {
     let sessions = size_argument(1_000_000);
     let arguments: Vec<String> = std::env::args().skip(2).collect();
     if let [what, path] = &*arguments {
         return as_child(what, Path::new(path), sessions);
     }
+    let rounds = arguments
+        .first()
+        .map_or(5, |given| given.parse().expect("rounds are a number"));
     println!(
-        "| killed with -9, {sessions} sessions | serving after, s (least and most of {ROUNDS}) |"
+        "| killed with -9, {sessions} sessions | serving after, s (least and most of {rounds}) |"
     );
     println!("| --- | ---: |");
     let dir = Directory::new("restart");
@@ -37,7 +37,7 @@ fn main() {
     ] {
         let (mut filling, _) = child(what, dir.path(), sessions);
         end(&mut filling);
-        let times = (0..ROUNDS).map(|_| {
+        let times = (0..rounds).map(|_| {
             let (mut serving, took) = child("serve", dir.path(), sessions);
             end(&mut serving);
             took
@@ -45,11 +45,11 @@ fn main() {
         print(name, times.collect());
     }
     drop(dir);
-    others(sessions);
+    others(sessions, rounds);
 }
 
 /// Sessions of express-session in the server.
-fn others(sessions: u64) {
+fn others(sessions: u64, rounds: usize) {
     let programs = Programs::find();
     let setup = Setup {
         kind: Kind::Sessions,
@@ -79,7 +79,7 @@ fn others(sessions: u64) {
         // What was written a moment ago is on the disk.
         std::thread::sleep(Duration::from_secs(2));
         let mut times = Vec::new();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let start = Instant::now();
             server = server.crash(&programs, "0,1");
             times.push(start.elapsed());

@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use cloakroom_core::{Error, ErrorKind, Store};
 use cloakroom_redis::{Class, Failure, RedisStore};
 
+use crate::cluster::node;
 use crate::fake;
 use crate::kit::{self, Ids};
-use crate::server::{Server, free_port};
+use crate::server::{Brand, Server, free_port};
 
 /// A server's answer; its class; the core's kind; whether trying again may help.
 const ANSWERS: &[(&str, Class, ErrorKind, bool)] = &[
@@ -209,7 +210,7 @@ fn what_is_wrong_is_told_at_the_start() {
     let plain = Server::start(&["--requirepass", "secret"]);
     let tls = Server::start_tls(&[]);
     let other = Server::start_tls(&[]);
-    let cluster = Server::start(&["--cluster-enabled", "yes", "--databases", "1"]);
+    let cluster = node(Brand::Redis, &[]);
     let sentinel = tls.sentinel();
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let silent_port = silent.local_addr().expect("it is bound").port();

@@ -22,6 +22,9 @@ pub(crate) enum Brand {
 /// Below what Linux gives to outgoing connections (32768 and up).
 const PORTS: std::ops::Range<u16> = 11_000..32_000;
 
+/// What the server says, in its directory.
+const LOG: &str = "server.log";
+
 /// A running server.
 pub(crate) struct Server {
     brand: Brand,
@@ -77,22 +80,22 @@ impl Server {
         tls_port: Option<u16>,
         settings: &[&str],
     ) -> Self {
-        let port = free_port();
-        let port_text = port.to_string();
-        let mut all = vec!["--port", &port_text, "--bind", "127.0.0.1"];
-        all.extend(["--save", "", "--appendonly", "no", "--databases", "512"]);
-        all.extend(["--unixsocket", "redis.sock"]);
-        all.extend(settings);
-        let server = Self {
+        let (child, port, settings) = brought_up(brand, &directory, |port| {
+            let port = port.to_string();
+            let mut all = vec!["--port", &port, "--bind", "127.0.0.1"];
+            all.extend(["--save", "", "--appendonly", "no", "--databases", "512"]);
+            all.extend(["--unixsocket", "redis.sock"]);
+            all.extend(settings);
+            all.iter().map(|setting| (*setting).to_owned()).collect()
+        });
+        Self {
             brand,
-            child: spawn(brand, &directory, &all),
+            child,
             port,
             tls_port,
             directory,
-            settings: all.iter().map(|setting| (*setting).to_owned()).collect(),
-        };
-        server.wait_until_it_answers();
-        server
+            settings,
+        }
     }
 
     /// Starts a server as a replica of this one.
@@ -110,24 +113,24 @@ impl Server {
 
     /// Starts a sentinel that watches whoever is behind `primary`, with these lines besides.
     pub(crate) fn sentinel_of(primary: u16, more: &str) -> Self {
-        let (directory, port) = (new_directory(), free_port());
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 6000\n\
-             sentinel parallel-syncs shop 2\n{more}"
-        );
-        std::fs::write(directory.join("sentinel.conf"), text).expect("the directory is ours");
-        let child = spawn(Brand::Redis, &directory, &["sentinel.conf", "--sentinel"]);
-        let server = Self {
+        let directory = new_directory();
+        let (child, port, settings) = brought_up(Brand::Redis, &directory, |port| {
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\nsentinel monitor shop 127.0.0.1 {primary} 2\n\
+                 sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 6000\n\
+                 sentinel parallel-syncs shop 2\n{more}"
+            );
+            std::fs::write(directory.join("sentinel.conf"), text).expect("the directory is ours");
+            ["sentinel.conf", "--sentinel"].map(str::to_owned).to_vec()
+        });
+        Self {
             brand: Brand::Redis,
             child,
             port,
             tls_port: None,
             directory,
-            settings: Vec::new(),
-        };
-        server.wait_until_it_answers();
-        server
+            settings,
+        }
     }
 
     /// Kills the server and starts it again on what it last saved.
@@ -139,9 +142,14 @@ impl Server {
     pub(crate) fn kill_and_restart_as(&mut self, brand: Brand) {
         self.kill();
         self.brand = brand;
-        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
-        self.child = spawn(self.brand, &self.directory, &settings);
+        self.child = spawn(self.brand, &self.directory, &self.settings);
         self.wait_until_it_answers();
+    }
+
+    /// Waits for what keeps a running server from answering to be over.
+    pub(crate) fn wait_until_it_answers(&mut self) {
+        let answers = wait_until_it_answers(&mut self.child, self.port, &self.directory);
+        answers.unwrap_or_else(|said| panic!("{:?} does not answer: {said}", self.brand));
     }
 
     /// Kills the server as a power cut does.
@@ -169,13 +177,7 @@ impl Server {
 
     /// Runs redis-cli, and gives what it printed.
     pub(crate) fn cli(&self, args: &[&str]) -> String {
-        let port = self.port.to_string();
-        let output = Command::new("redis-cli")
-            .args(["-p", &port])
-            .args(args)
-            .output()
-            .expect("redis-cli is missing: apt-get install -y redis-tools");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        cli(self.port, args)
     }
 
     /// Runs redis-cli on one connection for all these lines, and gives what it printed.
@@ -202,17 +204,6 @@ impl Server {
             "the server can be signalled"
         );
     }
-
-    pub(crate) fn wait_until_it_answers(&self) {
-        for _ in 0..1_500 {
-            let answer = self.cli(&["PING"]);
-            if answer == "PONG" || answer.contains("NOAUTH") {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("{:?} on port {} does not answer", self.brand, self.port);
-    }
 }
 
 impl Drop for Server {
@@ -225,13 +216,64 @@ impl Drop for Server {
     }
 }
 
-fn spawn(brand: Brand, directory: &Path, settings: &[&str]) -> Child {
+/// Starts a server that listens on a free port, which its settings are made for. What was free a moment ago can be
+/// somebody's by now, the port of a cluster's bus as well: then another one is tried.
+fn brought_up(
+    brand: Brand,
+    directory: &Path,
+    settings_for: impl Fn(u16) -> Vec<String>,
+) -> (Child, u16, Vec<String>) {
+    let mut said = String::new();
+    for _ in 0..5 {
+        let port = free_port();
+        let settings = settings_for(port);
+        let mut child = spawn(brand, directory, &settings);
+        match wait_until_it_answers(&mut child, port, directory) {
+            Ok(()) => return (child, port, settings),
+            Err(why) => said = why,
+        }
+    }
+    panic!("{brand:?} does not start: {said}");
+}
+
+/// Returns what the server said instead, when it ended or does not answer.
+fn wait_until_it_answers(child: &mut Child, port: u16, directory: &Path) -> Result<(), String> {
+    for _ in 0..1_500 {
+        // Who answers may be another server, whose port this one asked for and did not get.
+        let answer = cli(port, &["PING"]);
+        std::thread::sleep(Duration::from_millis(20));
+        let ended = child.try_wait().expect("the server is ours");
+        if ended.is_none() && (answer == "PONG" || answer.contains("NOAUTH")) {
+            return Ok(());
+        }
+        if ended.is_some() {
+            break;
+        }
+    }
+    let killed = child.kill().and_then(|()| child.wait());
+    killed.expect("the server is ours");
+    let log = std::fs::read_to_string(directory.join(LOG)).unwrap_or_default();
+    Err(format!("port {port}: {log}"))
+}
+
+/// Runs redis-cli, and gives what it printed.
+fn cli(port: u16, args: &[&str]) -> String {
+    let output = Command::new("redis-cli")
+        .args(["-p", &port.to_string()])
+        .args(args)
+        .output()
+        .expect("redis-cli is missing: apt-get install -y redis-tools");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn spawn(brand: Brand, directory: &Path, settings: &[String]) -> Child {
     let (program, install) = brand.program();
+    let log = std::fs::File::create(directory.join(LOG)).expect("the directory is ours");
     let started = Command::new(&program)
         .args(settings)
         .current_dir(directory)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(log)
         .stderr(Stdio::null())
         .spawn();
     started.unwrap_or_else(|error| panic!("{} ({error}): run {install}", program.display()))

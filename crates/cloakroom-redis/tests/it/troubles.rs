@@ -113,7 +113,7 @@ fn snapshots_cannot_be_written() {
 
 #[test]
 fn a_script_blocks_the_server() {
-    let server = Server::start(&["--lua-time-limit", "20"]);
+    let mut server = Server::start(&["--lua-time-limit", "20"]);
     kit::run(async {
         let store = RedisStore::open(&server.url(0, ""))
             .await
