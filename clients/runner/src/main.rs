@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// How many cells run at once: they mostly wait for limits to pass.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 #[tokio::main]
 async fn main() -> ExitCode {

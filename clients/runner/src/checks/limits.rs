@@ -87,11 +87,15 @@ async fn stay_once(
         sleep(scene.limits.idle / 8).await;
         let asked = Instant::now();
         // A request that is under way when its session ends may fail; then the session is gone for the next one.
+        // A look is such a request as well where it prolongs the session.
         let refused = match visit {
             Visit::Read => None,
             Visit::Write => visitor.add("hat").await.err(),
         };
-        let me = visitor.me().await?;
+        let (refused, me) = match visitor.me().await {
+            Ok(me) => (refused, me),
+            Err(fault) => (Some(fault), visitor.me().await?),
+        };
         if last.elapsed() + BLUR > scene.limits.idle {
             return Ok(None);
         }
