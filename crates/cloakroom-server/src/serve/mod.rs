@@ -6,6 +6,7 @@ mod banner;
 pub(crate) mod data_dir;
 mod ending;
 pub(crate) mod http;
+mod journal_watch;
 mod listen;
 mod patience;
 pub(crate) mod resp;
@@ -82,6 +83,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     };
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
+    shutdown::survive_limits()?;
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
@@ -103,6 +105,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         key,
         shutdown.clone(),
     );
+    if let Some(store) = embedded.clone() {
+        tokio::spawn(journal_watch::watch(store));
+    }
     let resp = async {
         match front {
             Some(front) => front.serve(&shutdown).await,

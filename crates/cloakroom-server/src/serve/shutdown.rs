@@ -73,3 +73,13 @@ impl Shutdown {
 pub(crate) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
+
+/// Sees to it that a file which may grow no further (`ulimit -f`) is an error of the write, and not the
+/// end of the process.
+pub(crate) fn survive_limits() -> std::io::Result<()> {
+    // Once somebody listens, the system's own answer is off for good.
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+/// Its number on Linux, macOS and the BSDs, on all processors but MIPS.
+const SIGXFSZ: i32 = 25;
