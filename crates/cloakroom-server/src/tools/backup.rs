@@ -1,6 +1,7 @@
 //! `cloakroom backup DIR TO`: copies a data directory while its server runs, and reads the copy as a start
-//! would before it counts. A copy that other programs make may be refused: they read a file from its beginning
-//! while the server writes at its end, and may so get the end without what is before it.
+//! would before it counts. What other programs copy may be of no use: a snapshot takes the place of files
+//! while they are at it, and who reads a file from its beginning while the server writes at its end may get
+//! the end without what is before it.
 
 use std::error::Error;
 use std::ffi::OsString;
