@@ -12,8 +12,13 @@ use crate::availability::{Availability, News};
 /// Between two looks. A full disk is tried again as often, so that none which refused a write is missed.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Begins to look at the journal of this store, if it has one.
+pub(super) fn start(store: &EmbeddedStore) {
+    tokio::spawn(watch(store.clone()));
+}
+
 /// Looks until the journal is closed, or for ever.
-pub(super) async fn watch(store: EmbeddedStore) {
+async fn watch(store: EmbeddedStore) {
     let (takes, mut failures) = (Availability::default(), 0);
     loop {
         tokio::time::sleep(LOOK).await;

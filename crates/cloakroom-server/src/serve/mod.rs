@@ -83,7 +83,6 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     };
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
-    shutdown::survive_limits()?;
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
@@ -95,7 +94,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         front.as_ref(),
     )?;
     let (touches, recording) = Touches::start(store, Arc::clone(&observer));
-    let embedded = opened.embedded.clone();
+    let embedded = opened.embedded.clone().inspect(journal_watch::start);
     let app = App::new(
         settings,
         opened,
@@ -105,9 +104,6 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         key,
         shutdown.clone(),
     );
-    if let Some(store) = embedded.clone() {
-        tokio::spawn(journal_watch::watch(store));
-    }
     let resp = async {
         match front {
             Some(front) => front.serve(&shutdown).await,
