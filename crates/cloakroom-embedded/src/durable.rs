@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::journal::{Effect, Journal, JournalConfig, JournalState, Recovered, Step, Wait};
 use crate::recovery;
+use crate::rewrite::Rewrites;
 use crate::shard::Shard;
 use crate::store::{EmbeddedStore, Inner};
 
@@ -60,6 +61,8 @@ pub(crate) struct Durable {
     /// The last time that the journal knew of when it was read.
     pub(crate) latest: UnixMillis,
     pub(crate) rewriting: Mutex<()>,
+    /// How rewrites went; whether one runs is said by `rewriting`.
+    pub(crate) rewrites: Mutex<Rewrites>,
     recovered: Recovered,
     /// Bytes of the last snapshot, and of the journal since then: those are what was written since
     /// this process began, less this.
@@ -82,6 +85,7 @@ impl Durable {
             config,
             latest,
             rewriting: Mutex::new(()),
+            rewrites: Mutex::default(),
             snapshot_bytes: AtomicU64::new(recovered.snapshot_bytes),
             journal_from: AtomicI64::new(-i64::try_from(before).unwrap_or(i64::MAX)),
             rest_until: Mutex::new(None),

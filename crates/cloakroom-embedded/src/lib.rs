@@ -44,5 +44,5 @@ pub use engine::{
     LexRange, MEMBERS, Packing, Reach, ScoreRange, There, Tx, VALUE_BYTES, Watcher,
 };
 pub use foreign::{Foreign, ForeignConfig, Found, SealKeys, TakenUp, Text, WithForeign, Written};
-pub use rewrite::Rewritten;
+pub use rewrite::{Rewrites, Rewritten};
 pub use store::EmbeddedStore;

@@ -1,6 +1,7 @@
 //! Rewriting the journal: a snapshot of what is there takes the place of all that led to it. Nobody
 //! waits for it but the thread that does it; why it is right is said in `journal::snapshot`.
 
+use std::error::Error as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -31,6 +32,18 @@ pub struct Rewritten {
     pub bytes: u64,
 }
 
+/// How rewrites of a journal went since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rewrites {
+    /// Whether one is under way.
+    pub running: bool,
+    /// Why the last one failed, if it did.
+    pub failed: Option<String>,
+    /// How many failed.
+    pub failures: u64,
+}
+
 impl EmbeddedStore {
     /// Rewrites the journal, on the calling thread, which may take seconds; the store goes on
     /// meanwhile. `None` if there is no journal, or a rewrite is going on already.
@@ -47,6 +60,18 @@ impl EmbeddedStore {
         if let Some(durable) = self.0.journal.get() {
             durable.journal.close();
             drop(durable.rewriting.lock());
+        }
+    }
+
+    /// How rewrites went, whoever asked for them.
+    #[must_use]
+    pub fn rewrites(&self) -> Rewrites {
+        let Some(durable) = self.0.journal.get() else {
+            return Rewrites::default();
+        };
+        Rewrites {
+            running: durable.rewriting.is_locked(),
+            ..durable.rewrites.lock().clone()
         }
     }
 
@@ -67,7 +92,7 @@ fn start(inner: &Arc<Inner>) -> bool {
     let weak: Weak<Inner> = Arc::downgrade(inner);
     let rewrite = thread::Builder::new().name("cloakroom-rewrite".into());
     let started = rewrite.spawn(move || {
-        // A failure is in the journal's state, or it is a full disk, and is tried again.
+        // A failure is told by `rewrites`, and it is tried again.
         if let Some(inner) = weak.upgrade() {
             drop(inner.rewrite());
         }
@@ -91,6 +116,11 @@ impl Inner {
             return Ok(None);
         };
         let rewritten = self.snapshot(durable);
+        {
+            let mut rewrites = durable.rewrites.lock();
+            rewrites.failed = rewritten.as_ref().err().map(told);
+            rewrites.failures += u64::from(rewritten.is_err());
+        }
         if rewritten.is_err() {
             durable.rest_from_rewriting(AFTER_FAILURE);
             // What is left of it is of no use; if it cannot be removed either, the next try does.
@@ -144,6 +174,14 @@ impl Inner {
         let removed = remove_stale(disk);
         removed.map_err(|error| Error::new(ErrorKind::StoreUnavailable).with_source(error))?;
         Ok(rewritten)
+    }
+}
+
+/// An error with what the disk said.
+fn told(error: &Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

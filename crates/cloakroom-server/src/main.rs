@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     match Task::from_matches(&matches) {
         Ok(Task::Print(page)) => outcome(print(page)),
         Ok(Task::Repair(dir)) => outcome(tools::repair(&dir)),
+        Ok(Task::Backup(from, to)) => outcome(tools::backup(&from, &to)),
         Ok(Task::Bench(matches)) => measure(&matches),
         Ok(Task::Serve(low)) => serve(&low),
         Err(error) => refused(&error),

@@ -47,13 +47,18 @@ impl Subject {
     /// Checks a subject.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if it is empty or has control characters (it is sent in headers by
-    /// forward-auth), [`ErrorKind::Limit`] if it is too long.
+    /// [`ErrorKind::Invalid`] if it is empty, has control characters (it is sent in headers by
+    /// forward-auth), or is `.` or `..`, [`ErrorKind::Limit`] if it is too long.
     pub fn new(subject: &str) -> Result<Self, Error> {
         // Of ASCII a look at the bytes tells.
         let plain = subject.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if subject.is_empty() || !plain && subject.chars().any(char::is_control) {
             let what = "a subject may not be empty or contain control characters";
+            return Err(ErrorKind::Invalid { what }.into());
+        }
+        if matches!(subject, "." | "..") {
+            // In a path of the HTTP API it would be no subject, but a step to another one.
+            let what = "a subject may not be `.` or `..`, which URLs have for steps of a path";
             return Err(ErrorKind::Invalid { what }.into());
         }
         within("subject", subject.len(), limits::SUBJECT_BYTES)?;

@@ -14,7 +14,7 @@ use cloakroom_core::{Entropy, OsEntropy};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::data_dir::{DataDir, write_private};
+use super::data_dir::{API_KEY, DataDir, write_private};
 
 /// What the server knows of its key: a hash.
 pub(crate) struct ApiKey {
@@ -28,7 +28,7 @@ const KEY_BYTES: usize = 32;
 impl ApiKey {
     /// The key of this data directory; made if there is none.
     pub(crate) fn open(data: &DataDir) -> Result<Self, Box<dyn Error>> {
-        let file = data.path().join("api-key");
+        let file = data.path().join(API_KEY);
         let text = match fs::read_to_string(&file) {
             Ok(text) => {
                 refuse_readable_by_others(&file)?;

@@ -14,6 +14,8 @@ pub(crate) struct DataDir {
     _lock: File,
 }
 
+/// The file with the API key.
+pub(crate) const API_KEY: &str = "api-key";
 const FORMAT: &str = "cloakroom data 1\n";
 
 impl DataDir {
@@ -21,9 +23,10 @@ impl DataDir {
     pub(crate) fn take(path: &Path) -> Result<Self, Box<dyn Error>> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder
-            .create(path)
-            .map_err(|error| unusable(path, &error))?;
+        builder.create(path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => not_a_directory(path),
+            _ => unusable(path, &error),
+        })?;
         refuse_writable_by_others(path)?;
         let lock = private_file(&path.join("lock")).map_err(|error| unusable(path, &error))?;
         match lock.try_lock() {
@@ -89,7 +92,8 @@ fn private_file(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-fn check_format(path: &Path) -> Result<(), Box<dyn Error>> {
+/// Looks whether this version knows the format that is named there; where none is, it names its own.
+pub(crate) fn check_format(path: &Path) -> Result<(), Box<dyn Error>> {
     match fs::read_to_string(path) {
         Ok(text) if text == FORMAT => Ok(()),
         Ok(_) => Err(format!(
@@ -103,6 +107,11 @@ fn check_format(path: &Path) -> Result<(), Box<dyn Error>> {
         }
         Err(error) => Err(unusable(path, &error)),
     }
+}
+
+fn not_a_directory(path: &Path) -> Box<dyn Error> {
+    let path = path.display();
+    format!("{path} is no directory: name one for data with --data DIR").into()
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Box<dyn Error> {

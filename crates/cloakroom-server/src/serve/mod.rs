@@ -6,6 +6,7 @@ mod banner;
 pub(crate) mod data_dir;
 mod ending;
 pub(crate) mod http;
+mod journal_watch;
 mod listen;
 mod patience;
 pub(crate) mod resp;
@@ -93,7 +94,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         front.as_ref(),
     )?;
     let (touches, recording) = Touches::start(store, Arc::clone(&observer));
-    let embedded = opened.embedded.clone();
+    let embedded = opened.embedded.clone().inspect(journal_watch::start);
     let app = App::new(
         settings,
         opened,

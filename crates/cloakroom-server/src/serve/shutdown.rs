@@ -47,8 +47,9 @@ impl Shutdown {
         });
     }
 
-    /// Ends the server on SIGTERM or SIGINT, `delay` after its readiness said no.
+    /// Ends the server on SIGTERM or SIGINT, `delay` after its readiness said no. A limit of files ends it no more.
     pub(crate) fn on_signal(&self, delay: Duration) -> std::io::Result<()> {
+        survive_limits()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let phase = self.0.clone();
@@ -73,3 +74,13 @@ impl Shutdown {
 pub(crate) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
+
+/// Sees to it that a file which may grow no further (`ulimit -f`) is an error of the write, and not the
+/// end of the process.
+fn survive_limits() -> std::io::Result<()> {
+    // Once somebody listens, the system's own answer is off for good.
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+/// Its number on Linux, macOS and the BSDs, on all processors but MIPS.
+const SIGXFSZ: i32 = 25;

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
@@ -58,6 +59,11 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, Box<dyn Error>> {
     let chain = chain.map_err(|error| format!("no PEM certificate in {cert}: {error}"))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| format!("cannot read a key in {}: {error}", files.key.display()))?;
+    let mode = std::fs::metadata(&files.key)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        let (file, mode) = (files.key.display(), format!("{:03o}", mode & 0o777));
+        tracing::warn!(%file, mode, "everybody on this machine can read or change tls-key; close it with chmod 640");
+    }
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -14,6 +14,8 @@ pub(crate) enum Task {
     Serve(LowSettings),
     /// Keep what verifies of the journal in this data directory.
     Repair(PathBuf),
+    /// Copy a data directory while its server runs: from, to.
+    Backup(PathBuf, PathBuf),
     /// Measure a server of the Redis protocol.
     Bench(ArgMatches),
     /// Print a generated page.
@@ -70,6 +72,18 @@ pub(crate) fn command() -> Command {
                         .help("The data directory, which no server uses"),
                 ),
         )
+        .subcommand(
+            Command::new("backup")
+                .about("Copies a data directory, also while its server runs.")
+                .long_about(
+                    "Copies a data directory, also while its server runs, and reads the copy as a start \
+                     would before it counts. What comes of it is a data directory as well: `cloakroom \
+                     serve --data TO` serves it. The API key is in it. Keys that seal values are not: \
+                     keep their file as well.",
+                )
+                .arg(directory("from", "DIR", "The data directory"))
+                .arg(directory("to", "TO", "Where the copy goes; it must not be there")),
+        )
         .subcommand(bench::command())
         .subcommand(
             Command::new("print")
@@ -97,6 +111,13 @@ impl Task {
                 .expect("clap requires it");
             return Ok(Self::Repair(dir.clone()));
         }
+        if let Some(("backup", matches)) = matches.subcommand() {
+            let dir = |name| {
+                let dir: &PathBuf = matches.get_one(name).expect("clap requires it");
+                dir.clone()
+            };
+            return Ok(Self::Backup(dir("from"), dir("to")));
+        }
         if let Some(("bench", matches)) = matches.subcommand() {
             return Ok(Self::Bench(matches.clone()));
         }
@@ -110,6 +131,14 @@ impl Task {
         });
         Ok(Self::Serve(LowSettings::gather(flag, environment)?))
     }
+}
+
+fn directory(name: &'static str, shown: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .value_name(shown)
+        .value_parser(clap::value_parser!(PathBuf))
+        .required(true)
+        .help(help)
 }
 
 fn arg(setting: &'static Setting) -> Arg {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use cloakroom_core::Clock as _;
 use cloakroom_embedded::SystemClock;
-use cloakroom_embedded::journal::{self, Disk, Effects, OsDisk};
+use cloakroom_embedded::journal::{self, Disk, OsDisk};
 
+use super::understood;
 use crate::open;
 use crate::serve::data_dir::DataDir;
 
@@ -48,9 +49,4 @@ pub(crate) fn repair(dir: &Path) -> Result<(), Box<dyn Error>> {
         writeln!(out, "as it was: {file}")?;
     }
     Ok(())
-}
-
-/// Whether a record is one that this version understands.
-fn understood(record: &[u8]) -> Result<(), journal::Refused> {
-    Effects::of(record).try_for_each(|effect| effect.map(drop))
 }

@@ -129,3 +129,51 @@ async fn a_warning_and_what_was_told_before_it_outlive_a_kill() {
         assert!(last.contains("WARN"), "round {round}: {log}");
     }
 }
+
+/// Clients of the Redis protocol are sent to the log, and nobody else may ever come by.
+#[test]
+fn a_disk_that_takes_nothing_is_told_though_only_the_redis_protocol_is_spoken() {
+    let server = Server::start(&["--durability", "always"]);
+    let mut wire = Wire::to(&server);
+    assert_eq!(wire.ask("SET key value"), Reply::ok());
+    // The log is such a file as well.
+    server.limit_files("100000");
+    // The one whose write it was is cut off; it cannot be told what came of it.
+    wire.send(&[b"SET", b"key", &[b'x'; 200_000]]);
+    assert_eq!(wire.rest(), "");
+    let mut wire = Wire::to(&server);
+    let said = wire.ask("SET key other").text();
+    assert!(said.starts_with("MISCONF"), "{said}");
+    assert_eq!(wire.ask("GET key").text().len(), 200_000, "reads go on");
+    let log = server.heard(&["the journal takes no writes", "File too large"]);
+    assert!(log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_told_and_tried_again() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    let status = |wire: &mut Wire| {
+        let info = wire.ask("INFO persistence").text();
+        let row = info
+            .lines()
+            .find(|row| row.starts_with("aof_last_bgrewrite_status"));
+        row.unwrap().trim_end().to_owned()
+    };
+    for number in 0..50 {
+        wire.send(&[b"SET", format!("key-{number}").as_bytes(), &[b'x'; 4096]]);
+        assert_eq!(wire.reply(), Reply::ok());
+    }
+    assert_eq!(status(&mut wire), "aof_last_bgrewrite_status:ok");
+    let aside = server.data().join("journal/0000000002.snapshot");
+    std::fs::create_dir_all(aside.join("in the way")).unwrap();
+    wire.ask("BGREWRITEAOF");
+    server.heard(&["the journal could not be written anew"]);
+    assert_eq!(status(&mut wire), "aof_last_bgrewrite_status:err");
+    std::fs::remove_dir_all(&aside).unwrap();
+    wire.ask("BGREWRITEAOF");
+    while status(&mut wire) != "aof_last_bgrewrite_status:ok" {
+        std::thread::yield_now();
+    }
+    assert_eq!(wire.ask("SET key value"), Reply::ok());
+}

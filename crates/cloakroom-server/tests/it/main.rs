@@ -4,6 +4,7 @@
 
 mod api;
 mod at_rest;
+mod backup;
 mod bench;
 mod crashes;
 mod foreign;

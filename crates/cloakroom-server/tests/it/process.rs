@@ -252,6 +252,16 @@ impl Server {
         self.process.signal(name);
     }
 
+    /// Lets no file of it grow beyond so many bytes.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let pid = self.process.0.id().to_string();
+        let limited = Command::new("prlimit")
+            .args(["--pid", &pid, &format!("--fsize={bytes}")])
+            .status();
+        let missing = "prlimit is there: apt-get install util-linux";
+        assert!(limited.expect(missing).success());
+    }
+
     /// Bytes of memory that it has in use.
     pub(crate) fn resident(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();

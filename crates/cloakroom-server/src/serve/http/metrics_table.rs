@@ -53,7 +53,7 @@ pub(super) const TABLE: [Row; 24] = [
         "sessions",
         "gauge",
         "",
-        "Sessions kept now; expired ones that are not swept yet may be among them",
+        "Sessions kept now that came by the HTTP API or the library; those of other frameworks are keys, which `INFO keyspace` counts. Expired ones that are not swept yet may be among them",
     ),
     row("store_bytes", "gauge", "", "Bytes that sessions take"),
     row(

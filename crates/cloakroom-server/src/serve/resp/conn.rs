@@ -50,6 +50,8 @@ pub(crate) struct Conn {
     pub(crate) read_only: bool,
     /// It ends when what is written was sent.
     pub(crate) closing: bool,
+    /// Wrong passwords that it named since it last knew one.
+    pub(crate) wrong_passwords: u8,
     /// The number of the latest command, and how often it was run and is not counted yet.
     counted: (usize, u64),
 }
@@ -97,6 +99,7 @@ impl Conn {
             ended: Cell::new(false),
             read_only: false,
             closing: false,
+            wrong_passwords: 0,
             counted: (0, 0),
         };
         let initial = conn.server.users.initial();
@@ -115,6 +118,13 @@ impl Conn {
         let name = user.as_ref().map(|user| user.name.clone());
         self.me.told.lock().user = name.unwrap_or_else(|| "default".to_owned());
         self.user = user;
+    }
+
+    /// Whose sight of keys is limited to some forms; nobody's, if all may be seen. A name is an id, so who may
+    /// not use a key is not told of it.
+    pub(crate) fn short_sighted(&self) -> Option<Arc<User>> {
+        let user = self.user.as_ref().filter(|_| !self.unlimited)?;
+        (!user.may_all_keys()).then(|| Arc::clone(user))
     }
 
     /// Runs one command and answers it.

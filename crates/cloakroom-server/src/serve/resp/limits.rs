@@ -78,3 +78,7 @@ pub(crate) const LUA_BYTES: usize = 64 << 20;
 /// Steps that one matching of a pattern may take: seconds at the worst, and it cannot be interrupted.
 #[cfg(feature = "lua")]
 pub(crate) const LUA_PATTERN: u64 = 1 << 30;
+
+/// Wrong passwords of a connection after which it is closed: who guesses has to connect for every few guesses, and each of them
+/// is a line in the log. A client that was set up wrongly names one.
+pub(crate) const WRONG_PASSWORDS: u8 = 10;

@@ -2,6 +2,7 @@
 //! commands or only reads. The words are those of Redis' ACL files.
 
 use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,6 +64,17 @@ impl Users {
         let shown = file.display();
         let text = std::fs::read_to_string(file)
             .map_err(|error| format!("cannot read the users in {shown} ({error})"))?;
+        let mode = std::fs::metadata(file)
+            .map_err(|error| format!("cannot look at the users in {shown} ({error})"))?
+            .permissions()
+            .mode();
+        if mode & 0o022 != 0 {
+            return Err(format!(
+                "others can change the users in {shown} (mode {:03o}); close it with `chmod 600 {shown}`, \
+                 and see who is in it",
+                mode & 0o777
+            ));
+        }
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -137,6 +149,16 @@ impl User {
     pub(crate) fn may_key(&self, key: &[u8]) -> bool {
         let mut patterns = self.patterns.iter();
         patterns.any(|pattern| glob::matches(pattern, key))
+    }
+
+    /// Whether it may hear of all keys that begin so: a form that it may is a beginning of this.
+    pub(crate) fn may_beginning(&self, beginning: &[u8]) -> bool {
+        self.patterns.iter().any(|pattern| {
+            let fixed = pattern.strip_suffix(b"*");
+            fixed.is_some_and(|fixed| {
+                !fixed.iter().any(|byte| b"*?[\\".contains(byte)) && beginning.starts_with(fixed)
+            })
+        })
     }
 
     fn may_all_channels(&self) -> bool {

@@ -256,3 +256,88 @@ async fn metrics_count_what_is_done() {
         assert!(text.contains(line), "{line} {text}");
     }
 }
+
+/// Names of keys are ids of sessions: who may not use a key is not told of it.
+#[test]
+fn users_hear_of_no_key_that_they_may_not_use() {
+    let dir = TempDir::new();
+    let file = dir.write("users", "user shop on >shop-word ~shop:* +@all\n");
+    let server = Server::start(&["--resp-users", file.to_str().unwrap()]);
+    let mut root = Wire::to(&server);
+    for number in 0..50 {
+        assert_eq!(root.ask(&format!("SET other:{number} v")), Reply::ok());
+    }
+    let mut shop = Wire::to(&server);
+    assert_eq!(shop.ask("AUTH shop shop-word"), Reply::ok());
+    let keys = |reply: &Reply| reply.items().iter().map(Reply::text).collect::<Vec<_>>();
+    assert_eq!(keys(&shop.ask("KEYS *")), [""; 0]);
+    assert_eq!(shop.ask("RANDOMKEY"), root.ask("GET nothing"));
+    assert_eq!(shop.ask("SET shop:1 v"), Reply::ok());
+    assert_eq!(keys(&shop.ask("KEYS *")), ["shop:1"]);
+    let scanned = shop.ask("SCAN 0 COUNT 1000");
+    assert_eq!(keys(&scanned.items()[1]), ["shop:1"]);
+    let scanned = root.ask("SCAN 0 COUNT 1000");
+    assert_eq!(scanned.items()[1].items().len(), 51, "who may all sees all");
+    for refused in ["", " PREFIX shop", " PREFIX shop:1 PREFIX other:"] {
+        let said = shop
+            .ask(&format!("CLIENT TRACKING ON BCAST{refused}"))
+            .text();
+        assert!(said.starts_with("NOPERM"), "{refused}: {said}");
+    }
+    assert_eq!(shop.ask("HELLO 3").items().len(), 14);
+    assert_eq!(
+        shop.ask("CLIENT TRACKING ON BCAST PREFIX shop:1"),
+        Reply::ok()
+    );
+    assert!(
+        shop.ask("CLIENT TRACKING ON BCAST")
+            .text()
+            .starts_with("NOPERM")
+    );
+    root.ask("SET other:1 w");
+    root.ask("SET shop:1 w");
+    let told = shop.reply();
+    assert_eq!(
+        keys(&told.items()[1]),
+        ["shop:1"],
+        "what was refused ended nothing"
+    );
+}
+
+#[test]
+fn who_guesses_passwords_has_to_connect_anew() {
+    let server = Server::start(&["--resp-password", "root-word"]);
+    let mut wire = Wire::to(&server);
+    for _ in 0..9 {
+        assert!(wire.ask("AUTH guess").text().starts_with("WRONGPASS"));
+    }
+    assert_eq!(wire.ask("AUTH root-word"), Reply::ok());
+    for _ in 0..10 {
+        assert!(wire.ask("AUTH guess").text().starts_with("WRONGPASS"));
+    }
+    assert_eq!(wire.rest(), "");
+}
+
+#[test]
+fn a_file_of_users_that_others_can_change_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new();
+    let file = dir.write("users", "user shop on >shop-word ~* +@all\n");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o620)).unwrap();
+    let mut serve = cloakroom();
+    let data = dir.path().join("data");
+    serve.args([
+        "serve",
+        "--http",
+        "127.0.0.1:0",
+        "--resp",
+        "127.0.0.1:0",
+        "--data",
+    ]);
+    serve.arg(data).arg("--resp-users").arg(file);
+    let said = String::from_utf8(refused(&mut serve).stderr).unwrap();
+    assert!(
+        said.contains("mode 620") && said.contains("chmod 600"),
+        "{said}"
+    );
+}

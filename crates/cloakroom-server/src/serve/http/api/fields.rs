@@ -2,17 +2,51 @@
 //! values that other codecs wrote are shown as what they are.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cloakroom_core::record::{Changes, Fields, Value, ValueRef};
 use cloakroom_core::{Codec, Error, ErrorKind, codec, limits};
-use serde::Serialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// Names and JSON values.
 pub(super) type JsonFields = BTreeMap<String, Box<RawValue>>;
+
+/// Reads names with what they stand for. One that is there twice is refused: one of the two would be a lost write.
+pub(super) fn each_once<'de, D, T>(from: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    from.deserialize_map(EachOnce(PhantomData))
+}
+
+struct EachOnce<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for EachOnce<T> {
+    type Value = BTreeMap<String, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fields, each of them once")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some((name, value)) = members.next_entry()? {
+            if fields.insert(name, value).is_some() {
+                return Err(M::Error::custom(
+                    "a field is named twice; say one thing of each field",
+                ));
+            }
+        }
+        Ok(fields)
+    }
+}
 
 /// The fields of a session, sorted by who can read them.
 #[derive(Debug, Default, Serialize, ToSchema)]

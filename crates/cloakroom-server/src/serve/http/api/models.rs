@@ -10,14 +10,14 @@ use cloakroom_core::{Error, Lifetimes, SessionId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::fields::{FieldsView, JsonFields};
+use super::fields::{FieldsView, JsonFields, each_once};
 
 /// A session to be created.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateRequest {
     /// Its first fields.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(super) fields: JsonFields,
     /// The user who signed in, if the session begins with a login.
@@ -65,11 +65,13 @@ pub(super) struct LifetimesBody {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PatchRequest {
     /// Fields that get these values.
+    #[serde(deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(super) set: JsonFields,
     /// Fields that go.
     pub(super) remove: Vec<String>,
     /// What is added to these integer fields; a missing one counts as 0.
+    #[serde(deserialize_with = "each_once")]
     pub(super) increment: BTreeMap<String, i64>,
     /// Change only if the session has this version; else the answer is 409.
     pub(super) if_version: Option<u64>,
@@ -136,8 +138,9 @@ pub(super) struct SessionsResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ScanResponse {
     pub(super) sessions: Vec<SessionView>,
-    /// Where to go on; null at the end.
-    pub(super) next: Option<u64>,
+    /// Where to go on, to be passed as `cursor`; null at the end. A text, because many programs round numbers
+    /// as large as these.
+    pub(super) next: Option<String>,
 }
 
 /// Whether a session was ended by this request.
@@ -156,7 +159,8 @@ pub(super) struct RevokedResponse {
 /// Numbers about the store. Counters count from the server's start.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StatsResponse {
-    /// Sessions kept now; expired ones that are not swept yet may be among them.
+    /// Sessions kept now that came by this API or the library; those of other frameworks are keys, which `INFO
+    /// keyspace` of the Redis protocol counts. Expired ones that are not swept yet may be among them.
     sessions: u64,
     /// Bytes that they take.
     bytes: u64,

@@ -79,7 +79,7 @@ pub(super) async fn scan(
     let page = app.store.scan(Cursor(query.cursor), limit).await?;
     Ok(Json(ScanResponse {
         sessions: page.sessions.into_iter().map(Into::into).collect(),
-        next: page.next.map(|Cursor(next)| next),
+        next: page.next.map(|Cursor(next)| next.to_string()),
     }))
 }
 

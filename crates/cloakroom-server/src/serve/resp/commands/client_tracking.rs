@@ -99,12 +99,22 @@ fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
                  client, and then re-enabling it with a different mode.",
             ));
         }
-        conn.server.hub.tracking.end(conn.me.id);
     }
     if tracked.broadcast && tracked.prefixes.is_empty() {
         tracked.prefixes.push(Bytes::default());
     }
+    if let Some(user) = conn.short_sighted()
+        && !tracked.prefixes.iter().all(|it| user.may_beginning(it))
+    {
+        return Err(Fail::say(
+            "NOPERM this user has no permissions to hear of all keys that begin so: name a PREFIX of \
+             those that it may use",
+        ));
+    }
     let hub = &conn.server.hub;
+    if conn.tracked.is_some() {
+        hub.tracking.end(conn.me.id);
+    }
     hub.tracking.begin(tracked.reader, &tracked.prefixes);
     conn.tracked = Some(Box::new(tracked));
     Ok(())

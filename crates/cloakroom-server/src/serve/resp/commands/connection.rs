@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::serve::resp::args::Args;
 use crate::serve::resp::conn::{Answers, Conn};
 use crate::serve::resp::fail::Fail;
+use crate::serve::resp::limits;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::{
     AT_ONCE, Command, Done, FAST, Group::Connection, LOADING, NO_AUTH, NO_SCRIPT, NONE, Run, STALE,
@@ -112,10 +113,13 @@ fn sign_in(conn: &mut Conn, user: &[u8], password: &[u8]) -> Done {
     let Some(user) = conn.server.users.sign_in(user, password) else {
         let (client, address) = (conn.me.id, &conn.me.address);
         tracing::warn!(client, address, "RESP: a wrong user name or password");
+        conn.wrong_passwords += 1;
+        conn.closing = conn.wrong_passwords >= limits::WRONG_PASSWORDS;
         return Err(Fail::say(
             "WRONGPASS invalid username-password pair or user is disabled.",
         ));
     };
+    conn.wrong_passwords = 0;
     conn.becomes(Some(user));
     Ok(())
 }

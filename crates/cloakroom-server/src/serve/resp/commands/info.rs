@@ -166,18 +166,25 @@ fn persistence(server: &Server, text: &mut String) {
     let journal = store.journal();
     let writes = journal
         .is_none_or(|journal| matches!(journal.state(), JournalState::Open | JournalState::Behind));
+    let rewrites = store.rewrites();
+    let running = if rewrites.running { "1" } else { "0" };
+    let last = if rewrites.failed.is_some() {
+        "err"
+    } else {
+        "ok"
+    };
     lines(
         text,
         &[
             row("loading", "0"),
             row("async_loading", "0"),
             row("rdb_changes_since_last_save", "0"),
-            row("rdb_bgsave_in_progress", "0"),
+            row("rdb_bgsave_in_progress", running),
             ("rdb_last_save_time", began.to_string()),
-            row("rdb_last_bgsave_status", "ok"),
+            row("rdb_last_bgsave_status", last),
             row("aof_enabled", if journal.is_some() { "1" } else { "0" }),
-            row("aof_rewrite_in_progress", "0"),
-            row("aof_last_bgrewrite_status", "ok"),
+            row("aof_rewrite_in_progress", running),
+            row("aof_last_bgrewrite_status", last),
             row("aof_last_write_status", if writes { "ok" } else { "err" }),
         ],
     );

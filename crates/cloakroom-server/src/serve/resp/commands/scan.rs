@@ -15,10 +15,11 @@ use crate::serve::resp::table::{Command, DANGEROUS, Done, FAST, Group, NONE, ONE
 #[rustfmt::skip]
 pub(super) static ROWS: [Command; 7] = [
     Command::new("scan", -2, READ, NONE, Group::Generic, "2.8.0", "Goes over the keys in portions.", Run::Whole(scan))
-        .differs("in a transaction it is a step of its own"),
+        .differs("in a transaction it is a step of its own; a user hears of no key that it may not use"),
     Command::new("keys", 2, READ | DANGEROUS, NONE, Group::Generic, "1.0.0", "Returns all keys of a form.", Run::Whole(keys))
-        .differs("in a transaction it is a step of its own; keys that come or go meanwhile may be missing"),
-    Command::new("randomkey", 1, READ, NONE, Group::Generic, "1.0.0", "Returns a key at random.", Run::Whole(randomkey)),
+        .differs("in a transaction it is a step of its own; keys that come or go meanwhile may be missing; as SCAN"),
+    Command::new("randomkey", 1, READ, NONE, Group::Generic, "1.0.0", "Returns a key at random.", Run::Whole(randomkey))
+        .differs("as SCAN"),
     Command::new("dbsize", 1, READ | FAST, NONE, Group::Server, "1.0.0", "Counts the keys.", Run::Whole(dbsize)),
     Command::new("hscan", -3, READ, ONE, Group::Hash, "2.8.0", "Goes over the fields in portions.", Run::Keys(|call| inside(call, Kind::Hash))),
     Command::new("sscan", -3, READ, ONE, Group::Set, "2.8.0", "Goes over the members in portions.", Run::Keys(|call| inside(call, Kind::Set))),
@@ -92,9 +93,11 @@ fn answer(out: &mut Out, next: u64, count: usize, found: &Out) {
 fn scan(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     let portion = Portion::parse(args, 1, true)?;
     let (mut found, mut count) = (Out::default(), 0);
+    let user = conn.short_sighted();
     let mut each = |key: &[u8], kind: Kind| {
         let of_kind = |name: &[u8]| name.eq_ignore_ascii_case(kind_name(kind).as_bytes());
-        if portion.kind.is_none_or(of_kind) && portion.takes(key) {
+        let seen = user.as_ref().is_none_or(|user| user.may_key(key));
+        if seen && portion.kind.is_none_or(of_kind) && portion.takes(key) {
             found.bulk(key);
             count += 1;
         }
@@ -109,9 +112,11 @@ fn keys(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
     let pattern = args.get(1);
     let all = glob::takes_all(pattern);
     let (mut found, mut count, mut cursor) = (Out::default(), 0, 0);
+    let user = conn.short_sighted();
     loop {
         let mut each = |key: &[u8], _| {
-            if all || glob::matches(pattern, key) {
+            let seen = user.as_ref().is_none_or(|user| user.may_key(key));
+            if seen && (all || glob::matches(pattern, key)) {
                 found.bulk(key);
                 count += 1;
             }
@@ -132,8 +137,14 @@ fn keys(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 /// Keys that are looked at under one lock: others get their turn in between.
 const KEYS_PORTION: usize = 256;
 
+/// How often a key is drawn until it is one that the user may see.
+const DRAWS: usize = 100;
+
 fn randomkey(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done {
-    let key = conn.server.engine.random_key(conn.db);
+    let user = conn.short_sighted();
+    let engine = &conn.server.engine;
+    let mut drawn = (0..DRAWS).map_while(|_| engine.random_key(conn.db));
+    let key = drawn.find(|key| user.as_ref().is_none_or(|user| user.may_key(key)));
     out.maybe(key.as_deref());
     Ok(())
 }
