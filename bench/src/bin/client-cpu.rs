@@ -211,11 +211,14 @@ async fn rows(redis: &RedisServer, sessions: u64, named: &str) -> Vec<(String, W
         let mut make = true;
         for (protocol, note, others) in [("resp2", "", 1), ("resp3", ", RESP3", 2)] {
             // One row alone, for a profiler: nothing else is done then.
-            let (load_name, apply_name) = (
+            let names = [
+                format!("bare {command}, made before{note}"),
+                format!("bare {command}{note}"),
                 format!("{layout}: load{note}"),
+                format!("bare EVALSHA of {layout}{note}"),
                 format!("{layout}: apply of one field{note}"),
-            );
-            if !named.is_empty() && !load_name.contains(named) && !apply_name.contains(named) {
+            ];
+            if !names.iter().any(|name| name.contains(named)) {
                 continue;
             }
             let address = |port| {
@@ -235,22 +238,18 @@ async fn rows(redis: &RedisServer, sessions: u64, named: &str) -> Vec<(String, W
             let bare_keys = filled(&store, others * sessions..(others + 1) * sessions, true).await;
             make = false;
             let calls = Arc::new(captured(redis, &address, &bare_keys).await);
-            let names = calls
+            let words = calls
                 .iter()
                 .map(|call| String::from_utf8(call.words[3].clone()));
-            let names: Result<Vec<String>, _> = names.collect();
-            let names = Arc::new(names.expect("names are text"));
-            let made = names.iter().map(|name| with(command, &[name]));
+            let words: Result<Vec<String>, _> = words.collect();
+            let words = Arc::new(words.expect("names are text"));
+            let made = words.iter().map(|name| with(command, &[name]));
             let made = Work::Made(connection.clone(), Arc::new(made.collect()));
-            rows.push((format!("bare {command}, made before{note}"), made));
-            let read = Work::Read(connection.clone(), command, names);
-            rows.push((format!("bare {command}{note}"), read));
+            let read = Work::Read(connection.clone(), command, words);
             let load = Work::Load(Arc::clone(&store), Arc::clone(&keys));
-            rows.push((load_name, load));
             let call = Work::Call(connection, calls);
-            rows.push((format!("bare EVALSHA of {layout}{note}"), call));
             let apply = Work::Apply(store, keys);
-            rows.push((apply_name, apply));
+            rows.extend(names.into_iter().zip([made, read, load, call, apply]));
         }
     }
     rows

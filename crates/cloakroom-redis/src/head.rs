@@ -83,7 +83,9 @@ pub(crate) fn around_seen(head: &[u8; HEAD_BYTES]) -> (&[u8], &[u8]) {
 /// What must be under the key for a write that was made from `record`.
 pub(crate) fn identity(record: &Record) -> Identity {
     let mut identity = [0; 18];
-    identity.copy_from_slice(&encode(record, Epoch::default())[IDENTITY]);
+    let (handle, version) = identity.split_at_mut(Handle::BYTES);
+    handle.copy_from_slice(record.handle.as_bytes());
+    version.copy_from_slice(&record.version.to_be_bytes()[2..]);
     identity
 }
 

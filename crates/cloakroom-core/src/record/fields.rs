@@ -13,8 +13,19 @@ use crate::codec::Codec;
 use crate::{Error, ErrorKind, limits};
 
 /// The packed fields of one session. `Debug` shows names and sizes, no values.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Fields(Box<[u8]>);
+
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Into the same place of the memory, if they are as long.
+    fn clone_from(&mut self, source: &Self) {
+        self.0.clone_from(&source.0);
+    }
+}
 
 impl Fields {
     /// Fields from bytes that [`Fields::as_bytes`] gave.
@@ -52,21 +63,25 @@ impl Fields {
     /// # Errors
     /// [`ErrorKind::Invalid`] for an empty name or one that comes twice; limits as for writing.
     pub fn collect<'a>(
-        fields: impl Iterator<Item = (&'a str, ValueRef<'a>)>,
+        fields: impl Iterator<Item = (&'a str, ValueRef<'a>)> + Clone,
     ) -> Result<Self, Error> {
-        let mut packed = Vec::with_capacity(512);
-        for (number, (name, value)) in fields.enumerate() {
+        let mut size = 0;
+        for (number, (name, value)) in fields.clone().enumerate() {
             within("field name", name.len(), limits::FIELD_NAME_BYTES)?;
             within("field value", value.bytes.len(), limits::FIELD_VALUE_BYTES)?;
             within("fields", number + 1, limits::FIELDS)?;
-            if name.is_empty() || is_among(name, &packed) {
+            size += size_of(name, value);
+        }
+        within("session", size, limits::RECORD_BYTES)?;
+        let (mut packed, mut seen) = (Vec::with_capacity(size), Seen::default());
+        for (name, value) in fields {
+            if name.is_empty() || seen.may_have(name) && is_among(name, &packed) {
                 let what = "a field without a name, or one that comes twice";
                 return Err(ErrorKind::Invalid { what }.into());
             }
             push(&mut packed, name, value);
         }
-        within("session", packed.len(), limits::RECORD_BYTES)?;
-        Ok(Self::copied(&packed))
+        Ok(Self(packed.into()))
     }
 
     /// A copy that is as large as it is, because a buffer that is made smaller leaves a scrap behind, which
@@ -125,7 +140,7 @@ impl Fields {
     /// [`ErrorKind::Limit`] if a field, their number or their sum gets too large;
     /// [`ErrorKind::NotAnInteger`] for an increment of something else or beyond 64 bits.
     pub fn changed(&self, changes: &Changes) -> Result<(Self, Vec<i64>), Error> {
-        let mut packed = Vec::with_capacity(self.0.len() + 64);
+        let mut packed = Vec::with_capacity(self.size_with(changes));
         let (mut count, mut met) = (0, 0);
         // What stays between two changes lies in one run, and is copied as it lies.
         let (mut stays, mut rest) = (&*self.0, &*self.0);
@@ -153,7 +168,29 @@ impl Fields {
         }
         within("session", packed.len(), limits::RECORD_BYTES)?;
         within("fields", count, limits::FIELDS)?;
-        Ok((Self::copied(&packed), increments))
+        let fields = if packed.len() == packed.capacity() {
+            Self(packed.into())
+        } else {
+            Self::copied(&packed)
+        };
+        Ok((fields, increments))
+    }
+
+    /// How many bytes the fields take with `changes`; a few more, where integers are added.
+    fn size_with(&self, changes: &Changes) -> usize {
+        let (mut more, mut less) = (0, 0);
+        for (name, change) in changes.iter() {
+            let name = name.as_str();
+            if let Some(old) = self.get(name) {
+                less += size_of(name, old);
+            }
+            more += match change {
+                Change::Set(value) => size_of(name, value.as_ref()),
+                Change::Increment(_) => name.len() + 24,
+                Change::Remove => 0,
+            };
+        }
+        self.0.len() + more - less
     }
 
     /// These names alone.
@@ -267,6 +304,11 @@ fn push(packed: &mut Vec<u8>, name: &str, value: ValueRef<'_>) {
     packed.push(length as u8);
     packed.extend_from_slice(name.as_bytes());
     packed.extend_from_slice(value.bytes);
+}
+
+/// How many bytes [`push`] writes.
+const fn size_of(name: &str, value: ValueRef<'_>) -> usize {
+    1 + digits(value.bytes.len()) + name.len() + value.bytes.len()
 }
 
 /// How many bytes [`push`] says a length in.

@@ -17,26 +17,26 @@ pub trait Spawn: Send + Sync + fmt::Debug {
 }
 
 /// A future that is run in place, and elsewhere to its end if it is dropped after it began.
-pub(super) struct Detached<T: Send + 'static> {
+pub(super) struct Detached<'a, T: Send + 'static> {
     future: Option<BoxFuture<T>>,
     began: bool,
-    spawn: Arc<dyn Spawn>,
+    spawn: &'a Arc<dyn Spawn>,
 }
 
-impl<T: Send + 'static> Detached<T> {
+impl<'a, T: Send + 'static> Detached<'a, T> {
     pub(super) fn new(
-        spawn: &Arc<dyn Spawn>,
+        spawn: &'a Arc<dyn Spawn>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Self {
         Self {
             future: Some(Box::pin(future)),
             began: false,
-            spawn: Arc::clone(spawn),
+            spawn,
         }
     }
 }
 
-impl<T: Send + 'static> Future for Detached<T> {
+impl<T: Send + 'static> Future for Detached<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
@@ -53,7 +53,7 @@ impl<T: Send + 'static> Future for Detached<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Detached<T> {
+impl<T: Send + 'static> Drop for Detached<'_, T> {
     fn drop(&mut self) {
         if let (true, Some(future)) = (self.began, self.future.take()) {
             self.spawn

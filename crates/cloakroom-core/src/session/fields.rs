@@ -48,19 +48,7 @@ impl Session {
     /// The store's errors.
     pub async fn names(&self) -> Result<Vec<String>, Error> {
         self.load().await?;
-        let state = self.lock();
-        let stored = state
-            .record()
-            .into_iter()
-            .flat_map(|record| record.fields.iter());
-        let mut names: Vec<String> = stored.map(|(name, _)| name.to_owned()).collect();
-        for (name, change) in state.overlay.iter() {
-            names.retain(|known| known != name.as_str());
-            if matches!(change, Change::Set(_)) {
-                names.push(name.as_str().to_owned());
-            }
-        }
-        Ok(names)
+        Ok(self.lock().names())
     }
 
     /// The field `name` gets `value`. Written with everything else that is set, before the
@@ -296,7 +284,7 @@ impl Session {
             match applied? {
                 Applied::Done { version, .. } => {
                     let mut state = self.lock();
-                    state.acknowledge(&changes, version);
+                    state.acknowledge(changes, version);
                     state.touch = None;
                     return Ok(());
                 }

@@ -28,7 +28,7 @@ use crate::id::StoredKey;
 use crate::observe::{Event, Operation};
 use crate::store::{Absence, Lookup};
 use sessions::Config;
-use state::{State, Ticket};
+use state::{Known, State, Ticket};
 
 /// A visitor's session. Clones are the same session.
 ///
@@ -130,18 +130,18 @@ impl Session {
 
     /// Looks for the presented session, unless that was done.
     async fn load(&self) -> Result<(), Error> {
-        let key = {
+        {
             let mut state = self.lock();
             state.accessed = true;
-            match state.unread() {
-                Some(key) => key,
-                None => return Ok(()),
+            if !state.is_unread() {
+                return Ok(());
             }
-        };
-        let _gate = self.0.gate.lock().await;
-        if self.lock().unread() != Some(key) {
-            return Ok(());
         }
+        let _gate = self.0.gate.lock().await;
+        // A clone may have been faster. The key is a hash: it is made once, here.
+        let Some(key) = self.lock().unread() else {
+            return Ok(());
+        };
         self.reload(key).await
     }
 
@@ -158,7 +158,7 @@ impl Session {
                 if loaded.touch_due && !loaded.forwarded {
                     state.touch = Some(key);
                 }
-                state.ticket = Ticket::Live(key, Box::new(loaded.record));
+                state.ticket = Ticket::Live(key, Known::told(loaded.record));
             }
             // It was there a moment ago: it ended meanwhile, and nothing begins in its place.
             Lookup::Absent(_) if self.lock().was_alive() => self.note_absence(Absence::Ended),

@@ -41,12 +41,30 @@ pub(super) enum Ticket {
     /// most requests that carry a cookie never ask for the session.
     Presented(PresentedId),
     /// The session as the store last told, with this request's acknowledged writes.
-    Live(StoredKey, Box<Record>),
+    Live(StoredKey, Box<Known>),
     /// A session that this request has written to, or that another one has found; what it holds now
     /// is for the store to say.
     Stale(StoredKey),
     /// An id was presented that leads nowhere.
     Gone(Absence),
+}
+
+/// A session as the store told it, and what was written to it since.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its version is the latest; its fields are those that were told.
+    record: Record,
+    /// Acknowledged changes of these, no increments. They lie beside the record, because hardly anybody reads after
+    /// a save, and packing the fields anew would cost each request that saves.
+    written: Changes,
+}
+
+impl Known {
+    /// As the store just told it.
+    pub(super) fn told(record: Record) -> Box<Self> {
+        let written = Changes::new();
+        Box::new(Self { record, written })
+    }
 }
 
 /// What the browser has to be told of the session's id.
@@ -92,14 +110,24 @@ impl State {
         }
     }
 
+    /// The session without its fields, which [`State::value`] and [`State::names`] know.
     pub(super) fn record(&self) -> Option<&Record> {
+        self.known().map(|known| &known.record)
+    }
+
+    fn known(&self) -> Option<&Known> {
         match &self.ticket {
-            Ticket::Live(_, record) => Some(record),
+            Ticket::Live(_, known) => Some(known),
             Ticket::None | Ticket::Presented(_) | Ticket::Stale(_) | Ticket::Gone(_) => None,
         }
     }
 
-    /// The key to ask the store about before anything can be read.
+    /// Whether the store has to be asked before anything can be read.
+    pub(super) const fn is_unread(&self) -> bool {
+        matches!(self.ticket, Ticket::Presented(_) | Ticket::Stale(_))
+    }
+
+    /// The key to ask the store about before anything can be read. It may have to be hashed for that.
     pub(super) fn unread(&self) -> Option<StoredKey> {
         match &self.ticket {
             Ticket::Presented(id) => Some(id.key_as(self.form)),
@@ -115,17 +143,33 @@ impl State {
 
     /// The value of a field as this request sees it, provided the session was looked for.
     pub(super) fn value(&self, name: &str) -> Option<ValueRef<'_>> {
-        match self.overlay.get(name) {
+        let known = self.known();
+        let written = || known.and_then(|known| known.written.get(name));
+        match self.overlay.get(name).or_else(written) {
             Some(Change::Set(value)) => Some(value.as_ref()),
             Some(Change::Remove) => None,
-            Some(Change::Increment(_)) | None => self.record()?.fields.get(name),
+            Some(Change::Increment(_)) | None => known?.record.fields.get(name),
         }
+    }
+
+    /// The names of all fields as this request sees them, provided the session was looked for.
+    pub(super) fn names(&self) -> Vec<String> {
+        let known = self.known();
+        let told = known.into_iter().flat_map(|known| &known.record.fields);
+        let mut names: Vec<String> = told.map(|(name, _)| name.to_owned()).collect();
+        let written = known.into_iter().flat_map(|known| known.written.iter());
+        for (name, change) in written.chain(self.overlay.iter()) {
+            names.retain(|known| known != name.as_str());
+            if matches!(change, Change::Set(_)) {
+                names.push(name.as_str().to_owned());
+            }
+        }
+        names
     }
 
     /// Whether a read of `name` has to ask the store first.
     pub(super) fn must_load(&self, name: &str) -> bool {
-        let unread = matches!(self.ticket, Ticket::Presented(_) | Ticket::Stale(_));
-        unread && self.overlay.get(name).is_none()
+        self.is_unread() && self.overlay.get(name).is_none()
     }
 
     /// Whether a read-modify-write of `name` needs no store: nobody else can see the field yet, or
@@ -135,18 +179,29 @@ impl State {
         unwritten || self.overlay.get(name).is_some()
     }
 
-    /// Takes acknowledged changes into what is known. What is known may be older than what the store
-    /// has, so they may not fit; they are stored all the same, and the next read asks the store.
-    pub(super) fn acknowledge(&mut self, changes: &Changes, new_version: u64) {
-        let Ticket::Live(key, record) = &mut self.ticket else {
+    /// Takes acknowledged changes into what is known. If others wrote meanwhile, that is older than what
+    /// the store has, so they may not fit; they are stored all the same, and the next read asks the store.
+    pub(super) fn acknowledge(&mut self, changes: Changes, new_version: u64) {
+        let Ticket::Live(key, known) = &mut self.ticket else {
             return;
         };
-        match record.fields.changed(changes) {
-            Ok((fields, _)) => {
-                record.fields = fields;
-                record.version = new_version;
+        let is_next = new_version == known.record.version + 1;
+        known.record.version = new_version;
+        if known.written.is_empty() {
+            known.written = changes;
+        } else {
+            for (name, change) in changes.iter() {
+                known.written.push(name.clone(), change.clone());
             }
-            Err(_) => self.ticket = Ticket::Stale(*key),
+        }
+        if !is_next {
+            match known.record.fields.changed(&known.written) {
+                Ok((fields, _)) => {
+                    known.record.fields = fields;
+                    known.written = Changes::new();
+                }
+                Err(_) => self.ticket = Ticket::Stale(*key),
+            }
         }
     }
 
@@ -154,7 +209,7 @@ impl State {
     pub(super) fn acknowledge_value(&mut self, name: FieldName, value: Value, new_version: u64) {
         let mut changes = Changes::new();
         changes.push(name, Change::Set(value));
-        self.acknowledge(&changes, new_version);
+        self.acknowledge(changes, new_version);
     }
 
     /// Whether anything is left to be written.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Session;
 use super::detached::Detached;
-use super::state::{Cookie, State, Ticket};
+use super::state::{Cookie, Known, State, Ticket};
 use crate::error::{Error, ErrorKind};
 use crate::id::{Handle, SessionId, SlotTag, StoredKey};
 use crate::limits;
@@ -59,10 +59,10 @@ impl Session {
         match applied {
             Ok(Applied::Done { version, .. }) => {
                 let mut state = self.lock();
-                state.acknowledge(&changes, version);
+                state.acknowledge(changes, version);
                 state.touch = None;
                 drop(state);
-                (changes, Ok(()))
+                (Changes::new(), Ok(()))
             }
             Ok(Applied::Absent(absence)) => self.write_after(absence, was_alive, changes).await,
             Ok(Applied::Conflict { .. }) => (changes, Err(ErrorKind::Conflict.into())),
@@ -279,7 +279,7 @@ impl Session {
             id,
         };
         if let Cookie::Set { id, .. } = &state.cookie {
-            state.ticket = Ticket::Live(id.key_as(form), Box::new(record));
+            state.ticket = Ticket::Live(id.key_as(form), Known::told(record));
         }
         state.touch = None;
     }

@@ -15,4 +15,5 @@ mod policy;
 mod reopened;
 mod session;
 mod session_races;
+mod session_reads;
 mod sim;

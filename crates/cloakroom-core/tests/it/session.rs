@@ -13,18 +13,18 @@ use cloakroom_core::testkit::{
 use cloakroom_core::{ErrorKind, PresentedId, Session, Sessions, Store};
 
 /// An application's sessions over a counted store.
-struct App {
-    sessions: Sessions,
+pub(crate) struct App {
+    pub(crate) sessions: Sessions,
     store: Arc<CountingStore>,
     clock: ManualClock,
 }
 
 /// A browser's cookie.
 #[derive(Default)]
-struct Browser(Option<PresentedId>);
+pub(crate) struct Browser(pub(crate) Option<PresentedId>);
 
 impl App {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (reference, clock) = ReferenceStore::manual();
         let store = CountingStore::counting(reference);
         let shared: Arc<dyn Store> = store.clone();
@@ -37,7 +37,7 @@ impl App {
     }
 
     /// A request: what it does, and the trips that it took, its response included.
-    fn request<T>(
+    pub(crate) fn request<T>(
         &self,
         browser: &mut Browser,
         act: impl AsyncFnOnce(&Session) -> T,

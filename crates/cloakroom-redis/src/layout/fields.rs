@@ -8,6 +8,7 @@ use cloakroom_core::codec::Codec;
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::record::{Changes, Fields, Label, Subject, Value, ValueRef};
 use cloakroom_core::{Record, limits};
+use redis::RedisWrite as _;
 
 use super::{Kept, LEAVING};
 use crate::epoch::Epoch;
@@ -52,41 +53,63 @@ fn pairs(reply: &Reply) -> Result<Vec<Pair<'_>>, Failure> {
         (Some(name), Some(value)) => Ok((name, value)),
         _ => Err(Failure::protocol("a hash has a field without a value")),
     };
+    let mut pairs = Vec::new();
     match reply {
-        Reply::Nil => Ok(Vec::new()),
-        Reply::Map(pairs) => pairs
-            .iter()
-            .map(|(name, value)| pair(name, value))
-            .collect(),
-        Reply::Array(items) => {
-            let pairs = items.chunks_exact(2).map(|two| pair(&two[0], &two[1]));
-            pairs.collect()
+        Reply::Nil => {}
+        Reply::Map(items) => {
+            pairs.reserve_exact(items.len());
+            for (name, value) in items {
+                pairs.push(pair(name, value)?);
+            }
         }
-        _ => Err(Failure::protocol("a reply is not a hash")),
+        Reply::Array(items) => {
+            pairs.reserve_exact(items.len() / 2);
+            for two in items.chunks_exact(2) {
+                pairs.push(pair(&two[0], &two[1])?);
+            }
+        }
+        _ => return Err(Failure::protocol("a reply is not a hash")),
     }
+    Ok(pairs)
 }
 
 fn decode_pairs(mut pairs: Vec<Pair<'_>>) -> Option<Kept> {
-    pairs.sort_unstable();
-    let (mut found, mut subject, mut label) = (None, None, None);
-    let mut own = Vec::with_capacity(pairs.len());
-    for (name, value) in pairs {
-        match name {
-            HEAD => found = Some(head::decode(value)?),
-            MARKER => return Some(Kept::Ended(head::decode_marker(value)?)),
-            SUBJECT => subject = Some(Subject::new(str::from_utf8(value).ok()?).ok()?),
-            LABEL => label = Some(Label::new(str::from_utf8(value).ok()?)),
-            name => own.push((str::from_utf8(name).ok()?, value_in(value))),
-        }
+    let (mut head, mut marker, mut subject, mut label) = (None, None, None, None);
+    pairs.retain(|(name, value)| {
+        let place = match *name {
+            HEAD => &mut head,
+            MARKER => &mut marker,
+            SUBJECT => &mut subject,
+            LABEL => &mut label,
+            _ => return true,
+        };
+        *place = Some(*value);
+        false
+    });
+    if let Some(marker) = marker {
+        return Some(Kept::Ended(head::decode_marker(marker)?));
     }
-    let head = found?;
+    let head = head::decode(head?)?;
+    let text = |bytes| str::from_utf8(bytes).ok();
+    let subject = match subject {
+        Some(subject) => Some(Subject::new(text(subject)?).ok()?),
+        None => None,
+    };
+    let label = match label {
+        Some(label) => Some(Label::new(text(label)?)),
+        None => None,
+    };
+    // What is left are the application's own. A name that is no text is none at all, as an empty one.
+    pairs.sort_unstable_by_key(|(name, _)| *name);
+    let own = pairs.iter();
+    let own = own.map(|(name, value)| (text(name).unwrap_or_default(), value_in(value)));
     let record = Record {
         handle: head.handle,
         times: head.times,
         subject,
         label,
         version: head.version,
-        fields: Fields::collect(own.into_iter()).ok()?,
+        fields: Fields::collect(own).ok()?,
     };
     Some(Kept::Record(Box::new(record), head.epoch))
 }
@@ -167,17 +190,29 @@ fn hash_head(record: &Record, epoch: Epoch) -> Vec<u8> {
 
 /// A value as its Redis field holds it.
 pub(super) fn encode_value(value: ValueRef<'_>) -> Vec<u8> {
-    let prefix = match value.codec {
+    let mut bytes = Vec::with_capacity(1 + value.bytes.len());
+    bytes.extend(prefix(value));
+    bytes.extend_from_slice(value.bytes);
+    bytes
+}
+
+/// Adds that to a command.
+pub(super) fn add_value(command: &mut Command, value: ValueRef<'_>) {
+    match prefix(value) {
+        None => command.write_arg(value.bytes),
+        Some(_) => command.write_arg(&encode_value(value)),
+    }
+}
+
+/// What says the codec, where that must be said.
+fn prefix(value: ValueRef<'_>) -> Option<u8> {
+    match value.codec {
         Codec::Json if !matches!(value.bytes.first(), Some(1..=4)) => None,
         Codec::Json => Some(4),
         Codec::Raw => Some(1),
         Codec::MessagePack => Some(2),
         Codec::Protobuf => Some(3),
-    };
-    prefix
-        .into_iter()
-        .chain(value.bytes.iter().copied())
-        .collect()
+    }
 }
 
 pub(super) fn decode_value(bytes: &[u8]) -> Value {

@@ -131,6 +131,16 @@ impl LayoutName {
         }
     }
 
+    /// Adds that to a command.
+    pub(crate) fn add_value(self, command: &mut Command, value: ValueRef<'_>) {
+        match self {
+            Self::Packed | Self::Fields => fields::add_value(command, value),
+            Self::Plain => {
+                command.arg(text::encode(value));
+            }
+        }
+    }
+
     /// Whether an application may have a field of this name.
     pub(crate) fn check(self, name: &str) -> Result<(), Error> {
         match self {

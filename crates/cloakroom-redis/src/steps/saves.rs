@@ -156,7 +156,8 @@ impl Scripted {
         };
         let version = before.version;
         if !before.meets(condition) {
-            return Ok(Tried::Conflict { version });
+            // The server has just said that it holds: this was seen before that.
+            return Ok(Tried::NeedsHint);
         }
         let (_, sums) = before.fields.changed(changes)?;
         let (mut set, mut next) = (Changes::new(), sums.iter());
@@ -221,13 +222,17 @@ impl Scripted {
         command.arg(limits::FIELDS).arg(limits::RECORD_BYTES);
         for (name, change) in changes.iter() {
             match change {
-                Change::Set(value) => command
-                    .arg("set")
-                    .arg(name.as_str())
-                    .arg(self.layout.encode_value(value.as_ref())),
-                Change::Remove => command.arg("remove").arg(name.as_str()).arg(""),
-                Change::Increment(by) => command.arg("increment").arg(name.as_str()).arg(by),
-            };
+                Change::Set(value) => {
+                    command.arg("set").arg(name.as_str());
+                    self.layout.add_value(&mut command, value.as_ref());
+                }
+                Change::Remove => {
+                    command.arg("remove").arg(name.as_str()).arg("");
+                }
+                Change::Increment(by) => {
+                    command.arg("increment").arg(name.as_str()).arg(by);
+                }
+            }
         }
         command
     }

@@ -190,7 +190,7 @@ impl RedisStore {
     }
 }
 
-fn is_about_fields(error: &Error) -> bool {
+pub(super) fn is_about_fields(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Limit { .. } | ErrorKind::NotAnInteger { .. }

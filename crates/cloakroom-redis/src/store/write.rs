@@ -13,6 +13,7 @@ use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::carry::unless_left;
 use super::list::STEP;
+use super::rotate::is_about_fields;
 use super::{AtOnce, RedisStore};
 use crate::keys::{self, Entry};
 use crate::layout::Present;
@@ -81,6 +82,9 @@ impl RedisStore {
     fn noted_done(&self, key: &StoredKey, done: Done) -> Applied {
         match done.record {
             Some(record) => self.shared.recent.put(key, record),
+            // What was seen before stays: whoever relies on it is told by the server that it is old, and what
+            // is there, which is no trip more than to ask. Where moving takes several steps it is.
+            None if self.layout == LayoutName::Fields && self.route.is_one_node() => {}
             None => self.shared.recent.forget(key),
         }
         Applied::Done {
@@ -99,18 +103,29 @@ impl RedisStore {
     ) -> Result<Applied, Error> {
         let mut at = *key;
         let mut hint = self.shared.recent.get(key);
-        let mut turn = None;
+        let (mut turn, mut asked) = (None, false);
         for _ in 0..TRIES {
             let apply = || self.steps.apply(&at, hint.as_ref(), changes, condition);
             let tried = match first.take() {
                 Some(tried) => tried,
-                None => apply().await?,
+                None => match apply().await {
+                    // It may be the fault of what was seen too long ago; a packed session was looked at.
+                    Err(error)
+                        if hint.is_some()
+                            && !asked
+                            && self.layout != LayoutName::Packed
+                            && is_about_fields(&error) =>
+                    {
+                        Tried::NeedsHint
+                    }
+                    tried => tried?,
+                },
             };
             match tried {
                 Tried::Done(done) => return Ok(self.noted_done(&at, done)),
                 Tried::Conflict { version } => return Ok(Applied::Conflict { version }),
                 Tried::NeedsHint => match Box::pin(self.present(&mut at, *key)).await? {
-                    Ok(record) => hint = Some(*record),
+                    Ok(record) => (hint, asked) = (Some(*record), true),
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
                 Tried::Stale(Present::Alive(record)) => {

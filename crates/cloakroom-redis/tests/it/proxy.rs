@@ -1,5 +1,5 @@
 //! A proxy in front of a server that counts trips: how often something was sent after an answer. What is
-//! asked about a cluster, in the background, is no visitor's trip.
+//! asked about a cluster, in the background, is no visitor's trip. And it can let a connection hang.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,12 +9,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What connections ask that are for questions alone.
 const ASIDE: &[u8] = b"CLUSTER\r\n";
+/// What a load asks.
+const LOAD: &[u8] = b"GET\r\n";
 
 /// Counts the trips of whoever connects to `port`.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     trips: Arc<AtomicUsize>,
     answered: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -26,8 +29,10 @@ impl Proxy {
             port: listener.local_addr().expect("it is bound").port(),
             trips: Arc::default(),
             answered: Arc::new(AtomicBool::new(true)),
+            hangs: Arc::default(),
         };
         let (trips, answered) = (Arc::clone(&proxy.trips), Arc::clone(&proxy.answered));
+        let hangs = Arc::clone(&proxy.hangs);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let backend = TcpStream::connect(("127.0.0.1", server)).await;
@@ -37,6 +42,7 @@ impl Proxy {
                 let (trips, heard) = (Arc::clone(&trips), Arc::clone(&answered));
                 let aside = Arc::new(AtomicBool::new(false));
                 let is_aside = Arc::clone(&aside);
+                let hangs = Arc::clone(&hangs);
                 tokio::spawn(copy(from_client, to_server, move |bytes| {
                     if bytes.windows(ASIDE.len()).any(|word| word == ASIDE) {
                         aside.store(true, Ordering::SeqCst);
@@ -45,12 +51,15 @@ impl Proxy {
                     if is_trip && heard.swap(false, Ordering::SeqCst) {
                         trips.fetch_add(1, Ordering::SeqCst);
                     }
+                    let is_load = bytes.windows(LOAD.len()).any(|word| word == LOAD);
+                    !(is_load && hangs.swap(false, Ordering::SeqCst))
                 }));
                 let answered = Arc::clone(&answered);
                 tokio::spawn(copy(from_server, to_client, move |_| {
                     if !is_aside.load(Ordering::SeqCst) {
                         answered.store(true, Ordering::SeqCst);
                     }
+                    true
                 }));
             }
         });
@@ -61,18 +70,30 @@ impl Proxy {
     pub(crate) fn trips(&self) -> usize {
         self.trips.swap(0, Ordering::SeqCst)
     }
+
+    /// The connection by which somebody loads next hangs from then on: it stays open, and nothing gets through.
+    pub(crate) fn hang(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it does.
+    pub(crate) fn has_hung(&self) -> bool {
+        !self.hangs.load(Ordering::SeqCst)
+    }
 }
 
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    notice: impl Fn(&[u8]),
+    notice: impl Fn(&[u8]) -> bool,
 ) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(read) = from.read(&mut buffer).await
         && read > 0
     {
-        notice(&buffer[..read]);
+        if !notice(&buffer[..read]) {
+            std::future::pending::<()>().await;
+        }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

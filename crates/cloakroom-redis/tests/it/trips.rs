@@ -115,7 +115,26 @@ fn in_a_cluster_as_well() {
             }
         }
         assert!(wrong.is_empty(), "{wrong}");
+        hung(&cluster, &proxies).await;
     });
+}
+
+/// A load whose connection hangs is asked for again over another while there is time for it.
+async fn hung(cluster: &Cluster, proxies: &[Proxy]) {
+    let url = cluster.url("timeout=4000&connections=2");
+    let store = RedisStore::open(&url).await.expect("it opens");
+    let ids = Ids::new();
+    let key = ids.key(None);
+    let created = store.create(&key, &ids.new_session(None)).await;
+    created.expect("created");
+    // Both connections are open, and know the tag's epoch and the time.
+    for _ in 0..4 {
+        store.load(&key).await.expect("loaded");
+    }
+    proxies.iter().for_each(Proxy::hang);
+    let found = store.load(&key).await;
+    assert!(matches!(found, Ok(Lookup::Found(_))), "{found:?}");
+    assert!(proxies.iter().any(Proxy::has_hung), "a load was lost");
 }
 
 async fn clustered(meter: &mut Meter<'_>, store: &RedisStore) {

@@ -316,3 +316,60 @@ fn every_integer_counts() {
         }
     });
 }
+
+/// What a process has seen of a session decides nothing about it: another has made an integer of the field since,
+/// and what the condition asks for true.
+#[test]
+fn an_integer_counts_whatever_it_was_when_it_was_seen() {
+    use cloakroom_core::record::{Changes, Condition, FieldName, Value};
+    use cloakroom_core::store::Applied;
+    use cloakroom_core::{Codec, codec};
+    let server = Server::start(&[]);
+    kit::run(async {
+        for (database, way) in WAYS.into_iter().enumerate() {
+            let url = server.url(database, way);
+            let ours = RedisStore::open(&url).await.expect("it opens");
+            let theirs = RedisStore::open(&url).await.expect("it opens");
+            let (ids, always) = (Ids::new(), Condition::Always);
+            let key = ids.key(None);
+            let created = ours.create(&key, &ids.new_session(None)).await;
+            created.expect("created");
+            let saved = ours.apply(&key, &kit::sets("a", "text"), &always).await;
+            saved.expect("saved");
+            ours.load(&key).await.expect("loaded");
+            let mut changes = kit::sets("b", "now");
+            let packed = codec::encode(Codec::MessagePack, "a", &41).expect("a number");
+            changes.set("a", packed).expect("it fits");
+            let saved = theirs.apply(&key, &changes, &always).await;
+            saved.expect("saved");
+            let mut one = Changes::new();
+            one.increment("a", 1).expect("a name");
+            let condition = Condition::Field {
+                name: FieldName::new("b").expect("a name"),
+                expected: Some(Value::new(Codec::Raw, *b"now")),
+            };
+            for (condition, sum) in [(&condition, 42), (&always, 43)] {
+                let applied = ours.apply(&key, &one, condition).await;
+                let applied = applied.unwrap_or_else(|error| panic!("{way}: {error:?}"));
+                let is_right =
+                    matches!(&applied, Applied::Done { increments, .. } if *increments == [sum]);
+                assert!(is_right, "{way}: {applied:?}");
+            }
+            // The same without a condition that would have it looked at again.
+            let saved = ours.apply(&key, &kit::sets("c", "text"), &always).await;
+            saved.expect("saved");
+            ours.load(&key).await.expect("loaded");
+            let packed = codec::encode(Codec::MessagePack, "c", &1).expect("a number");
+            let mut changes = Changes::new();
+            changes.set("c", packed).expect("it fits");
+            let saved = theirs.apply(&key, &changes, &always).await;
+            saved.expect("saved");
+            let mut one = Changes::new();
+            one.increment("c", 1).expect("a name");
+            let applied = ours.apply(&key, &one, &always).await;
+            let is_right =
+                matches!(&applied, Ok(Applied::Done { increments, .. }) if *increments == [2]);
+            assert!(is_right, "{way}: {applied:?}");
+        }
+    });
+}
