@@ -113,6 +113,7 @@ impl Run {
             match shared.while_busy(|| step(self)) {
                 Ok(()) => break,
                 Err(Trouble::Broken(error)) => return Err(broken(&error)),
+                Err(Trouble::Full(_)) if self.writer.give_room() => {}
                 Err(Trouble::Full(error)) => {
                     was_full = true;
                     let fault = JournalError::DiskFull(error.to_string());
