@@ -63,29 +63,15 @@ pub fn repair(
     }
     for (kind, number) in &files {
         let name = format::name(*kind, *number);
-        let mut bytes = whole(&**disk, &name)?;
-        if let Err(NoHeader::Newer(version)) = Header::parse(&bytes) {
-            return Err(RecoverError::Newer {
-                file: name,
-                version,
-            });
-        }
-        let counts = counts(&**disk, *kind, *number);
-        bytes.truncate(counts.unwrap_or(bytes.len()));
+        let (bytes, ours) = whole(&**disk, *kind, *number)?;
         let mut trouble = None;
-        salvage(
-            &name,
-            &bytes,
-            counts.is_some(),
-            &mut repaired,
-            &mut |record| {
-                let taken = take(record).is_ok();
-                if taken && trouble.is_none() {
-                    trouble = writer.push_record(record).err();
-                }
-                taken
-            },
-        );
+        salvage(&name, &bytes, ours, &mut repaired, &mut |record| {
+            let taken = take(record).is_ok();
+            if taken && trouble.is_none() {
+                trouble = writer.push_record(record).err();
+            }
+            taken
+        });
         if let Some(trouble) = trouble {
             return Err(failed(trouble));
         }
@@ -168,16 +154,27 @@ fn salvage(
     }
 }
 
-/// How many bytes of a segment count, as the next one says: behind them are zeros, or what was in the file before.
-fn counts(disk: &dyn Disk, kind: Kind, number: u64) -> Option<usize> {
-    if kind == Kind::Snapshot {
-        return None;
+/// The bytes of a segment that count, and whether it is known which those are: the next one says that. Else there may
+/// be zeros behind them, or what was in the file before.
+fn whole(disk: &dyn Disk, kind: Kind, number: u64) -> Result<(Vec<u8>, bool), RecoverError> {
+    let name = format::name(kind, number);
+    let mut bytes = read(disk, &name)?;
+    if let Err(NoHeader::Newer(version)) = Header::parse(&bytes) {
+        return Err(RecoverError::Newer {
+            file: name,
+            version,
+        });
     }
-    let next = Segment::open(disk, kind, number + 1).ok()?;
-    usize::try_from(next.header.previous_len).ok()
+    let next = match kind {
+        Kind::Journal => Segment::open(disk, kind, number + 1).ok(),
+        Kind::Snapshot => None,
+    };
+    let counts = next.and_then(|next| usize::try_from(next.header.previous_len).ok());
+    bytes.truncate(counts.unwrap_or(usize::MAX));
+    Ok((bytes, counts.is_some()))
 }
 
-fn whole(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, RecoverError> {
+fn read(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, RecoverError> {
     let file = disk.open(name).map_err(RecoverError::disk(name))?;
     let size = file.len().map_err(RecoverError::disk(name))?;
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
