@@ -17,7 +17,7 @@ use super::writer::{Trouble, Writer};
 /// Between two tries to write to a full disk.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a batch's memory that are kept for the next; the rest was a burst.
-const KEPT: usize = 4 << 20;
+const KEPT: usize = 512 << 10;
 
 pub(crate) fn start(
     shared: Arc<Shared>,
