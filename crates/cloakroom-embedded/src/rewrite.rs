@@ -11,7 +11,8 @@ use cloakroom_core::{Error, ErrorKind};
 
 use crate::durable::Durable;
 use crate::journal::{
-    Effect, JournalError, JournalState, Portion, SnapshotWriter, Step, Trouble, remove_stale,
+    Effect, JournalError, JournalState, Portion, SnapshotWriter, Step, Trouble, remove_spares,
+    remove_stale,
 };
 use crate::shard::Walk;
 use crate::store::{EmbeddedStore, Inner};
@@ -125,6 +126,8 @@ impl Inner {
             durable.rest_from_rewriting(AFTER_FAILURE);
             // What is left of it is of no use; if it cannot be removed either, the next try does.
             let _ = remove_stale(&*durable.config.disk);
+            // It may have been room that it lacked.
+            let _ = remove_spares(&*durable.config.disk);
         }
         rewritten.map(Some)
     }

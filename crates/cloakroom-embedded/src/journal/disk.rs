@@ -15,7 +15,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// `AlreadyExists` if there is one of that name; whatever the disk says.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Opens a file that is there, for reading and syncing.
+    /// Opens a file that is there, for reading, writing and syncing.
     ///
     /// # Errors
     /// `NotFound`; whatever the disk says.

@@ -1,4 +1,4 @@
-//! The bytes of a segment, version 1 (`docs/formats/journal.md`): a header, then frames of records.
+//! The bytes of a segment, versions 1 and 2 (`docs/formats/journal.md`): a header, then frames of records.
 //! Numbers are little-endian. Nothing here reads or writes a file.
 //!
 //! Every checksum is salted: a frame's with the segment's header, a record's with its place in the
@@ -10,8 +10,12 @@ pub(crate) const HEADER: usize = 64;
 pub(crate) const FRAME: usize = 40;
 /// Bytes of a record before its payload.
 pub(crate) const RECORD: usize = 8;
-/// The version that is written, and the last that is read.
-pub(crate) const VERSION: u32 = 1;
+/// The last version that is read.
+pub(crate) const VERSION: u32 = REUSED;
+/// What a segment in a file of its own is written as, and one in the place of an older one. Only the second needs a
+/// reader that knows that another's bytes may be behind its own.
+const NEW: u32 = 1;
+const REUSED: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"cloakjnl";
 const FRAME_MAGIC: &[u8; 4] = b"\xC1frm";
@@ -37,6 +41,9 @@ pub(crate) struct Header {
     pub(crate) previous_len: u64,
     /// When it was made, in milliseconds of the Unix epoch.
     pub(crate) created_at: u64,
+    /// How many bytes the file had that this segment was put into: behind its own they are another's. 0 if the
+    /// file was made for it.
+    pub(crate) stale: u64,
 }
 
 /// Why 64 bytes are no header.
@@ -56,12 +63,14 @@ impl Header {
             Kind::Snapshot => 2,
         };
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let version = if self.stale == 0 { NEW } else { REUSED };
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
         bytes[12..16].copy_from_slice(&kind.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_seq.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.previous_len.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.created_at.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.stale.to_le_bytes());
         let sum = crc32fast::hash(&bytes[..HEADER - 4]);
         bytes[HEADER - 4..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -74,10 +83,11 @@ impl Header {
         if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..HEADER - 4]) != u32_at(bytes, 60) {
             return Err(NoHeader::Damaged);
         }
-        let kind = match (u32_at(bytes, 8), u32_at(bytes, 12)) {
-            (VERSION, 1) => Kind::Journal,
-            (VERSION, 2) => Kind::Snapshot,
-            (VERSION, _) => return Err(NoHeader::Damaged),
+        let version = u32_at(bytes, 8);
+        let kind = match (version, u32_at(bytes, 12)) {
+            (NEW | REUSED, 1) => Kind::Journal,
+            (NEW, 2) => Kind::Snapshot,
+            (NEW | REUSED, _) => return Err(NoHeader::Damaged),
             (version, _) => return Err(NoHeader::Newer(version)),
         };
         Ok(Self {
@@ -86,6 +96,7 @@ impl Header {
             first_seq: u64_at(bytes, 24),
             previous_len: u64_at(bytes, 32),
             created_at: u64_at(bytes, 40),
+            stale: u64_at(bytes, 48),
         })
     }
 
@@ -113,6 +124,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The place behind its records.
+    pub(crate) const fn end(&self) -> u64 {
+        self.at + FRAME as u64 + self.body as u64
+    }
+
     pub(crate) fn bytes(&self, salt: u32) -> [u8; FRAME] {
         let mut bytes = [0; FRAME];
         let records = self.records | if self.last { LAST_FRAME } else { 0 };
@@ -234,6 +250,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 const UNFINISHED: &str = ".new";
+const SPARE: &str = ".spare";
 
 /// The file of a segment.
 pub(crate) fn name(kind: Kind, number: u64) -> String {
@@ -253,6 +270,18 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
     name.strip_suffix(UNFINISHED)
         .and_then(parse_name)
         .is_some_and(|(kind, _)| kind == Kind::Snapshot)
+}
+
+/// What a segment of the journal that counts no more is called while its file waits for another.
+pub(crate) fn spare_name(name: &str) -> String {
+    name.to_owned() + SPARE
+}
+
+/// Whether a file waits for a segment to be put into it.
+pub(crate) fn is_spare(name: &str) -> bool {
+    name.strip_suffix(SPARE)
+        .and_then(parse_name)
+        .is_some_and(|(kind, _)| kind == Kind::Journal)
 }
 
 /// Which segment a file is, if it is one.

@@ -45,7 +45,7 @@ pub use effect::{Effect, Effects, Step};
 pub use queue::Wait;
 pub use recover::{Cut, RecoverError, Recovered, Refused, Take, recover};
 pub use repair::{Repaired, repair};
-pub(crate) use snapshot::{Portion, SnapshotWriter, remove_stale};
+pub(crate) use snapshot::{Portion, SnapshotWriter, remove_spares, remove_stale};
 pub(crate) use writer::Trouble;
 
 use queue::Shared;
@@ -75,13 +75,13 @@ pub struct JournalConfig {
 }
 
 impl JournalConfig {
-    /// A journal on `disk` that is synced every second, in segments of 64 MiB.
+    /// A journal on `disk` that is synced every second, in segments of 16 MiB.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>) -> Self {
         Self {
             disk,
             durability: Durability::default(),
-            segment_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
             rewrite_percent: 100,
             rewrite_min_bytes: 64 << 20,
         }

@@ -194,7 +194,7 @@ pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, Recove
             if next.is_some() {
                 return Err(segment.damaged(read.end, segment::UNVERIFIED));
             }
-            recovered.cut = segment.tail(read.end)?;
+            recovered.cut = segment.tail(&read)?;
         }
         first_seq += read.records;
         recovered.records += read.records;
@@ -238,6 +238,8 @@ pub(crate) struct Found {
     pub(crate) journals: Vec<u64>,
     /// What a snapshot has replaced, and what a crash left of one.
     pub(crate) stale: Vec<String>,
+    /// Files that wait for segments to be put into them.
+    pub(crate) spares: Vec<String>,
 }
 
 impl Found {
@@ -281,8 +283,16 @@ impl Found {
             }
         }
         found.journals.sort_unstable();
-        let unfinished = names.into_iter().filter(|name| format::is_unfinished(name));
-        found.stale.extend(unfinished);
+        let unfinished = names.iter().filter(|name| format::is_unfinished(name));
+        found.stale.extend(unfinished.cloned());
+        found.spares = spares(names);
         Ok(found)
     }
+}
+
+/// The files among these that wait for segments to be put into them, the oldest first.
+pub(crate) fn spares(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| format::is_spare(name));
+    names.sort_unstable();
+    names
 }

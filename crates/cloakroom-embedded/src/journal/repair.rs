@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::format::{self, FRAME, Frame, HEADER, Header, Kind, NoHeader};
 use super::recover::{Found, RecoverError, Take};
-use super::snapshot::SnapshotWriter;
+use super::segment::Segment;
+use super::snapshot::{SnapshotWriter, remove_spares};
 use super::writer::{Start, Trouble, Writer};
 
 /// What the files of before are called afterwards, behind their names.
@@ -62,15 +63,9 @@ pub fn repair(
     }
     for (kind, number) in &files {
         let name = format::name(*kind, *number);
-        let bytes = whole(&**disk, &name)?;
-        if let Err(NoHeader::Newer(version)) = Header::parse(&bytes) {
-            return Err(RecoverError::Newer {
-                file: name,
-                version,
-            });
-        }
+        let (bytes, ours) = whole(&**disk, *kind, *number)?;
         let mut trouble = None;
-        salvage(&name, &bytes, &mut repaired, &mut |record| {
+        salvage(&name, &bytes, ours, &mut repaired, &mut |record| {
             let taken = take(record).is_ok();
             if taken && trouble.is_none() {
                 trouble = writer.push_record(record).err();
@@ -86,6 +81,7 @@ pub fn repair(
         number,
         ..Start::default()
     };
+    remove_spares(&**disk)?;
     Writer::create(Arc::clone(disk), start, now).map_err(failed)?;
     writer.finish().map_err(failed)?;
     for (kind, number) in files {
@@ -101,7 +97,14 @@ pub fn repair(
 }
 
 /// Gives each record that verifies, wherever it is, to `keep`, and notes the bytes between.
-fn salvage(name: &str, bytes: &[u8], repaired: &mut Repaired, keep: &mut dyn FnMut(&[u8]) -> bool) {
+/// If the file is known to be `ours` to its end, all that does not verify is lost.
+fn salvage(
+    name: &str,
+    bytes: &[u8],
+    ours: bool,
+    repaired: &mut Repaired,
+    keep: &mut dyn FnMut(&[u8]) -> bool,
+) {
     // The salt is the header's own checksum. It is taken as it is written: a header may be damaged
     // elsewhere.
     let salt = bytes.first_chunk::<HEADER>().map_or(0, |header| {
@@ -109,9 +112,13 @@ fn salvage(name: &str, bytes: &[u8], repaired: &mut Repaired, keep: &mut dyn FnM
         u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]])
     });
     let (mut at, mut lost_from) = (HEADER.min(bytes.len()), None);
-    if Header::parse(bytes).is_err() {
+    let header = Header::parse(bytes);
+    if header.is_err() {
         lost_from = Some(0);
     }
+    // What was in the file before is not lost.
+    let stale = header.map_or(0, |header| usize::try_from(header.stale).unwrap_or(0));
+    let stale = if ours { 0 } else { stale };
     let mut lose = |from: Option<usize>, to: usize| {
         if let Some(from) = from {
             repaired
@@ -138,14 +145,36 @@ fn salvage(name: &str, bytes: &[u8], repaired: &mut Repaired, keep: &mut dyn FnM
         }
     }
     let end = bytes.len();
-    if let Some(from) = lost_from.filter(|from| !format::is_blank(&bytes[*from..])) {
+    let lost_from =
+        lost_from.filter(|from| !format::is_blank(&bytes[(*from).max(stale.min(end))..]));
+    if let Some(from) = lost_from {
         repaired
             .lost
             .push((name.to_owned(), from as u64, (end - from) as u64));
     }
 }
 
-fn whole(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, RecoverError> {
+/// The bytes of a segment that count, and whether it is known which those are: the next one says that. Else there may
+/// be zeros behind them, or what was in the file before.
+fn whole(disk: &dyn Disk, kind: Kind, number: u64) -> Result<(Vec<u8>, bool), RecoverError> {
+    let name = format::name(kind, number);
+    let mut bytes = read(disk, &name)?;
+    if let Err(NoHeader::Newer(version)) = Header::parse(&bytes) {
+        return Err(RecoverError::Newer {
+            file: name,
+            version,
+        });
+    }
+    let next = match kind {
+        Kind::Journal => Segment::open(disk, kind, number + 1).ok(),
+        Kind::Snapshot => None,
+    };
+    let counts = next.and_then(|next| usize::try_from(next.header.previous_len).ok());
+    bytes.truncate(counts.unwrap_or(usize::MAX));
+    Ok((bytes, counts.is_some()))
+}
+
+fn read(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, RecoverError> {
     let file = disk.open(name).map_err(RecoverError::disk(name))?;
     let size = file.len().map_err(RecoverError::disk(name))?;
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];

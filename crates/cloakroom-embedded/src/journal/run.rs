@@ -17,7 +17,7 @@ use super::writer::{Trouble, Writer};
 /// Between two tries to write to a full disk.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a batch's memory that are kept for the next; the rest was a burst.
-const KEPT: usize = 4 << 20;
+const KEPT: usize = 512 << 10;
 
 pub(crate) fn start(
     shared: Arc<Shared>,
@@ -113,6 +113,7 @@ impl Run {
             match shared.while_busy(|| step(self)) {
                 Ok(()) => break,
                 Err(Trouble::Broken(error)) => return Err(broken(&error)),
+                Err(Trouble::Full(_)) if self.writer.give_room() => {}
                 Err(Trouble::Full(error)) => {
                     was_full = true;
                     let fault = JournalError::DiskFull(error.to_string());

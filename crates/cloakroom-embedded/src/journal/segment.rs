@@ -26,6 +26,8 @@ pub(crate) struct Read {
     pub(crate) end: u64,
     /// Whether a frame said that nothing follows.
     pub(crate) last: bool,
+    /// The end of a frame that verifies while what is in it does not.
+    begun: Option<u64>,
 }
 
 impl Segment {
@@ -93,6 +95,7 @@ impl Segment {
             read.records += count;
             read.end = at;
             if !rest.is_empty() || !whole || count != u64::from(frame.records) {
+                read.begun = Some(frame.end());
                 break;
             }
             read.last = frame.last;
@@ -108,13 +111,21 @@ impl Segment {
         }
     }
 
-    /// The end behind `at`, where nothing verifies: nothing, if it was never written; torn, if no frame behind it
-    /// says that it was synced.
-    pub(crate) fn tail(&self, at: u64) -> Result<Option<Cut>, RecoverError> {
-        match self.is_blank(at)? {
-            true => Ok(None),
-            false => self.torn_tail(at).map(Some),
+    /// The end behind what was read, where nothing verifies: nothing, if it was never written; torn, if no frame
+    /// behind it says that it was synced.
+    pub(crate) fn tail(&self, read: &Read) -> Result<Option<Cut>, RecoverError> {
+        let at = read.end;
+        let theirs = at < self.header.stale;
+        if !theirs && self.is_blank(at)? {
+            return Ok(None);
         }
+        let ours = self.ours_behind(at)?.max(read.begun);
+        let end = if theirs { ours } else { Some(self.size) };
+        Ok(end.map(|end| Cut {
+            file: self.name.clone(),
+            at,
+            bytes: end.min(self.size) - at,
+        }))
     }
 
     /// Whether there are only zeros from `at` on: room that the writer made.
@@ -130,27 +141,18 @@ impl Segment {
         Ok(true)
     }
 
-    fn torn_tail(&self, at: u64) -> Result<Cut, RecoverError> {
-        if self.claims_beyond(at)? {
-            return Err(self.damaged(at, UNVERIFIED));
-        }
-        Ok(Cut {
-            file: self.name.clone(),
-            at,
-            bytes: self.size - at,
-        })
-    }
-
-    /// Whether a frame behind `at` says that more than the bytes before `at` were synced.
-    fn claims_beyond(&self, at: u64) -> Result<bool, RecoverError> {
-        let mut from = at;
+    /// Where the last frame behind `at` ends. That one says that more than the bytes before `at` were synced is
+    /// damage.
+    fn ours_behind(&self, at: u64) -> Result<Option<u64>, RecoverError> {
+        let (mut from, mut end) = (at, None);
         while let Some(frame) = self.find_frame(from)? {
             if frame.synced > at {
-                return Ok(true);
+                return Err(self.damaged(at, UNVERIFIED));
             }
+            end = end.max(Some(frame.end()));
             from = frame.at + 1;
         }
-        Ok(false)
+        Ok(end)
     }
 
     /// The first frame at `from` or behind it whose head verifies.
@@ -158,7 +160,7 @@ impl Segment {
         let salt = self.header.salt();
         let mut window = Window::new(&*self.file, self.size);
         while from + FRAME as u64 <= self.size {
-            let bytes = window.get(from, WINDOW).map_err(self.disk())?;
+            let bytes = window.ahead(from, FRAME).map_err(self.disk())?;
             let Some(skip) = format::find_frame_mark(bytes) else {
                 // A mark may begin in the last three bytes.
                 from += bytes.len().saturating_sub(3).max(1) as u64;
@@ -227,6 +229,13 @@ impl<'a> Window<'a> {
             at: 0,
             bytes: Vec::new(),
         }
+    }
+
+    /// What is in memory from `at` on, at least `len` bytes; fewer at the end.
+    fn ahead(&mut self, at: u64, len: usize) -> std::io::Result<&[u8]> {
+        self.get(at, len)?;
+        let skip = usize::try_from(at - self.at).expect("it is in the window");
+        Ok(&self.bytes[skip..])
     }
 
     /// `len` bytes from `at` on; fewer at the end, but never fewer than there are.

@@ -23,14 +23,16 @@
 //!    survive a crash with a step whose forerunner, elsewhere, was lost with the journal's tail. So
 //!    the journal is synced up to the end of the walk before the snapshot counts.
 //!
-//! Only when the snapshot is whole, synced, and has its final name do older files go. A crash before
+//! Only when the snapshot is whole, synced, and has its final name do older files go, or become later segments. A crash before
 //! that leaves the old ones, which are complete; a crash after it leaves at most some that no longer
 //! count.
+
+use std::io::ErrorKind;
 
 use super::disk::{Disk, DiskFile};
 use super::effect::Step;
 use super::format::{self, FRAME, Frame, HEADER, Header, Kind};
-use super::recover::{Found, RecoverError};
+use super::recover::{self, Found, RecoverError};
 use super::writer::{self, Trouble};
 
 /// Bytes that are gathered for one write.
@@ -79,6 +81,7 @@ impl<'a> SnapshotWriter<'a> {
             first_seq,
             previous_len: 0,
             created_at: now,
+            stale: 0,
         };
         let file = writer::create(disk, &header, &format::unfinished_name(number))?;
         Ok(Self {
@@ -151,11 +154,52 @@ impl<'a> SnapshotWriter<'a> {
     }
 }
 
-/// Removes what the last snapshot has replaced, and what a crash left of another. Whether that is
-/// durable does not matter: what is back after a crash counts no more.
+/// Files that wait for segments at least, if there are so many; more if the last snapshot replaced more.
+const SPARES: usize = 2;
+
+/// Removes what a crash left of a snapshot, and puts what the last one has replaced aside for later segments: as many
+/// files as the journal had, so that it takes no more of the disk than it did. Whether that is durable does not
+/// matter: what is back after a crash counts no more.
 pub(crate) fn remove_stale(disk: &dyn Disk) -> Result<(), RecoverError> {
-    for name in Found::list(disk)?.stale {
-        disk.remove(&name).map_err(RecoverError::disk(&name))?;
+    let found = Found::list(disk)?;
+    let of_journal = |name: &String| matches!(format::parse_name(name), Some((Kind::Journal, _)));
+    let (journals, rest): (Vec<_>, Vec<_>) = found.stale.into_iter().partition(of_journal);
+    let most = journals.len().max(SPARES);
+    let mut free = most.saturating_sub(found.spares.len());
+    for name in &journals {
+        let done = if free > 0 {
+            free -= 1;
+            disk.rename(name, &format::spare_name(name))
+        } else {
+            disk.remove(name)
+        };
+        done.map_err(RecoverError::disk(name))?;
+    }
+    let too_many = found.spares.into_iter().skip(most);
+    remove_all(disk, rest.into_iter().chain(too_many))
+}
+
+/// Removes the files that wait for segments: the disk has no room for anything else. Returns how many.
+pub(crate) fn remove_spares(disk: &dyn Disk) -> Result<usize, RecoverError> {
+    let names = disk.list().map_err(RecoverError::disk("the directory"))?;
+    let spares = recover::spares(names);
+    let count = spares.len();
+    remove_all(disk, spares)?;
+    Ok(count)
+}
+
+/// Removes files, as far as they are still there: the writer takes spare ones at any time.
+fn remove_all(
+    disk: &dyn Disk,
+    names: impl IntoIterator<Item = String>,
+) -> Result<(), RecoverError> {
+    for name in names {
+        match disk.remove(&name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(RecoverError::disk(&name)(error));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

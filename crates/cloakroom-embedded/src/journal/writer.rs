@@ -1,9 +1,11 @@
 //! What writes segments, step by step and without a thread or a clock: a batch, a sync, a new
 //! segment. An order of steps is all that durability rests on, so it is here alone:
 //!
-//! 1. A segment's header is written and synced, then the directory; only then come records.
+//! 1. A segment's header is written and synced, then the directory; only then come records. If it is put into the
+//!    file of an old one, that file gets its name between the two, so under its name there is never another's header.
 //! 2. A segment is synced before the next one is made, so all but the last are whole on the disk.
-//! 3. Before a sync the file is made longer than it has to be, with zeros, so that the next ones only write over
+//! 3. A segment is put into the file of an old one, if there is one that counts no more: so a sync need not write where
+//!    the file ends, and no byte is written twice. Else, before a sync the file is made longer than it has to be, with zeros, so that the next ones only write over
 //!    what is there ([`Writer::make_way`]). That changes nothing of what a reader believes.
 //! 4. Each frame says how much of its file was synced before it was written. So a reader can tell
 //!    a tail that a crash tore (nothing behind it says that it was synced) from damage (something
@@ -14,12 +16,14 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
 use super::format::{self, FRAME, Frame, HEADER, Header, Kind};
+use super::recover;
+use super::snapshot::remove_spares;
 
 /// Zeros that are put behind what is written: a file that grows costs a sync twice what one costs that does not,
 /// because where it ends has to be written as well. About 20 groups of 50 writes, in a millisecond.
 const WAY: usize = 256 << 10;
 /// The part of a segment that they are at most.
-const WAY_PART: u64 = 256;
+const WAY_PART: u64 = 64;
 static ZEROS: [u8; WAY] = [0; WAY];
 
 /// Why a step failed.
@@ -58,7 +62,7 @@ pub(crate) struct Writer {
     number: u64,
     salt: u32,
     len: u64,
-    /// Where the zeros behind it end.
+    /// Where the zeros behind it end, or what was in the file before.
     way: u64,
     synced: u64,
     /// The last `synced` that a frame says.
@@ -71,14 +75,19 @@ pub(crate) struct Writer {
 impl Writer {
     /// A new journal segment, ready for records.
     pub(crate) fn create(disk: Arc<dyn Disk>, start: Start, now: u64) -> Result<Self, Trouble> {
-        let header = Header {
+        let mut header = Header {
             kind: Kind::Journal,
             number: start.number,
             first_seq: start.first_seq,
             previous_len: start.previous_len,
             created_at: now,
+            stale: 0,
         };
-        let file = create(&*disk, &header, &format::name(header.kind, header.number))?;
+        let name = format::name(header.kind, header.number);
+        let file = match reuse(&*disk, &mut header, &name)? {
+            Some(file) => file,
+            None => create(&*disk, &header, &name)?,
+        };
         disk.sync_dir().map_err(Trouble::Broken)?;
         Ok(Self {
             disk,
@@ -86,7 +95,7 @@ impl Writer {
             number: header.number,
             salt: header.salt(),
             len: HEADER as u64,
-            way: HEADER as u64,
+            way: header.stale.max(HEADER as u64),
             synced: HEADER as u64,
             claimed: 0,
             next_seq: header.first_seq,
@@ -167,6 +176,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Gives room on the disk back, if there is any that only waits to be used. Returns whether there was.
+    pub(crate) fn give_room(&self) -> bool {
+        // If that fails there is no more room than before.
+        matches!(remove_spares(&*self.disk), Ok(1..))
+    }
+
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }
@@ -185,6 +200,35 @@ impl Writer {
     pub(crate) const fn next_seq(&self) -> u64 {
         self.next_seq
     }
+}
+
+/// The file of an old segment with this header, which is synced, and this name, which is not yet. The header gets to
+/// know how many bytes there were. `None` if there is no such file.
+fn reuse(
+    disk: &dyn Disk,
+    header: &mut Header,
+    name: &str,
+) -> Result<Option<Box<dyn DiskFile>>, Trouble> {
+    let names = disk.list().map_err(Trouble::Broken)?;
+    for spare in recover::spares(names) {
+        // One that is gone was removed because there are too many.
+        let is_gone = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+        let file = match disk.open(&spare) {
+            Ok(file) => file,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(Trouble::Broken(error)),
+        };
+        header.stale = file.len().map_err(Trouble::Broken)?;
+        file.write_all_at(0, &header.bytes())
+            .map_err(Trouble::of_write)?;
+        file.sync().map_err(Trouble::Broken)?;
+        match disk.rename(&spare, name) {
+            Ok(()) => return Ok(Some(file)),
+            Err(error) if is_gone(&error) => header.stale = 0,
+            Err(error) => return Err(Trouble::Broken(error)),
+        }
+    }
+    Ok(None)
 }
 
 /// A file with a header that is synced; its name is not yet. What a try before left is replaced.

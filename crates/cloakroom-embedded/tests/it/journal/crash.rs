@@ -4,18 +4,28 @@
 use cloakroom_embedded::journal::{Disk as _, Durability};
 
 use super::disk::{FakeDisk, Fate, Op, Platter};
-use super::{block_on, open, read, record};
+use super::{block_on, open, read, record, with_header};
 
 /// How many power cuts a run tries, unless more are asked for.
 const CUTS: usize = 400;
 
 /// Appends so many records in groups, waiting for each group as the mode has it; closes and opens
 /// the journal in between. All that was done is in the trace of the disk that is returned.
-fn workload(durability: Durability, records: usize) -> FakeDisk {
-    let disk = FakeDisk::default();
+fn workload(base: &FakeDisk, durability: Durability, records: usize) -> FakeDisk {
+    let disk = base.copy();
+    append(&disk, durability, records, record);
+    disk
+}
+
+fn append(
+    disk: &FakeDisk,
+    durability: Durability,
+    records: usize,
+    record: impl Fn(usize) -> Vec<u8>,
+) {
     let mut next = 0;
     while next < records {
-        let (journal, found, recovered) = open(&disk, durability).unwrap();
+        let (journal, found, recovered) = open(disk, durability).unwrap();
         assert_eq!((found.len(), recovered.cut), (next, None));
         for group in 0..7 {
             let mut last = 0;
@@ -32,7 +42,21 @@ fn workload(durability: Durability, records: usize) -> FakeDisk {
         drop(journal);
         disk.acknowledged(next);
     }
-    disk
+}
+
+/// The disks that a workload begins on: an empty one, and one with files that wait for segments. In those are
+/// frames and records of the same places and numbers as those to come, so that nothing but whose they are tells
+/// them apart. Their heads have numbers of before, as any have: one number is given only once.
+fn bases(records: usize) -> [FakeDisk; 2] {
+    let old = FakeDisk::default();
+    append(&old, Durability::Always, records, |number| {
+        record(number).to_ascii_uppercase()
+    });
+    for name in old.names() {
+        with_header(&old, &name, |header| header[17] = 1);
+        old.rename(&name, &(name.clone() + ".spare")).unwrap();
+    }
+    [FakeDisk::default(), old.copy()]
 }
 
 fn acknowledged(ops: &[Op]) -> usize {
@@ -86,15 +110,24 @@ fn fates(count: usize) -> Vec<Vec<Fate>> {
 
 #[test]
 fn every_crash_point_leaves_a_beginning() {
-    for durability in [Durability::Always, Durability::Everysec, Durability::No] {
-        let trace = workload(durability, 120).trace();
+    let [empty, spares] = bases(120);
+    for (base, durability) in [
+        (&empty, Durability::Always),
+        (&empty, Durability::Everysec),
+        (&empty, Durability::No),
+        (&spares, Durability::Always),
+        (&spares, Durability::Everysec),
+    ] {
+        let disk = workload(base, durability, 120);
+        let of_before = |name: &String| name.ends_with(".spare");
+        assert!(!disk.names().iter().any(of_before), "all of them are used");
+        let trace = disk.trace();
         let mut cuts = 0;
         for crash in 0..=trace.len() {
             let ops = &trace[..crash];
-            let base = FakeDisk::default();
-            let unsynced = Platter::after(&base, ops, false).unsynced();
+            let unsynced = Platter::after(base, ops, false).unsynced();
             for fates in fates(unsynced) {
-                let disk = Platter::after(&base, ops, false).left(|number| fates[number]);
+                let disk = Platter::after(base, ops, false).left(|number| fates[number]);
                 let story = || format!("{durability:?}, cut after {crash} steps, {fates:?}");
                 check(&disk, acknowledged(ops), &story);
                 cuts += 1;
@@ -110,12 +143,17 @@ fn every_crash_point_leaves_a_beginning() {
 
 #[test]
 fn a_crash_while_reading_back_and_going_on_leaves_a_beginning_too() {
-    let trace = workload(Durability::Always, 15).trace();
-    let base = FakeDisk::default();
+    for base in bases(30) {
+        read_back_and_go_on(&base);
+    }
+}
+
+fn read_back_and_go_on(base: &FakeDisk) {
+    let trace = workload(base, Durability::Always, 15).trace();
     for crash in (0..=trace.len()).step_by(3) {
         let ops = &trace[..crash];
         let left = |platter: Platter| platter.left(|n| [Fate::Kept, Fate::Lost][n % 2]);
-        let disk = left(Platter::after(&base, ops, false));
+        let disk = left(Platter::after(base, ops, false));
         let before = disk.copy();
         let least = acknowledged(ops);
         let (journal, found, _) = open(&disk, Durability::Always).unwrap();
@@ -140,16 +178,18 @@ fn power_cuts_at_random_lose_nothing_that_was_acknowledged() {
     let wanted = wanted.map_or(CUTS, |cuts| cuts.parse().unwrap());
     let mut random = Random(0x0010_ad5e_ed00);
     let (mut cuts, mut beyond) = (0, 0);
+    let bases = bases(70);
     while cuts < wanted {
+        let base = &bases[random.below(2)];
         let durability = [Durability::Always, Durability::Everysec][random.below(2)];
         let records = 10 + random.below(60);
-        let trace = workload(durability, records).trace();
+        let trace = workload(base, durability, records).trace();
         for _ in 0..100 {
             let crash = random.below(trace.len() + 1);
             let seed = random.0;
             let ops = &trace[..crash];
             let weights = [random.below(10), random.below(10), random.below(3)];
-            let platter = Platter::after(&FakeDisk::default(), ops, false);
+            let platter = Platter::after(base, ops, false);
             let disk = platter.left(|_| random.fate(weights));
             let story = || format!("seed {seed:#x}, {durability:?}, cut after {crash} steps");
             let found = check(&disk, acknowledged(ops), &story);
@@ -165,13 +205,22 @@ fn power_cuts_at_random_lose_nothing_that_was_acknowledged() {
 
 #[test]
 fn a_disk_that_lies_about_syncs_is_never_believed_over_a_gap() {
-    let trace = workload(Durability::Always, 40).trace();
+    for base in bases(40) {
+        let (refused, short) = lie(&base);
+        println!("{refused} refused, {short} shorter than was acknowledged");
+        assert!(refused > 0);
+    }
+}
+
+/// How many of the cuts are refused, and how many find less than was acknowledged.
+fn lie(base: &FakeDisk) -> (usize, usize) {
+    let trace = workload(base, Durability::Always, 40).trace();
     let mut random = Random(7);
     let (mut refused, mut short) = (0, 0);
     for crash in 0..=trace.len() {
         let ops = &trace[..crash];
         let weights = [1, 6, 0];
-        let disk = Platter::after(&FakeDisk::default(), ops, true).left(|_| random.fate(weights));
+        let disk = Platter::after(base, ops, true).left(|_| random.fate(weights));
         match read(&disk) {
             Err(error) => {
                 assert!(error.is_damage(), "{error}");
@@ -184,8 +233,7 @@ fn a_disk_that_lies_about_syncs_is_never_believed_over_a_gap() {
             }
         }
     }
-    println!("{refused} refused, {short} shorter than was acknowledged");
-    assert!(refused > 0);
+    (refused, short)
 }
 
 #[test]

@@ -123,15 +123,15 @@ fn a_torn_tail_is_cut_and_told_once() {
 fn a_later_version_is_left_alone() {
     let disk = journal_of(3);
     let last = disk.names().pop().unwrap();
-    later_version(&disk, &last, 2);
+    later_version(&disk, &last, 3);
     let before = disk.edit(&last, |bytes| bytes.clone());
     let error = open(&disk, Durability::Always).unwrap_err();
     assert!(
-        matches!(error, RecoverError::Newer { version: 2, .. }),
+        matches!(error, RecoverError::Newer { version: 3, .. }),
         "{error}"
     );
     let text = error.to_string();
-    assert!(text.contains(&last) && text.contains("version 2"), "{text}");
+    assert!(text.contains(&last) && text.contains("version 3"), "{text}");
     assert_eq!(disk.edit(&last, |bytes| bytes.clone()), before);
 }
 

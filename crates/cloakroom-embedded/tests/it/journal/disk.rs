@@ -100,6 +100,12 @@ impl FakeDisk {
         self.state(|state| state.names.keys().cloned().collect())
     }
 
+    /// The names of the files that are not kept for later segments.
+    pub(crate) fn segments(&self) -> Vec<String> {
+        let names = self.names().into_iter();
+        names.filter(|name| !name.ends_with(".spare")).collect()
+    }
+
     /// The bytes of a file, to be looked at or changed.
     pub(crate) fn edit<T>(&self, name: &str, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         self.state(|state| work(&mut state.files[state.names[name]]))

@@ -11,7 +11,9 @@ use cloakroom_core::record::{Changes, Condition, Fields, Label};
 use cloakroom_core::store::{Absence, Lookup, Store as _};
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Clock, Record, UnixMillis};
-use cloakroom_embedded::journal::{Durability, Effect, Effects, Journal, JournalConfig, Step};
+use cloakroom_embedded::journal::{
+    Disk as _, Durability, Effect, Effects, Journal, JournalConfig, Step,
+};
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore};
 
 use super::block_on;
@@ -50,7 +52,7 @@ fn is_followed_by_zeros(bytes: &[u8], those: &[u8]) -> bool {
 fn is_as_before(name: &str, disk: &FakeDisk) {
     let there = fixtures(name).is_dir().then(|| fixture(name));
     let same = there.is_some_and(|there| {
-        there.names() == disk.names()
+        there.names() == disk.segments()
             && there.names().iter().all(|name| {
                 let there = there.edit(name, |bytes| bytes.clone());
                 disk.edit(name, |bytes| is_followed_by_zeros(bytes, &there))
@@ -132,6 +134,30 @@ fn a_store_of_version_1_is_read() {
         panic!("its key leads nowhere");
     };
     assert!(found.forwarded && found.record.subject == Some(subject(1)));
+}
+
+/// A segment in the file of an older one, whose bytes are still behind its own.
+#[test]
+fn a_segment_in_the_place_of_an_older_one_is_read() {
+    let disk = FakeDisk::default();
+    let records: Vec<_> = (0..7).map(super::record).collect();
+    for (from, to) in [(0, 5), (5, 7)] {
+        let config = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::Always);
+        let config = config.segment_bytes(700);
+        let (journal, _) = Journal::open(&config, Arc::new(clock()), &mut |_| Ok(())).unwrap();
+        for record in &records[from..to] {
+            block_on(journal.wait(journal.append(record))).unwrap();
+        }
+        drop(journal);
+        if from == 0 {
+            for name in disk.names() {
+                disk.rename(&name, &(name.clone() + ".spare")).unwrap();
+            }
+        }
+    }
+    is_as_before("journal-2-reused", &disk);
+    let (found, recovered) = super::read(&fixture("journal-2-reused")).unwrap();
+    assert_eq!((&found[..], recovered.cut), (&records[5..], None));
 }
 
 /// One of each effect.

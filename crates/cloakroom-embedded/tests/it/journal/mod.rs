@@ -9,6 +9,7 @@ mod faults;
 mod fixtures;
 mod repair;
 mod rewrite;
+mod spares;
 mod store;
 
 use std::future::Future;
@@ -74,8 +75,13 @@ fn journal_of(records: usize) -> FakeDisk {
 
 /// Says in a segment's header that this version wrote it.
 fn later_version(disk: &FakeDisk, name: &str, version: u8) {
+    with_header(disk, name, |header| header[8] = version);
+}
+
+/// Changes a segment's header, so that it still verifies.
+fn with_header(disk: &FakeDisk, name: &str, change: impl FnOnce(&mut [u8])) {
     disk.edit(name, |bytes| {
-        bytes[8] = version;
+        change(&mut bytes[..60]);
         let sum = crc32fast::hash(&bytes[..60]);
         bytes[60..64].copy_from_slice(&sum.to_le_bytes());
     });

@@ -185,7 +185,7 @@ fn a_rewrite_leaves_only_what_counts() {
     assert!(disk.names().len() > 5, "{:?}", disk.names());
     let rewritten = store.rewrite().unwrap().unwrap();
     assert!(rewritten.records >= 1 && rewritten.bytes > 64);
-    let names = disk.names();
+    let names = disk.segments();
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(names[0].ends_with(".journal") && names[1].ends_with(".snapshot"));
     assert_eq!(names[0].split('.').next(), names[1].split('.').next());
