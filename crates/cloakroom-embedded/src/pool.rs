@@ -32,7 +32,7 @@ pub(crate) use self::words::{PAGE_WORDS, Words};
 /// Bytes that the size of each page is a multiple of.
 pub(crate) const UNIT: usize = 4096;
 /// The most units of a page.
-pub(crate) const MOST_UNITS: usize = 16;
+pub(crate) const MOST_UNITS: usize = 32;
 /// Marks that owners give their pages are below this.
 pub(crate) const MARKS: usize = UNIT / MOST_UNITS;
 
