@@ -4,7 +4,7 @@
 //! Sizes go in steps of 16 bytes up to 1 KiB (the rounding costs 8 bytes on average), then in
 //! eighths of a doubling; above 4 KiB a slot has a page of its own. A page is about 8 KiB: with 64
 //! shards and 50 sizes in use, half-filled pages cost 64 x 50 x 4 KiB = 12 MiB, which is 12 bytes
-//! for each of a million sessions. A size of which there are many gets pages of up to 64 KiB: what is
+//! for each of a million sessions. A size of which there are many gets pages of up to 128 KiB: what is
 //! noted of pages is read on the way to every session, and so should stay in a cache. Pages of slots
 //! up to 2 KiB come from the store's pool; larger ones, of which few fit a page, from the allocator.
 //! A page whose last slot is freed goes back.

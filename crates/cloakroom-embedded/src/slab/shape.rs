@@ -7,7 +7,7 @@ const PAGE_BYTES: usize = 8 * 1024;
 /// Units that a page has at most while its class has few pages.
 const FEW_UNITS: usize = 4;
 /// Units of a page at most, once its class has many pages.
-const LARGE_UNITS: [usize; 2] = [8, 16];
+const LARGE_UNITS: [usize; 2] = [8, MOST_UNITS];
 /// Classes whose pages are the pool's: slots up to 2 KiB.
 pub(super) const POOLED: usize = FINE / STEP + 8;
 const STEP: usize = 16;
