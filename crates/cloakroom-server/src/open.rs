@@ -206,7 +206,12 @@ fn embedded(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Embedded
     let dir = journal_dir(&settings.data);
     let disk = OsDisk::open(&dir)
         .map_err(|error| format!("cannot use {} for the journal: {error}", dir.display()))?;
-    let journal = JournalConfig::new(Arc::new(disk)).durability(settings.durability);
+    // What was written before that was so may be in plain.
+    let layouts = &settings.foreign.layouts;
+    let hides = layouts.any_hashed() || layouts.any_sealed();
+    let journal = JournalConfig::new(Arc::new(disk))
+        .durability(settings.durability)
+        .reuse(!hides);
     let config = EmbeddedConfig::default()
         .max_memory(settings.max_memory)
         .eviction(settings.eviction)

@@ -70,6 +70,7 @@ pub struct JournalConfig {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) durability: Durability,
     pub(crate) segment_bytes: u64,
+    pub(crate) reuse: bool,
     pub(crate) rewrite_percent: u32,
     pub(crate) rewrite_min_bytes: u64,
 }
@@ -82,6 +83,7 @@ impl JournalConfig {
             disk,
             durability: Durability::default(),
             segment_bytes: 16 << 20,
+            reuse: true,
             rewrite_percent: 100,
             rewrite_min_bytes: 64 << 20,
         }
@@ -108,6 +110,15 @@ impl JournalConfig {
     #[must_use]
     pub const fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
+        self
+    }
+
+    /// Whether segments go into the files of older ones, which they do by default. What is in such a file stays on
+    /// the disk until something else is written over it. `false` for whoever hides now what was written in plain
+    /// before: then files are removed as soon as they count no more.
+    #[must_use]
+    pub const fn reuse(mut self, reuse: bool) -> Self {
+        self.reuse = reuse;
         self
     }
 }
@@ -245,10 +256,13 @@ impl Journal {
         take: &mut Take<'_>,
     ) -> Result<(Self, Recovered), RecoverError> {
         let recovered = recover(&*config.disk, take)?;
-        let disk = Arc::clone(&config.disk);
-        remove_stale(&*config.disk)?;
+        remove_stale(config)?;
         let failed = |error| RecoverError::disk("a new segment")(error);
-        let writer = Writer::create(disk, recovered.start, clock.now().as_millis());
+        let writer = Writer::create(
+            Arc::clone(&config.disk),
+            recovered.start,
+            clock.now().as_millis(),
+        );
         let writer = writer.map_err(|trouble| match trouble {
             Trouble::Full(error) | Trouble::Broken(error) => failed(error),
         })?;

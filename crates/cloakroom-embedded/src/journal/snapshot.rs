@@ -29,6 +29,7 @@
 
 use std::io::ErrorKind;
 
+use super::JournalConfig;
 use super::disk::{Disk, DiskFile};
 use super::effect::Step;
 use super::format::{self, FRAME, Frame, HEADER, Header, Kind};
@@ -157,14 +158,20 @@ impl<'a> SnapshotWriter<'a> {
 /// Files that wait for segments at least, if there are so many; more if the last snapshot replaced more.
 const SPARES: usize = 2;
 
-/// Removes what a crash left of a snapshot, and puts what the last one has replaced aside for later segments: as many
-/// files as the journal had, so that it takes no more of the disk than it did. Whether that is durable does not
-/// matter: what is back after a crash counts no more.
-pub(crate) fn remove_stale(disk: &dyn Disk) -> Result<(), RecoverError> {
+/// Removes what a crash left of a snapshot, and puts what the last one has replaced aside for later segments, if these
+/// are to reuse it: as many files as the journal had, so that it takes no more of the disk than it did. Whether that
+/// is durable does not matter: what is back after a crash counts no more.
+pub(crate) fn remove_stale(config: &JournalConfig) -> Result<(), RecoverError> {
+    let disk = &*config.disk;
     let found = Found::list(disk)?;
-    let of_journal = |name: &String| matches!(format::parse_name(name), Some((Kind::Journal, _)));
-    let (journals, rest): (Vec<_>, Vec<_>) = found.stale.into_iter().partition(of_journal);
-    let most = journals.len().max(SPARES);
+    let may_be_used = |name: &String| {
+        config.reuse && matches!(format::parse_name(name), Some((Kind::Journal, _)))
+    };
+    let (journals, rest): (Vec<_>, Vec<_>) = found.stale.into_iter().partition(may_be_used);
+    let most = match config.reuse {
+        true => journals.len().max(SPARES),
+        false => 0,
+    };
     let mut free = most.saturating_sub(found.spares.len());
     for name in &journals {
         let done = if free > 0 {

@@ -73,8 +73,13 @@ fn what_an_older_segment_left_is_no_torn_end() {
 }
 
 fn store(disk: &FakeDisk) -> EmbeddedStore {
+    store_that(disk, true)
+}
+
+fn store_that(disk: &FakeDisk, reuses: bool) -> EmbeddedStore {
     let journal = JournalConfig::new(Arc::new(disk.clone())).durability(Durability::Always);
     let journal = journal.segment_bytes(3_000).rewrite(0, 0);
+    let journal = journal.reuse(reuses);
     let config = EmbeddedConfig::new().shards(1).journal(journal);
     kit::store(&ManualClock::new(), config)
 }
@@ -84,10 +89,15 @@ fn write(store: &EmbeddedStore, disk: &FakeDisk, segments: usize) {
     drop(block_on(
         store.create(&key(tag_of(None), 1), &session(1, None)),
     ));
-    let is_journal = |name: &String| name.ends_with(".journal");
-    while disk.names().into_iter().filter(is_journal).count() < segments {
+    while journals(disk).len() < segments {
         block_on(change(store)).unwrap();
     }
+}
+
+fn journals(disk: &FakeDisk) -> Vec<String> {
+    let mut names = disk.names();
+    names.retain(|name| name.ends_with(".journal"));
+    names
 }
 
 async fn change(store: &EmbeddedStore) -> Result<(), Error> {
@@ -122,6 +132,21 @@ fn as_many_files_are_kept_as_the_journal_had() {
         1,
         "two are kept, one of them is used at once"
     );
+}
+
+#[test]
+fn none_is_kept_if_that_is_asked_for() {
+    let disk = FakeDisk::default();
+    let held = store(&disk);
+    write(&held, &disk, 4);
+    held.rewrite().unwrap().unwrap();
+    assert_eq!(spares(&disk), 4);
+    drop(held);
+    let held = store_that(&disk, false);
+    assert_eq!(spares(&disk), 0, "those that were there are gone");
+    write(&held, &disk, 4);
+    held.rewrite().unwrap().unwrap();
+    assert_eq!((spares(&disk), disk.segments().len()), (0, 2));
 }
 
 #[test]
