@@ -447,7 +447,7 @@ mod tests {
                                 },
                             ),
                         },
-                        subject: subject.map(|it| Subject::new(&it).unwrap()),
+                        subject: subject.map(|it| Subject::stored(&it).unwrap()),
                         label: label.map(|it| Label::new(&it)),
                         version,
                         fields: Fields::default().changed(&changes).unwrap().0,

@@ -207,7 +207,7 @@ pub(crate) fn decode_names(bytes: &[u8]) -> Option<(Option<Subject>, Option<Labe
     let (label, rest) = decode_name(rest)?;
     let subject = match subject {
         "" => None,
-        subject => Some(Subject::new(subject).ok()?),
+        subject => Some(Subject::stored(subject).ok()?),
     };
     let label = Some(label).filter(|label| !label.is_empty());
     Some((subject, label.map(Label::new), rest))

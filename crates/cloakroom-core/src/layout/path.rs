@@ -121,10 +121,10 @@ fn follow(tree: &Tree<'_>, at: At, steps: &[Step], visits: &mut usize) -> Option
 
 fn named(tree: &Tree<'_>, at: At) -> Option<Subject> {
     match tree.get(at) {
-        Node::Int(number) => Subject::new(&number.to_string()).ok(),
+        Node::Int(number) => Subject::stored(&number.to_string()).ok(),
         Node::Text(_) | Node::Owned(_) => {
             let text = std::str::from_utf8(tree.text(at)?).ok()?;
-            Subject::new(text).ok()
+            Subject::stored(text).ok()
         }
         Node::Other | Node::List(_) | Node::Map(_) => None,
     }

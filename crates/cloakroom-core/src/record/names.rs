@@ -50,15 +50,24 @@ impl Subject {
     /// [`ErrorKind::Invalid`] if it is empty, has control characters (it is sent in headers by
     /// forward-auth), or is `.` or `..`, [`ErrorKind::Limit`] if it is too long.
     pub fn new(subject: &str) -> Result<Self, Error> {
+        if matches!(subject, "." | "..") {
+            // In a path of the HTTP API it would be no subject, but a step to another one.
+            let what = "a subject may not be `.` or `..`, which URLs have for steps of a path";
+            return Err(ErrorKind::Invalid { what }.into());
+        }
+        Self::stored(subject)
+    }
+
+    /// Checks a subject that is stored already, or that another program has named: the same, but `.` and
+    /// `..` may be there.
+    ///
+    /// # Errors
+    /// The others of [`Subject::new`].
+    pub fn stored(subject: &str) -> Result<Self, Error> {
         // Of ASCII a look at the bytes tells.
         let plain = subject.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if subject.is_empty() || !plain && subject.chars().any(char::is_control) {
             let what = "a subject may not be empty or contain control characters";
-            return Err(ErrorKind::Invalid { what }.into());
-        }
-        if matches!(subject, "." | "..") {
-            // In a path of the HTTP API it would be no subject, but a step to another one.
-            let what = "a subject may not be `.` or `..`, which URLs have for steps of a path";
             return Err(ErrorKind::Invalid { what }.into());
         }
         within("subject", subject.len(), limits::SUBJECT_BYTES)?;

@@ -198,6 +198,16 @@ fn subjects_spread_over_the_tags() {
     assert_eq!(SlotTag::new(4096), None);
 }
 
+#[test]
+fn steps_of_a_path_are_no_new_subjects() {
+    for step in [".", ".."] {
+        let refused = Subject::new(step).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::Invalid { .. }));
+        assert_eq!(Subject::stored(step).unwrap().as_str(), step);
+    }
+    assert!(Subject::new("...").is_ok() && Subject::stored("").is_err());
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {

@@ -155,7 +155,7 @@ impl Head {
         let Facts { ended, first, .. } = Facts::of(bytes)?;
         let subject = match &bytes[FIXED..] {
             [] => None,
-            text => Some(Subject::new(std::str::from_utf8(text).ok()?).ok()?),
+            text => Some(Subject::stored(std::str::from_utf8(text).ok()?).ok()?),
         };
         Some(Self {
             ended,

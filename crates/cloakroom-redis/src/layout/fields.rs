@@ -92,7 +92,7 @@ fn decode_pairs(mut pairs: Vec<Pair<'_>>) -> Option<Kept> {
     let head = head::decode(head?)?;
     let text = |bytes| str::from_utf8(bytes).ok();
     let subject = match subject {
-        Some(subject) => Some(Subject::new(text(subject)?).ok()?),
+        Some(subject) => Some(Subject::stored(text(subject)?).ok()?),
         None => None,
     };
     let label = match label {

@@ -65,7 +65,7 @@ fn decode_hash(items: Vec<Reply>) -> Result<Option<Kept>, Failure> {
         let as_text = String::from_utf8_lossy(&value);
         match str::from_utf8(&name) {
             Ok(HEAD) => found = unhex(&as_text).and_then(|bytes| head::decode(&bytes)),
-            Ok(SUBJECT) => subject = Subject::new(&as_text).ok(),
+            Ok(SUBJECT) => subject = Subject::stored(&as_text).ok(),
             Ok(LABEL) => label = Some(Label::new(&as_text)),
             Ok(name) => {
                 // No application can ask for a field whose name is not allowed; it stays where it is.

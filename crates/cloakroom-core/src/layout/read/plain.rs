@@ -157,7 +157,7 @@ impl<'a> Scan<'a> {
             return;
         };
         if self.found.as_ref().is_none_or(|(before, _)| path < *before)
-            && let Ok(subject) = Subject::new(text)
+            && let Ok(subject) = Subject::stored(text)
         {
             self.found = Some((path, subject));
         }

@@ -73,7 +73,7 @@ pub(super) fn read(input: &mut In<'_>) -> Result<Record, Refused> {
             lifetimes: lifetimes.map_err(damaged)?,
         },
         subject: part(has(SUBJECT), || {
-            Subject::new(input.text()?).map_err(damaged)
+            Subject::stored(input.text()?).map_err(damaged)
         })?,
         label: part(has(LABEL), || Ok(Label::new(input.text()?)))?,
         version: input.number()?,
