@@ -12,6 +12,9 @@ const BLOCK: usize = 256;
 /// A member's score and number.
 pub(crate) type Ranked = (f64, u32);
 
+/// What a block takes, with glibc's notes.
+const BLOCK_BYTES: usize = BLOCK * size_of::<Ranked>() + 16;
+
 /// Members in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
@@ -110,8 +113,22 @@ impl Order {
 
     /// Bytes taken.
     pub(crate) const fn bytes(&self) -> usize {
-        self.blocks.capacity() * size_of::<Vec<Ranked>>()
-            + self.blocks.len() * (BLOCK * size_of::<Ranked>() + 16)
+        self.blocks.capacity() * size_of::<Vec<Ranked>>() + self.blocks.len() * BLOCK_BYTES
+    }
+
+    /// Bytes that [`Order::insert`] would take at most: those of a block, where it needs another.
+    pub(crate) fn cost(&self, place: Place) -> usize {
+        let block = self.blocks.get(place.block).or(self.blocks.last());
+        if block.is_some_and(|block| block.len() < BLOCK) {
+            return 0;
+        }
+        let list = if self.blocks.len() == self.blocks.capacity() {
+            // It doubles, and begins with four.
+            self.blocks.capacity().max(4) * size_of::<Vec<Ranked>>()
+        } else {
+            0
+        };
+        list + BLOCK_BYTES
     }
 }
 
@@ -140,7 +157,9 @@ mod tests {
                     (true, _) => {}
                     (false, _) => {
                         model.insert(rank, ranked);
+                        let most = order.bytes() + order.cost(place);
                         order.insert(place, ranked);
+                        prop_assert!(order.bytes() <= most);
                     }
                 }
             }

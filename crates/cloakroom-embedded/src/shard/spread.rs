@@ -75,17 +75,22 @@ impl Spread {
             + self.order.bytes()
     }
 
-    /// Bytes that a member would take at most, if it is new.
+    /// Bytes that a member would take at most, if it is new; for its place in an order also if it is not.
     pub(crate) fn cost(&self, member: &Member<'_>, hasher: &DefaultHashBuilder) -> usize {
         let list = if self.records.len() == self.records.capacity() {
             more(self.records.len()) * size_of::<Box<[u8]>>()
         } else {
             0
         };
+        let order = match self.kind {
+            Kind::SortedSet => self.order.cost(self.place_of(member)),
+            _ => 0,
+        };
         member.most_bytes()
             + ALLOCATION
             + DEADLINE
             + list
+            + order
             + self.table.cost(hasher.hash_one(member.name))
     }
 
