@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::process::{Server, TempDir, cloakroom, refused};
+use crate::process::{Server, TempDir, cloakroom, refused, serving};
 use crate::resp::wire::{Reply, Wire};
 
 const SID: &str = "mNLwOE8QV2aJcL1Xa-bxx97ijtvSjBZK";
@@ -326,16 +326,7 @@ fn switching_on_or_to_another_key_is_a_restart() {
         vec!["--layout-hash-ids", "yes", "--layout-seal-key-file", &wrong],
         vec![],
     ] {
-        let mut command = cloakroom();
-        command.args([
-            "serve",
-            "--http",
-            "127.0.0.1:0",
-            "--resp",
-            "127.0.0.1:0",
-            "--data",
-        ]);
-        let said = refused(command.arg(&data).args(&flags)).stderr;
+        let said = refused(&mut serving(&data, &flags)).stderr;
         let said = String::from_utf8(said).unwrap();
         assert!(
             said.contains("sealed with key") && said.contains("layout-seal-key-file"),

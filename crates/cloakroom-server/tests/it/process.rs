@@ -88,6 +88,19 @@ pub(crate) fn cloakroom() -> Command {
     command
 }
 
+/// A server on these data, with these flags, and on free ports unless they name one.
+pub(crate) fn serving(data: &Path, flags: &[&str]) -> Command {
+    let mut command = cloakroom();
+    command.arg("serve");
+    for listener in ["--http", "--resp"] {
+        if !flags.contains(&listener) {
+            command.args([listener, "127.0.0.1:0"]);
+        }
+    }
+    command.arg("--data").arg(data).args(flags);
+    command
+}
+
 /// Runs a server that must not start, to its end. One that starts after all is ended and fails the
 /// test, in place of letting it wait for ever.
 pub(crate) fn refused(command: &mut Command) -> Output {
@@ -139,21 +152,7 @@ impl Server {
     fn start_with(dir: TempDir, flags: &[&str], env: &[(&str, &str)]) -> Self {
         let log = File::create(dir.path().join("log")).unwrap();
         let data = dir.path().join("data");
-        let mut child = cloakroom()
-            .arg("serve")
-            .args(
-                ["--http", "127.0.0.1:0"]
-                    .iter()
-                    .filter(|_| !flags.contains(&"--http")),
-            )
-            .args(
-                ["--resp", "127.0.0.1:0"]
-                    .iter()
-                    .filter(|_| !flags.contains(&"--resp")),
-            )
-            .arg("--data")
-            .arg(&data)
-            .args(flags)
+        let mut child = serving(&data, flags)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)

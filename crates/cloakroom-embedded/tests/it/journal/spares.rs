@@ -113,13 +113,20 @@ fn spares(disk: &FakeDisk) -> usize {
     disk.names().len() - disk.segments().len()
 }
 
+/// A store whose journal had so many segments, which a snapshot has replaced.
+fn store_with_spares(disk: &FakeDisk, segments: usize) -> EmbeddedStore {
+    let held = store(disk);
+    write(&held, disk, segments);
+    held.rewrite().unwrap().unwrap();
+    assert_eq!(spares(disk), segments);
+    held
+}
+
 #[test]
 fn as_many_files_are_kept_as_the_journal_had() {
     let disk = FakeDisk::default();
-    let held = store(&disk);
-    write(&held, &disk, 6);
-    held.rewrite().unwrap().unwrap();
-    assert_eq!((spares(&disk), disk.segments().len()), (6, 2));
+    let held = store_with_spares(&disk, 6);
+    assert_eq!(disk.segments().len(), 2);
     write(&held, &disk, 5);
     assert_eq!(spares(&disk), 2, "four were used");
     held.rewrite().unwrap().unwrap();
@@ -137,10 +144,7 @@ fn as_many_files_are_kept_as_the_journal_had() {
 #[test]
 fn none_is_kept_if_that_is_asked_for() {
     let disk = FakeDisk::default();
-    let held = store(&disk);
-    write(&held, &disk, 4);
-    held.rewrite().unwrap().unwrap();
-    assert_eq!(spares(&disk), 4);
+    let held = store_with_spares(&disk, 4);
     drop(held);
     let held = store_that(&disk, false);
     assert_eq!(spares(&disk), 0, "those that were there are gone");
@@ -152,10 +156,7 @@ fn none_is_kept_if_that_is_asked_for() {
 #[test]
 fn a_full_disk_gets_them_back() {
     let disk = FakeDisk::default();
-    let held = store(&disk);
-    write(&held, &disk, 4);
-    held.rewrite().unwrap().unwrap();
-    assert_eq!(spares(&disk), 4);
+    let held = store_with_spares(&disk, 4);
     disk.leave_room(Some(0));
     let told = block_on(change(&held)).unwrap_err();
     assert_eq!(*told.kind(), ErrorKind::StoreFull);

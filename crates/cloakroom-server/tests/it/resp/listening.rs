@@ -7,7 +7,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use super::wire::{Reply, Wire};
-use crate::process::{Server, TempDir, cloakroom, program, refused};
+use crate::process::{Server, TempDir, cloakroom, program, refused, serving};
 
 #[test]
 fn the_banner_shows_what_to_paste_where() {
@@ -324,17 +324,8 @@ fn a_file_of_users_that_others_can_change_is_refused() {
     let dir = TempDir::new();
     let file = dir.write("users", "user shop on >shop-word ~* +@all\n");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o620)).unwrap();
-    let mut serve = cloakroom();
-    let data = dir.path().join("data");
-    serve.args([
-        "serve",
-        "--http",
-        "127.0.0.1:0",
-        "--resp",
-        "127.0.0.1:0",
-        "--data",
-    ]);
-    serve.arg(data).arg("--resp-users").arg(file);
+    let users = file.to_string_lossy();
+    let mut serve = serving(&dir.path().join("data"), &["--resp-users", &users]);
     let said = String::from_utf8(refused(&mut serve).stderr).unwrap();
     assert!(
         said.contains("mode 620") && said.contains("chmod 600"),
