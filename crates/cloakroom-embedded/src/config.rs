@@ -12,6 +12,13 @@ use crate::journal::JournalConfig;
 /// The smallest `max_memory`, in bytes: below it, pages and tables leave no room for sessions.
 pub const MIN_MEMORY: u64 = 1 << 20;
 
+/// Bytes that a shard has at least and at most, if there is a limit and the number of shards is not given.
+const LEAST_PART: u64 = 1 << 20;
+const MOST_PART: u64 = 512 << 20;
+/// Shards that there are at least and at most, but for that. Of each size of what is stored a shard has a page that is half empty.
+const FEWEST_SHARDS: u64 = 32;
+const MOST_SHARDS: u64 = 1024;
+
 /// Who leaves when `max_memory` is reached. The names are those of Redis, because operators know
 /// them. Every session has a deadline; a key of a keyspace may have none, and then `volatile-*` let it
 /// stay. Sessions and keys share one budget.
@@ -71,8 +78,9 @@ impl EmbeddedConfig {
     }
 
     /// How many parts the store has, each behind a lock of its own: a power of two from 1 to 4096.
-    /// By default 64 or 8 per core, whichever is more, and never so many that a part of
-    /// `max_memory` is below 1 MiB.
+    /// By default 32 or 8 per core, whichever is more; as many more as leave none above 512 MiB of `max_memory`, for
+    /// which a part has pages whatever is in it (131072, and a value above 4 KiB has one of its own); and never so
+    /// many that one is below 1 MiB of it.
     #[must_use]
     pub const fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
@@ -147,19 +155,10 @@ impl EmbeddedConfig {
                 shards.to_string(),
                 "give a power of two from 1 to 4096",
             )),
-            None => Ok(self.usual_shards()),
-        }
-    }
-
-    fn usual_shards(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted = (cores * 8).next_power_of_two().clamp(64, 1024);
-        let room = self.max_memory.map_or(wanted as u64, |limit| limit >> 20);
-        let most = usize::try_from(room).unwrap_or(wanted).clamp(1, wanted);
-        if most.is_power_of_two() {
-            most
-        } else {
-            most.next_power_of_two() / 2
+            None => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                Ok(usual_shards(cores, self.max_memory))
+            }
         }
     }
 }
@@ -177,4 +176,41 @@ fn invalid(setting: &'static str, value: String, fix: &'static str) -> Error {
         fix,
     }
     .into()
+}
+
+fn usual_shards(cores: usize, max_memory: Option<u64>) -> usize {
+    let by_cores = ((cores * 8) as u64).max(FEWEST_SHARDS);
+    let wanted = max_memory.map_or(by_cores, |limit| {
+        let room = 1 << (limit / LEAST_PART).ilog2();
+        let by_pages = limit.div_ceil(MOST_PART);
+        by_cores.max(by_pages).next_power_of_two().min(room)
+    });
+    wanted.next_power_of_two().min(MOST_SHARDS) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_as_many_as_cores_and_memory_want() {
+        const GIB: u64 = 1 << 30;
+        for (cores, max_memory, shards) in [
+            (1, None, 32),
+            (2, None, 32),
+            (6, None, 64),
+            (500, None, 1_024),
+            (2, Some(MIN_MEMORY), 1),
+            (2, Some(7 << 20), 4),
+            (2, Some(40 << 20), 32),
+            (2, Some(16 * GIB), 32),
+            (2, Some(16 * GIB + 1), 64),
+            (2, Some(100 * GIB), 256),
+            (2, Some(u64::MAX), 1_024),
+            (64, Some(100 << 20), 64),
+        ] {
+            let usual = usual_shards(cores, max_memory);
+            assert_eq!(usual, shards, "{cores} cores, {max_memory:?}");
+        }
+    }
 }

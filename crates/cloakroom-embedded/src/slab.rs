@@ -2,8 +2,8 @@
 //! no allocation of its own and a free slot is used again.
 //!
 //! Sizes go in steps of 16 bytes up to 1 KiB (the rounding costs 8 bytes on average), then in
-//! eighths of a doubling; above 4 KiB a slot has a page of its own. A page is about 8 KiB: with 64
-//! shards and 50 sizes in use, half-filled pages cost 64 x 50 x 4 KiB = 12 MiB, which is 12 bytes
+//! eighths of a doubling; above 4 KiB a slot has a page of its own. A page is about 8 KiB: with 32
+//! shards and 50 sizes in use, half-filled pages cost 32 x 50 x 4 KiB = 6 MiB, which is 6 bytes
 //! for each of a million sessions. A size of which there are many gets pages of up to 128 KiB: what is
 //! noted of pages is read on the way to every session, and so should stay in a cache. Pages of slots
 //! up to 2 KiB come from the store's pool; larger ones, of which few fit a page, from the allocator.

@@ -2,7 +2,7 @@
 //! "ended" and not "unknown", and requests on their way still find a session that has just rotated.
 //!
 //! A ring in the order of ending (all are remembered equally long) and a table over it. It is
-//! bounded by time and by number: by [`MOST`] in each shard, which with 64 shards is 35,000 endings
+//! bounded by time and by number: by [`MOST`] in each shard, which with 32 shards is 35,000 endings
 //! a second, kept up for two minutes; under a memory limit by [`SHARE`] of that. Beyond, the oldest
 //! goes first. Sessions never take from the share, nor does a flood of endings take from sessions:
 //! it is counted as taken from the beginning.
@@ -14,7 +14,7 @@ use cloakroom_core::{StoredKey, UnixMillis, limits};
 use crate::table::{NUMBER_BITS, Table};
 
 /// Tombstones in one shard.
-const MOST: usize = 1 << 16;
+const MOST: usize = 1 << 17;
 
 /// Tombstones in one shard that are kept under any memory limit.
 const FEWEST: usize = 64;
