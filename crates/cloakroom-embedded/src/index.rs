@@ -40,6 +40,11 @@ impl SubjectIndex {
         self.table.prefetch(hash);
     }
 
+    /// As [`Table::make_ready`].
+    pub(crate) fn make_ready(&mut self, times: usize, hash_of: impl Fn(&u32) -> u64) {
+        self.table.make_ready(times, hash_of);
+    }
+
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
         self.table.entries() + self.in_many

@@ -14,7 +14,8 @@ use cloakroom_core::id::SlotTag;
 
 use crate::engine::{Engine, KeyHash};
 use crate::journal::{
-    Concern, Effect, Effects, Journal, JournalConfig, RecoverError, Recovered, Refused,
+    Concern, Disk, Effect, Effects, Journal, JournalConfig, RecoverError, Recovered, Refused,
+    snapshot_name,
 };
 use crate::shard::At;
 use crate::store::Inner;
@@ -24,6 +25,9 @@ const LANES: usize = 4;
 /// Bytes that are handed over at a time, and how often the reader is ahead.
 const CHUNK: usize = 256 << 10;
 const AHEAD: usize = 4;
+/// The part of a snapshot, one of so many, that tells how much will be in the tables of keys. Keys come in no order:
+/// by which hashes they lie in shards is another thing in each process.
+const SAMPLE: u64 = 16;
 
 /// Reads the journal into an empty engine. Returns the last time that it knew of, as well.
 pub(crate) fn read(
@@ -40,6 +44,11 @@ pub(crate) fn read(
         refused: OnceLock::new(),
         together: Barrier::new(lanes),
     };
+    let snapshot = snapshot_bytes(&*config.disk)?;
+    // Where room may run short, tables grow as they must: what is made ready and not used would be another's.
+    let limit = engine.0.memory.limit();
+    let roomy = limit.is_none_or(|limit| snapshot < limit / 2);
+    let sample = if roomy { snapshot / SAMPLE } else { 0 };
     let opened = thread::scope(|scope| {
         let mut reader = Reader {
             all: &all,
@@ -51,6 +60,7 @@ pub(crate) fn read(
                     (Vec::new(), sender)
                 })
                 .collect(),
+            sample,
         };
         let clock = Arc::clone(&engine.0.clock);
         let opened = Journal::open(config, clock, &mut |record| reader.take(record));
@@ -66,6 +76,15 @@ pub(crate) fn read(
             UnixMillis::new(all.latest.load(Ordering::Relaxed)),
         )),
     }
+}
+
+/// Bytes of the snapshot, if there is one.
+fn snapshot_bytes(disk: &dyn Disk) -> Result<u64, RecoverError> {
+    let Some(name) = snapshot_name(disk)? else {
+        return Ok(0);
+    };
+    let bytes = disk.open(&name).and_then(|file| file.len());
+    bytes.map_err(RecoverError::disk(&name))
 }
 
 /// What an effect is about: a shard, or all of them, and the hash of a key's name if it is a key.
@@ -85,10 +104,20 @@ struct Shared<'a> {
     together: Barrier,
 }
 
+/// What a lane is to do.
+enum Work {
+    /// Apply these records, each with its length in front.
+    Records(Vec<u8>),
+    /// Make its shards ready for [`SAMPLE`] times the keys that they have by now.
+    MakeReady,
+}
+
 /// The thread that reads: for each lane what is to be sent, and where to.
 struct Reader<'a> {
     all: &'a Shared<'a>,
-    lanes: Vec<(Vec<u8>, SyncSender<Vec<u8>>)>,
+    lanes: Vec<(Vec<u8>, SyncSender<Work>)>,
+    /// Bytes of records until a [`SAMPLE`]th of the snapshot is read; 0 from then on, and without one.
+    sample: u64,
 }
 
 impl Reader<'_> {
@@ -124,12 +153,27 @@ impl Reader<'_> {
                 }
             }
         }
+        if self.sample > 0 {
+            self.sample = self.sample.saturating_sub(record.len() as u64);
+            if self.sample == 0 {
+                self.make_ready();
+            }
+        }
         Ok(())
+    }
+
+    fn make_ready(&mut self) {
+        for lane in 0..self.lanes.len() {
+            self.send(lane);
+            let sent = self.lanes[lane].1.send(Work::MakeReady);
+            debug_assert!(sent.is_ok(), "a lane lives as long as the reader");
+        }
     }
 
     fn send(&mut self, lane: usize) {
         let (chunk, lane) = &mut self.lanes[lane];
-        let sent = lane.send(std::mem::replace(chunk, Vec::with_capacity(CHUNK)));
+        let chunk = std::mem::replace(chunk, Vec::with_capacity(CHUNK));
+        let sent = lane.send(Work::Records(chunk));
         debug_assert!(sent.is_ok(), "a lane lives as long as the reader");
     }
 }

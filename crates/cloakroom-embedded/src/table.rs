@@ -69,6 +69,21 @@ impl Table {
         self.bytes
     }
 
+    /// Makes each segment as large as it would be with so many times what it has.
+    pub(crate) fn make_ready(&mut self, times: usize, hash_of: impl Fn(&u32) -> u64) {
+        for number in 0..SEGMENTS {
+            let segment = &self.segments[number];
+            let (places, entries) = (segment.places.len(), segment.entries * times);
+            let mut size = places;
+            while entries * 8 > size * 7 {
+                size = grown(size);
+            }
+            if size > places {
+                self.resize(number, size, &hash_of);
+            }
+        }
+    }
+
     /// Bytes that inserting would take at most.
     pub(crate) fn cost(&self, hash: u64) -> usize {
         let segment = &self.segments[segment_of(hash)];
@@ -262,7 +277,7 @@ impl Segment {
         if self.entries * 4 < self.filled * 3 {
             len
         } else {
-            (len + len / 2).max(SMALLEST)
+            grown(len)
         }
     }
 
@@ -289,6 +304,11 @@ impl Segment {
             }
         }
     }
+}
+
+/// Half as many places again.
+fn grown(places: usize) -> usize {
+    (places + places / 2).max(SMALLEST)
 }
 
 /// Six bits of the hash, above the number; never zero.
@@ -361,6 +381,29 @@ mod tests {
         }
         while table.shrink(|number| hash(*number)) {}
         assert!(table.bytes() < 4_096, "{}", table.bytes());
+    }
+
+    fn fill(table: &mut Table, numbers: std::ops::Range<u32>) {
+        numbers.for_each(|number| table.insert(hash(number), number, |number| hash(*number)));
+    }
+
+    #[test]
+    fn one_that_was_made_ready_grows_no_more_and_is_as_large_as_one_that_grew() {
+        const COUNT: u32 = 60_000;
+        let mut grown = Table::new();
+        fill(&mut grown, 0..COUNT);
+        let mut ready = Table::new();
+        fill(&mut ready, 0..COUNT / 16);
+        // A sample says a bit too little or too much.
+        ready.make_ready(18, |number| hash(*number));
+        let bytes = ready.bytes();
+        fill(&mut ready, COUNT / 16..COUNT);
+        assert_eq!(ready.bytes(), bytes);
+        assert!(bytes < grown.bytes() * 5 / 4, "{bytes}, {}", grown.bytes());
+        for number in 0..COUNT {
+            let found = ready.find(hash(number), |it| *it == number);
+            assert_eq!(found, Some(number));
+        }
     }
 
     proptest! {

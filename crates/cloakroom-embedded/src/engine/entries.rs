@@ -11,10 +11,23 @@ use crate::shard::{KeyView, Shard};
 use crate::slab::SlotRef;
 
 /// How far one is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     shard: usize,
     slot: SlotRef,
+    /// From a shard to the next one.
+    step: usize,
+}
+
+impl Place {
+    /// Where a part of all shards begins, of so many parts.
+    pub(crate) const fn of_part(part: usize, parts: usize) -> Self {
+        Self {
+            shard: part,
+            slot: 0,
+            step: parts,
+        }
+    }
 }
 
 /// A key that lives, where it lies.
@@ -87,8 +100,9 @@ impl Engine {
         Some(match slot {
             Some(slot) => Place { slot, ..place },
             None => Place {
-                shard: place.shard + 1,
+                shard: place.shard + place.step,
                 slot: 0,
+                ..place
             },
         })
     }

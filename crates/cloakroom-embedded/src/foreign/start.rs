@@ -1,6 +1,8 @@
 //! Taking up what a journal brought back: it did not pass by here. Names and values are put as the settings
 //! say now, so switching hashing or sealing on, off, or to another key is a restart and nothing else.
 
+use std::thread;
+
 use cloakroom_core::layout::Layout;
 
 use super::Foreign;
@@ -10,6 +12,8 @@ use crate::engine::{DATABASES, Db, Engine, Entry, KeyError, Kind, Place, Tx};
 
 /// Slots that a walk looks at before it lets go of the lock.
 const PORTION: usize = 256;
+/// Threads that look, each at shards of its own.
+const THREADS: usize = 4;
 
 /// What was found at a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,25 +29,53 @@ pub struct TakenUp {
     pub missing: Option<String>,
 }
 
+/// What one thread found that is to be done when all have looked.
+#[derive(Default)]
+struct Looked {
+    anew: Vec<(Db, Box<[u8]>)>,
+    missing: Option<String>,
+}
+
 impl Foreign {
     /// Looks at all sessions that are there, after a start: names and values are put as they would be written
     /// now, and those of which nothing is known are taken as new.
     pub fn reindex(&self, engine: &Engine) -> TakenUp {
-        let mut taken = TakenUp::default();
-        let mut anew = Vec::new();
-        self.walk(engine, |tx, db, key| match self.look_at(tx, db, key) {
-            Found::Right => self.take_up(tx, db, key),
-            Found::Other => anew.push((db, Box::from(key))),
-            Found::Missing(id) => taken.missing = Some(id),
+        let parts = thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS));
+        let places = (0..parts).map(|part| Place::of_part(part, parts));
+        let looked: Vec<Looked> = thread::scope(|scope| {
+            let parts: Vec<_> = places
+                .map(|place| scope.spawn(move || self.look_over(engine, place)))
+                .collect();
+            let ended = parts.into_iter().map(|part| part.join());
+            ended
+                .map(|part| part.expect("looking does not panic"))
+                .collect()
         });
+        let mut taken = TakenUp {
+            missing: looked.iter().find_map(|part| part.missing.clone()),
+            ..TakenUp::default()
+        };
         if taken.missing.is_some() {
             return taken;
         }
-        for (db, key) in anew {
+        for (db, key) in looked.into_iter().flat_map(|part| part.anew) {
             self.write_anew(engine, db, &key, &mut taken);
         }
         self.rename_tombstones(engine);
         taken
+    }
+
+    /// Looks at the sessions of some shards, and takes up those whose names and values are right.
+    fn look_over(&self, engine: &Engine, from: Place) -> Looked {
+        let mut looked = Looked::default();
+        self.walk(engine, from, |tx, db, key| {
+            match self.look_at(tx, db, key) {
+                Found::Right => self.take_up(tx, db, key),
+                Found::Other => looked.anew.push((db, Box::from(key))),
+                Found::Missing(id) => looked.missing = Some(id),
+            }
+        });
+        looked
     }
 
     /// Has what is left of sessions that are gone stand under the names that are kept now.
@@ -52,7 +84,7 @@ impl Foreign {
             return;
         }
         let mut alone: Vec<(Db, Box<[u8]>)> = Vec::new();
-        let mut place = Some(Place::default());
+        let mut place = Some(Place::of_part(0, 1));
         while let Some(from) = place {
             place = engine.go_over(from, PORTION, &mut |db, entry| {
                 if db >= DATABASES && !self.is_rightly_named(entry.key()) {
@@ -189,10 +221,10 @@ impl Foreign {
         Ok(())
     }
 
-    /// Goes over all keys that are sessions, also by names that would be others now, and for which there is
+    /// Goes over all keys from a place on that are sessions, also by names that would be others now, and for which there is
     /// something to be done; each in a step. One that is written meanwhile may be passed over: it comes by here anyway.
-    fn walk(&self, engine: &Engine, mut each: impl FnMut(&mut Tx<'_>, Db, &[u8])) {
-        let mut place = Some(Place::default());
+    fn walk(&self, engine: &Engine, from: Place, mut each: impl FnMut(&mut Tx<'_>, Db, &[u8])) {
+        let mut place = Some(from);
         while let Some(from) = place {
             let mut keys: Vec<(Db, Box<[u8]>)> = Vec::new();
             place = engine.go_over(from, PORTION, &mut |db, entry| {

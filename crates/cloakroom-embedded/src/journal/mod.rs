@@ -43,6 +43,7 @@ pub use disk::{Disk, DiskFile, OsDisk};
 pub(crate) use effect::Concern;
 pub use effect::{Effect, Effects, Step};
 pub use queue::Wait;
+pub(crate) use recover::snapshot_name;
 pub use recover::{Cut, RecoverError, Recovered, Refused, Take, recover};
 pub use repair::{Repaired, repair};
 pub(crate) use snapshot::{Portion, SnapshotWriter, remove_spares, remove_stale};

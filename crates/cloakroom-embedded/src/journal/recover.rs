@@ -213,6 +213,13 @@ pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, Recove
     Ok(recovered)
 }
 
+/// The file of the snapshot that counts, if there is one.
+pub(crate) fn snapshot_name(disk: &dyn Disk) -> Result<Option<String>, RecoverError> {
+    let found = Found::look(disk)?;
+    let name = |number| format::name(Kind::Snapshot, number);
+    Ok(found.snapshot.map(name))
+}
+
 /// The segments of the journal that count, all with a header.
 fn open_all(disk: &dyn Disk, found: &Found) -> Result<Vec<Segment>, RecoverError> {
     let mut segments = Vec::new();

@@ -4,7 +4,7 @@
 use std::iter;
 use std::sync::mpsc::Receiver;
 
-use super::{Place, Shared};
+use super::{Place, SAMPLE, Shared, Work};
 use crate::engine::Reach;
 use crate::journal::{Effect, Effects, Refused};
 
@@ -19,8 +19,17 @@ struct Ready<'a> {
 }
 
 /// Applies what comes. After an error it goes on, so that nobody waits for it, and applies nothing.
-pub(super) fn run(all: &Shared<'_>, lane: usize, chunks: &Receiver<Vec<u8>>) {
-    while let Ok(chunk) = chunks.recv() {
+pub(super) fn run(all: &Shared<'_>, lane: usize, work: &Receiver<Work>) {
+    while let Ok(work) = work.recv() {
+        let chunk = match work {
+            Work::Records(chunk) => chunk,
+            Work::MakeReady => {
+                let shards = all.engine.0.shards.iter();
+                let ours = shards.skip(lane).step_by(all.lanes);
+                ours.for_each(|shard| shard.lock().make_ready(SAMPLE as usize));
+                continue;
+            }
+        };
         let mut ready = Vec::with_capacity(2 * AHEAD);
         for record in records(&chunk) {
             if let Err(refused) = read(all, lane, record, &mut ready) {

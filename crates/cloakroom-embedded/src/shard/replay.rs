@@ -6,6 +6,9 @@ use std::borrow::Cow;
 use cloakroom_core::record::{Change, Changes, Value};
 use cloakroom_core::{Record, StoredKey, UnixMillis};
 
+use super::marks::hash_of_marked;
+use super::name::KeyView;
+use super::names::hash_of_entry;
 use super::room::Need;
 use super::{At, Shard, hash_of_key};
 use crate::entry::{self, View};
@@ -13,6 +16,16 @@ use crate::journal::{Effect, Refused};
 use crate::slab::SlotRef;
 
 impl Shard {
+    /// Makes the tables of keys large enough for so many times what they have.
+    pub(crate) fn make_ready(&mut self, times: usize) {
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let view = |slot: &SlotRef| KeyView(slab.get(*slot));
+        let hash_of = |slot: &SlotRef| hash_of_entry(hasher, view(slot));
+        self.names.table.make_ready(times, hash_of);
+        let hash_of = |slot: &SlotRef| hash_of_marked(hasher, view(slot));
+        self.names.marked.make_ready(times, hash_of);
+    }
+
     /// Puts an effect on a session into this shard, which is the one of its key.
     pub(crate) fn replay(&mut self, effect: &Effect<'_>, at: At<'_>) -> Result<(), Refused> {
         match effect {

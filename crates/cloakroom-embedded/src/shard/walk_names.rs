@@ -10,6 +10,9 @@ use super::{At, Shard};
 use crate::engine::Reach;
 use crate::slab::SlotRef;
 
+/// Entries that are asked for at a time where all are looked at.
+const BATCH: usize = 16;
+
 impl Shard {
     /// Calls `each` with the keys of a keyspace that live, in one of the table's segments from a
     /// position on, until it breaks or so many places were looked at; see `Table::walk`. Returns
@@ -57,13 +60,29 @@ impl Shard {
         at: At<'_>,
         each: &mut dyn FnMut(SlotRef, KeyView<'_>),
     ) -> Option<SlotRef> {
-        for _ in 0..slots {
-            let slot = self.slab.used_from(from)?;
-            from = slot + 1;
-            let entry = self.slab.get(slot);
-            if name::is_key(entry) && self.lives(KeyView(entry), at) {
-                each(slot, KeyView(entry));
+        let mut left = slots;
+        while left > 0 {
+            let mut batch = [0; BATCH];
+            let mut count = 0;
+            for into in batch.iter_mut().take(left) {
+                let Some(slot) = self.slab.used_from(from) else {
+                    break;
+                };
+                ask_for(self.slab.get(slot), Reach::Head);
+                *into = slot;
+                from = slot + 1;
+                count += 1;
             }
+            for &slot in &batch[..count] {
+                let entry = self.slab.get(slot);
+                if name::is_key(entry) && self.lives(KeyView(entry), at) {
+                    each(slot, KeyView(entry));
+                }
+            }
+            if count < left.min(BATCH) {
+                return None;
+            }
+            left -= count;
         }
         Some(from)
     }

@@ -251,3 +251,46 @@ fn a_journal_of_mostly_garbage_is_rewritten() {
     let store = EmbeddedStore::new(EmbeddedConfig::new().shards(4).journal(journal)).unwrap();
     assert_eq!(content(&store, 2)[&1], (version, 500));
 }
+
+/// A start makes tables of keys as large as the first part of a snapshot lets it expect: all is there then, and takes
+/// what it took, also where there are sessions beside the keys.
+#[test]
+fn a_start_from_a_snapshot_brings_all_back_into_as_much_memory() {
+    const MANY: u64 = 8_000;
+    let clock = ManualClock::new();
+    let disk = FakeDisk::default();
+    let open = || kit::store(&clock, config(&disk, Durability::No));
+    let name = |number: u64| format!("key:{number}").into_bytes();
+    let bytes = |store: &EmbeddedStore| store.engine().stats().bytes;
+    for sessions in [0, MANY / 2, 10] {
+        let store = open();
+        store.engine().with_all(|tx| tx.flush(None));
+        for number in 0..MANY {
+            let written = store.engine().with_key(0, &name(number), |tx| {
+                tx.set_string(0, &name(number), &[b'v'; 40], None)
+            });
+            written.unwrap();
+        }
+        for number in 0..sessions {
+            let _ = block_on(store.create(&key(number), &session(number, None)));
+        }
+        store.rewrite().unwrap();
+        store.close();
+        let (kept, before) = (content(&store, sessions), bytes(&store));
+        drop(store);
+        let store = open();
+        assert_eq!(content(&store, sessions), kept);
+        let engine = store.engine();
+        assert_eq!(engine.len(0) as u64, MANY);
+        assert!((0..MANY).all(|number| {
+            engine.with_key(0, &name(number), |tx| {
+                tx.string(0, &name(number)).unwrap() == Some(&[b'v'; 40])
+            })
+        }));
+        let after = bytes(&store);
+        assert!(
+            after < before + before / 10,
+            "{after} bytes, {before} before"
+        );
+    }
+}
