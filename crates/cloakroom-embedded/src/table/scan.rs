@@ -14,6 +14,10 @@ pub(crate) const END: u64 = 1 << 32;
 /// Places from one that is looked at to one that is asked for.
 const AHEAD: usize = 8;
 
+/// Parts of a portion, which ends with one of them. A part goes on to the next empty place, which may be
+/// a dozen places behind it, and the next part looks at those again: so parts are not small.
+const PARTS: usize = 32;
+
 impl Table {
     /// Calls `each` with the entries of a segment whose positions begin at `from`, until it breaks
     /// at the end of a portion or `places` were looked at. Returns the position to go on from,
@@ -33,11 +37,11 @@ impl Table {
         if segment.entries == 0 {
             return END;
         }
-        // Two places at a time, or a very small table would be one portion.
-        let width = (END / len as u64).max(1) * 2;
+        // Two places at least; more would make a very small table one portion.
+        let width = (END / len as u64).max(1).saturating_mul((places / PARTS).max(2) as u64);
         let (mut from, mut looked) = (from, 0);
         while from < END {
-            let to = (from + width).min(END);
+            let to = from.saturating_add(width).min(END);
             let (mut at, last) = (segment.first(from), segment.first(to - 1));
             let mut stop = ControlFlow::Continue(());
             let mut passed_last = false;
