@@ -1,5 +1,6 @@
 //! Sorted sets against each other, and against plain sets, whose members count 1.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use cloakroom_embedded::Kind;
@@ -177,9 +178,15 @@ fn combine(
             }
         });
     }
-    let mut members: Vec<_> = result.unwrap_or_default().into_iter().collect();
-    members.sort_by(|left, right| left.1.total_cmp(&right.1).then(left.0.cmp(&right.0)));
-    Ok(members)
+    Ok(in_order(result.unwrap_or_default()))
+}
+
+/// By score, then by member. A zero is a zero, with or without a sign; what is no number does not come here.
+fn in_order(scores: Scores) -> Vec<(Vec<u8>, f64)> {
+    let mut members: Vec<_> = scores.into_iter().collect();
+    // It is stable, and the members are in order.
+    members.sort_by(|left, right| left.1.partial_cmp(&right.1).unwrap_or(Ordering::Equal));
+    members
 }
 
 fn answer(call: &mut Call<'_, '_, '_>, algebra: Algebra) -> Done {
@@ -225,4 +232,18 @@ fn zintercard(call: &mut Call<'_, '_, '_>) -> Done {
     call.out
         .count(if limit > 0 { count.min(limit) } else { count });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_with_a_sign_is_no_less_than_one_without() {
+        let scores = [("a", f64::INFINITY), ("b", 0.0), ("c", -0.0), ("d", -1.5)];
+        let scores = scores.map(|(member, score)| (member.as_bytes().to_vec(), score));
+        let members = in_order(Scores::from(scores));
+        let members: Vec<_> = members.iter().map(|(member, _)| &**member).collect();
+        assert_eq!(members, [b"d", b"b", b"c", b"a"]);
+    }
 }
