@@ -46,7 +46,7 @@ impl Foreign {
             let parts: Vec<_> = places
                 .map(|place| scope.spawn(move || self.look_over(engine, place)))
                 .collect();
-            let ended = parts.into_iter().map(|part| part.join());
+            let ended = parts.into_iter().map(thread::ScopedJoinHandle::join);
             ended
                 .map(|part| part.expect("looking does not panic"))
                 .collect()
