@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
 
-use crate::logs::{self, Events};
+use crate::logs::{self, Events, often};
 use crate::observed::Observed;
 use crate::open::{self, Opened};
 use crate::settings::Settings;
@@ -83,6 +83,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     };
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
+    often::start_summing_up();
     reload_on_hangup(tls)?;
 
     let mut out = std::io::stdout();
@@ -119,6 +120,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     if let Some(embedded) = embedded {
         embedded.close();
     }
+    often::sum_up();
     tracing::info!("stopped");
     Ok(())
 }
