@@ -69,7 +69,11 @@ pub(crate) fn sum_up() {
     for often in ALL {
         let more = often.without_line();
         if more > 0 {
-            tracing::warn!(more, of = often.what, "the log has no line for each of these");
+            tracing::warn!(
+                more,
+                of = often.what,
+                "the log has no line for each of these"
+            );
         }
     }
 }

@@ -20,12 +20,13 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
+use tokio::signal::unix::Signal;
 
 use crate::logs::{self, Events, often};
 use crate::observed::Observed;
 use crate::open::{self, Opened};
 use crate::settings::Settings;
-use auth::ApiKey;
+use auth::ApiKeys;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
@@ -56,7 +57,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         true => Some(DataDir::take(&settings.data)?),
         false => None,
     };
-    let key = api_key(settings, data.as_ref())?;
+    let hangups = shutdown::hangups()?;
+    let keys = api_keys(settings, data.as_ref())?;
     let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
@@ -84,14 +86,14 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
     often::start_summing_up();
-    reload_on_hangup(tls)?;
+    read_again_on(hangups, tls, keys.clone());
 
     let mut out = std::io::stdout();
     banner::show(
         &mut out,
         settings,
         listener.address()?,
-        &key,
+        &keys,
         front.as_ref(),
     )?;
     let (touches, recording) = Touches::start(store, Arc::clone(&observer));
@@ -102,7 +104,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         observer,
         touches,
         metrics,
-        key,
+        keys,
         shutdown.clone(),
     );
     let resp = async {
@@ -125,10 +127,10 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn api_key(settings: &Settings, data: Option<&DataDir>) -> Result<ApiKey, Box<dyn Error>> {
+fn api_keys(settings: &Settings, data: Option<&DataDir>) -> Result<ApiKeys, Box<dyn Error>> {
     match (&settings.api_key_file, data) {
-        (Some(file), _) => Ok(ApiKey::shared(file)?),
-        (None, Some(data)) => Ok(ApiKey::open(data)?),
+        (Some(file), _) => Ok(ApiKeys::shared(file)?),
+        (None, Some(data)) => Ok(ApiKeys::open(data)?),
         (None, None) => Err("a key comes from api-key-file or from the data".into()),
     }
 }
@@ -152,18 +154,21 @@ async fn front(
     Ok(front)
 }
 
-fn reload_on_hangup(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
-    let mut hangups = shutdown::hangups()?;
+/// Reads on each SIGHUP what may be changed without a restart. One that came during the start waits here.
+fn read_again_on(mut hangups: Signal, tls: Option<Arc<Tls>>, keys: ApiKeys) {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
+            match keys.read_again() {
+                Ok(keys) => tracing::info!(keys, "SIGHUP: API keys read again"),
+                Err(error) => tracing::error!(%error, "SIGHUP: the API keys in use stay"),
+            }
             match tls.as_deref().map(Tls::reload) {
-                None => tracing::info!("SIGHUP: nothing to read again"),
-                Some(Ok(())) => tracing::info!("SIGHUP: certificate and key read again"),
+                None => {}
+                Some(Ok(())) => tracing::info!("SIGHUP: certificate and its key read again"),
                 Some(Err(error)) => {
                     tracing::error!(%error, "SIGHUP: the certificate in use stays");
                 }
             }
         }
     });
-    Ok(())
 }

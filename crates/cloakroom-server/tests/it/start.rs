@@ -4,6 +4,9 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
+use std::time::Duration;
+
+use reqwest::Method;
 
 use crate::process::{self, Server, TempDir, cloakroom};
 use crate::stores::{PASSWORD, Redis, free_port};
@@ -104,6 +107,45 @@ fn a_key_that_others_can_read_is_not_used() {
     fs::write(&key, "password").unwrap();
     fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     refused("127.0.0.1:0", path, &["no API key", "remove the file"]);
+}
+
+#[tokio::test]
+async fn a_key_is_changed_for_another_while_the_server_runs() {
+    let server = Server::start(&[]);
+    let file = server.data().join("api-key");
+    let (old, new) = (server.key.clone(), format!("ck1_{}", "A".repeat(43)));
+    let status = async |key: &str| {
+        let request = server.open_request(Method::GET, "/v1/stats");
+        process::answer(request.bearer_auth(key)).await.0
+    };
+    let both = format!("{new}\n\n{old}");
+    for (text, said, expected) in [
+        (both.as_str(), "API keys read again keys=2", [200, 200]),
+        ("password\n", "the API keys in use stay", [200, 200]),
+        (&new, "API keys read again keys=1", [401, 200]),
+        ("", "(a key is ck1_", [401, 200]),
+        (&format!("{new} {old}"), "stay", [401, 200]),
+        (&old, "keys=1", [200, 401]),
+    ] {
+        let before = server.log().len();
+        fs::write(&file, text).unwrap();
+        server.signal("HUP");
+        while !server.log()[before..].contains(said) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let log = server.log();
+        assert!(
+            !log.contains(&old[4..20]) && !log.contains("password"),
+            "{log}"
+        );
+        assert_eq!([status(&old).await, status(&new).await], expected, "{text}");
+    }
+    // A file that is gone is not made while it runs.
+    fs::remove_file(&file).unwrap();
+    server.signal("HUP");
+    server.logged("cannot read the API key").await;
+    assert_eq!(status(&old).await, 200);
+    assert!(!file.exists());
 }
 
 #[test]
