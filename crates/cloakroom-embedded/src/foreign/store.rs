@@ -151,6 +151,9 @@ impl Store for WithForeign {
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        self.own.stats().await
+        let mut stats = self.own.stats().await?;
+        stats.of_frameworks = self.engine.count_marked() as u64;
+        stats.sessions += stats.of_frameworks;
+        Ok(stats)
     }
 }
