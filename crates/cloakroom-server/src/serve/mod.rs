@@ -20,6 +20,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
+use cloakroom_embedded::EmbeddedStore;
 use tokio::signal::unix::Signal;
 
 use crate::logs::{self, Events, often};
@@ -34,7 +35,7 @@ use resp::Front;
 pub(crate) use resp::{commands_page, events_asked_for};
 use shutdown::Shutdown;
 use tls::Tls;
-use touches::Touches;
+use touches::{Recording, Touches};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
@@ -114,7 +115,12 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         }
     };
     let (http, resp) = tokio::join!(listener.serve(http::router(app), &shutdown), resp);
-    let cut = http + resp;
+    end(http + resp, recording, embedded).await;
+    Ok(())
+}
+
+/// What is still to be written when nobody is served any more.
+async fn end(cut: usize, recording: Recording, embedded: Option<EmbeddedStore>) {
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }
@@ -124,7 +130,6 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     }
     often::sum_up();
     tracing::info!("stopped");
-    Ok(())
 }
 
 fn api_keys(settings: &Settings, data: Option<&DataDir>) -> Result<ApiKeys, Box<dyn Error>> {
