@@ -44,6 +44,12 @@ impl WithForeign {
         Arc::clone(&self.foreign)
     }
 
+    /// As [`Foreign::knows_cookie`].
+    #[must_use]
+    pub fn knows_cookie(&self, name: &str) -> bool {
+        self.foreign.knows_cookie(name)
+    }
+
     /// As [`Foreign::of_cookie`].
     #[must_use]
     pub fn of_cookie(&self, name: &str, value: &str) -> Option<Found> {

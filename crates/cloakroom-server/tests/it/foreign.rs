@@ -226,6 +226,12 @@ async fn the_api_shows_and_ends_what_frameworks_keep() {
     // Two cookies that lead somewhere: one was planted.
     assert_eq!(verify(&server, &format!("{cookie}; {cookie}")).await.0, 401);
     assert_eq!(verify(&server, "connect.sid=s%3Aunknown.x").await.0, 401);
+    // Each of these is looked for in all keyspaces: so many are no browser's, and more that mean nothing are.
+    for (others, status) in [(15, 200), (16, 401)] {
+        let others = "SESSION=; ".repeat(others) + &"theme=dark; ".repeat(100);
+        let cookies = format!("{others}{cookie}");
+        assert_eq!(verify(&server, &cookies).await.0, status);
+    }
 
     let path = format!("/v1/subjects/alice/sessions/{handle}");
     let answer = server.request(Method::DELETE, &path).send().await.unwrap();
