@@ -26,6 +26,7 @@ use tokio::signal::unix::Signal;
 use crate::logs::{self, Events, often};
 use crate::observed::Observed;
 use crate::open::{self, Opened};
+use crate::process;
 use crate::settings::Settings;
 use auth::ApiKeys;
 use data_dir::DataDir;
@@ -45,6 +46,15 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     }
     for (name, why) in &settings.unused {
         tracing::warn!(name, "this setting should not be here: {why}");
+    }
+    let (files, needed) = (process::raise_files(), settings.files());
+    if files < needed {
+        tracing::warn!(
+            files,
+            needed,
+            "this process may have fewer files open than its connections can need: raise its limit (ulimit -n, \
+             LimitNOFILE), or lower max-connections and resp-max-connections"
+        );
     }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

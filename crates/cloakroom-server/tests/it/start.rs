@@ -1,9 +1,10 @@
 //! How the server starts: what it makes, what it refuses, and how it says so.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -44,9 +45,7 @@ async fn the_banner_shows_what_to_open_and_what_to_paste() {
     assert!(banner.contains("within a second"), "{banner}");
     assert!(!banner.contains(&server.key), "the key itself is not shown");
     let paste = banner.split_once("paste").unwrap().1;
-    let output = std::process::Command::new("sh")
-        .args(["-c", paste])
-        .output();
+    let output = Command::new("sh").args(["-c", paste]).output();
     let output = output.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -331,6 +330,49 @@ async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
         let output = process::refused(command.arg(&file).current_dir(dir.path()));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+}
+
+/// Of the system's 1024 most connections would find none left, and so would the journal.
+#[test]
+fn it_takes_the_files_that_its_connections_need_or_says_that_it_may_not() {
+    for (limits, flags, open, told) in [
+        ("-Sn 100", &["--max-connections", "200"][..], None, false),
+        ("-n 100", &["--max-connections", "200"][..], Some(100), true),
+        (
+            "-n 300",
+            &["--max-connections", "200", "--resp", "none"][..],
+            Some(300),
+            false,
+        ),
+        ("-n 300", &["--max-connections", "200"][..], Some(300), true),
+    ] {
+        let dir = TempDir::new();
+        let server = process::serving(&dir.path().join("data"), flags);
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &format!("ulimit {limits} && exec \"$@\""), "it"])
+            .arg(server.get_program())
+            .args(server.get_args());
+        let shell = shell.stdout(Stdio::piped()).stderr(log);
+        let mut server = process::Process(shell.spawn().unwrap());
+        let mut banner = BufReader::new(server.0.stdout.take().unwrap());
+        banner.read_line(&mut String::new()).unwrap();
+        let known = fs::read_to_string(format!("/proc/{}/limits", server.0.id())).unwrap();
+        let row = known.lines().find(|row| row.starts_with("Max open files"));
+        let mut numbers = row.unwrap()["Max open files".len()..].split_whitespace();
+        let (soft, hard) = (numbers.next().unwrap(), numbers.next().unwrap());
+        assert_eq!(soft, hard, "{limits}");
+        if let Some(open) = open {
+            assert_eq!(soft, open.to_string());
+        }
+        let log = fs::read_to_string(dir.path().join("log")).unwrap();
+        assert_eq!(
+            log.contains("fewer files open"),
+            told,
+            "{limits} {flags:?}: {log}"
+        );
     }
 }
 
