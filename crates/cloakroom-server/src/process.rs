@@ -76,7 +76,7 @@ pub(crate) fn raise_files() -> u64 {
         current: before.maximum,
         ..before
     };
-    let now = match setrlimit(Resource::Nofile, most.clone()) {
+    let now = match setrlimit(Resource::Nofile, most) {
         Ok(()) => most,
         Err(_) => before,
     };
