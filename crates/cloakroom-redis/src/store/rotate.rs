@@ -72,7 +72,7 @@ impl RedisStore {
                         self.forget_before_login(&at, turnovers).await?;
                     }
                     self.shared.recent.forget(&at);
-                    self.shared.recent.put(new, record.clone());
+                    self.shared.recent.see(new, &record);
                     return Ok(Rotated::Done(Box::new(record)));
                 }
                 Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(*record),
