@@ -123,9 +123,9 @@ impl Recent {
         *its = *stamp;
         let marks = &mut groups[Mark::group(key)].0;
         if let Some(mark) = marks.iter_mut().find(|mark| mark.is_of(place.row)) {
-            mark.state = Mark::state(record);
+            mark.state = Mark::state(key, record);
         }
-        shard.make_room();
+        shard.make_room(place.row);
     }
 
     /// Forgets a session that is gone.
@@ -164,11 +164,11 @@ impl Recent {
 
 impl Shard {
     fn see(&mut self, key: &StoredKey, record: &Record) {
-        let state = Mark::state(record);
+        let state = Mark::state(key, record);
         if self.has(key, state) {
             return;
         }
-        match self.find(key) {
+        let row = match self.find(key) {
             Some((at, row)) => {
                 let Some(there) = &mut self.rows[row].record else {
                     return;
@@ -181,13 +181,15 @@ impl Shard {
                 self.groups[Mark::group(key)].0[at].state = state;
                 self.stamp += 1;
                 self.rows[row].stamp = self.stamp;
+                row
             }
             None => self.add(key, state, record),
-        }
-        self.make_room();
+        };
+        self.make_room(row);
     }
 
-    fn add(&mut self, key: &StoredKey, state: u32, record: &Record) {
+    /// Gives the number of its row.
+    fn add(&mut self, key: &StoredKey, state: u32, record: &Record) -> usize {
         if self.groups.is_empty() {
             self.groups.resize(GROUPS, Group::default());
         }
@@ -220,6 +222,7 @@ impl Shard {
             key: Mark::part(key),
             row: u16::try_from(row + 1).expect("no more rows than a shard has bytes for"),
         };
+        row
     }
 
     /// Where the mark of a session is in its group, and the number of its row.
@@ -240,11 +243,12 @@ impl Shard {
         group.is_some_and(|group| group.0.iter().any(is_it))
     }
 
-    fn make_room(&mut self) {
+    /// Nobody goes for others in the moment in which he is seen.
+    fn make_room(&mut self, seen: usize) {
         while self.bytes > SHARD_BYTES {
             let row = self.oldest % self.rows.len();
             self.oldest = row + 1;
-            if self.rows[row].record.is_some() {
+            if row != seen && self.rows[row].record.is_some() {
                 let oldest = self.rows[row].key;
                 self.forget(&oldest);
             }
@@ -277,13 +281,14 @@ impl Mark {
 
     /// What stands for the state of a session: under one key, handle and version only the last activity
     /// may still differ.
-    fn state(record: &Record) -> u32 {
+    fn state(key: &StoredKey, record: &Record) -> u32 {
         let number = |bytes: &[u8]| {
             let first = bytes.first_chunk();
             first.map_or(0, |first| u64::from_le_bytes(*first))
         };
         let handle = record.handle.as_bytes();
         let parts = [
+            (number(&key.hash()[16..]), 0x9e37_79b9_7f4a_7c15),
             (number(handle), 0xbf58_476d_1ce4_e5b9),
             (number(&handle[4..]), 0x94d0_49bb_1331_11eb),
             (record.version, 0xd6e8_feb8_6659_fd93),
