@@ -13,7 +13,7 @@ use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::carry::unless_left;
 use super::list::STEP;
-use super::rotate::is_about_fields;
+use super::refused::is_about_fields;
 use super::{AtOnce, RedisStore};
 use crate::keys::{self, Entry};
 use crate::layout::Present;
