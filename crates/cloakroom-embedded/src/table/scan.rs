@@ -14,6 +14,10 @@ pub(crate) const END: u64 = 1 << 32;
 /// Places from one that is looked at to one that is asked for.
 const AHEAD: usize = 8;
 
+/// Parts of a portion, which ends with one of them. A part goes on to the next empty place, which may be
+/// a dozen places behind it, and the next part looks at those again: so parts are not small.
+const PARTS: usize = 32;
+
 impl Table {
     /// Calls `each` with the entries of a segment whose positions begin at `from`, until it breaks
     /// at the end of a portion or `places` were looked at. Returns the position to go on from,
@@ -33,11 +37,13 @@ impl Table {
         if segment.entries == 0 {
             return END;
         }
-        // Two places at a time, or a very small table would be one portion.
-        let width = (END / len as u64).max(1) * 2;
+        // Two places at least; more would make a very small table one portion.
+        let width = (END / len as u64)
+            .max(1)
+            .saturating_mul((places / PARTS).max(2) as u64);
         let (mut from, mut looked) = (from, 0);
         while from < END {
-            let to = (from + width).min(END);
+            let to = from.saturating_add(width).min(END);
             let (mut at, last) = (segment.first(from), segment.first(to - 1));
             let mut stop = ControlFlow::Continue(());
             let mut passed_last = false;
@@ -77,6 +83,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
@@ -86,6 +93,27 @@ mod tests {
 
     fn hash(number: &u32) -> u64 {
         u64::from(*number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(*number) << 7)
+    }
+
+    #[test]
+    fn long_portions_look_at_an_entry_about_once() {
+        let mut table = Table::new();
+        for number in 0..20_000 {
+            table.insert(hash(&number), number, hash);
+        }
+        let looked = Cell::new(0);
+        let counted = |number: &u32| {
+            looked.set(looked.get() + 1);
+            hash(number)
+        };
+        let all = |_| ControlFlow::Continue(());
+        for segment in 0..SEGMENTS {
+            let mut from = 0;
+            while from < END {
+                from = table.walk(segment, from, 512, |_| {}, counted, all);
+            }
+        }
+        assert!(looked.get() < 40_000, "{} looks", looked.get());
     }
 
     proptest! {
