@@ -2,6 +2,7 @@
 
 namespace App;
 
+use Illuminate\Support\Facades\Auth;
 use Illuminate\Support\Facades\Route;
 use Illuminate\Support\ServiceProvider;
 
@@ -10,6 +11,7 @@ class Provider extends ServiceProvider
 {
     public function boot(): void
     {
+        Auth::provider('names', fn () => new Names());
         Route::get('/healthz', fn () => ['ok' => true]);
         Route::any('/sessions', fn () => response(['why' => 'Laravel neither lists nor clears sessions'], 501));
         Route::middleware('web')->group(function () {

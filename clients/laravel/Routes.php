@@ -4,6 +4,7 @@ namespace App;
 
 use Illuminate\Http\Request;
 use Illuminate\Session\Store;
+use Illuminate\Support\Facades\Auth;
 use Illuminate\Support\Str;
 
 /** What the routes do. */
@@ -11,18 +12,19 @@ class Routes
 {
     public function me(Request $request): array
     {
-        return ['user' => $request->session()->get('user')];
+        return ['user' => Auth::id()];
     }
 
     public function login(Request $request): array
     {
+        Auth::loginUsingId($request->query('user'));
         $request->session()->regenerate(true);
-        $request->session()->put('user', $request->query('user'));
         return $this->me($request);
     }
 
     public function logout(Request $request): array
     {
+        Auth::logout();
         $request->session()->invalidate();
         $request->session()->regenerateToken();
         return $this->me($request);

@@ -15,6 +15,7 @@ if (getenv('VARIANT') === 'predis') {
 }
 require 'Illuminate/autoload.php';
 require __DIR__ . '/Kernel.php';
+require __DIR__ . '/Names.php';
 require __DIR__ . '/Provider.php';
 require __DIR__ . '/Routes.php';
 

@@ -31,13 +31,13 @@ class Routes
 
     public function me(Request $request): JsonResponse
     {
-        return new JsonResponse(['user' => $request->getSession()->get('user')]);
+        return new JsonResponse(['user' => $request->getSession()->get('user_id')]);
     }
 
     public function login(Request $request): JsonResponse
     {
         $session = $this->renewed($request);
-        $session->set('user', $request->query->get('user'));
+        $session->set('user_id', $request->query->get('user'));
         return $this->me($request);
     }
 
@@ -88,7 +88,7 @@ class Routes
         $handler = SessionHandlerFactory::createHandler(getenv('REDIS_URL'));
         ini_set('session.gc_maxlifetime', getenv('IDLE_SECONDS'));
         for ($i = 0; $i < $made; $i++) {
-            $attributes = serialize(['user' => "many-$i"]);
+            $attributes = serialize(['user_id' => "many-$i"]);
             $handler->write(bin2hex(random_bytes(16)), "_sf2_attributes|$attributes");
         }
         return new JsonResponse(['made' => $made]);

@@ -9,6 +9,7 @@ return [
     'key' => substr(env('SESSION_SECRET'), 0, 32),
     'cipher' => 'AES-256-CBC',
     'providers' => [
+        Illuminate\Auth\AuthServiceProvider::class,
         Illuminate\Cache\CacheServiceProvider::class,
         Illuminate\Cookie\CookieServiceProvider::class,
         Illuminate\Encryption\EncryptionServiceProvider::class,

@@ -64,6 +64,10 @@ pub const COOKIE_HEADER_BYTES: usize = 16 * 1024;
 /// Bytes of a cookie's name and value together; browsers ignore a larger one (RFC 6265bis, 5.6).
 pub const COOKIE_BYTES: usize = 4096;
 
+/// Cookies of one request that may be other frameworks' sessions: each is looked for in every keyspace. The
+/// layouts that are known have ten names; a browser has one of a name, or two where paths differ.
+pub const COOKIES_OF_FRAMEWORKS: usize = 16;
+
 /// Sessions whose activity waits to be recorded. A session is due at most once a touch interval
 /// (60 s by default), so this is 160 newly active visitors per millisecond; half a megabyte.
 pub const TOUCH_QUEUE: usize = 16 * 1024;

@@ -239,6 +239,9 @@ pub struct Page {
 pub struct Stats {
     /// Sessions kept now; expired ones that are not swept yet may be among them.
     pub sessions: u64,
+    /// Those of them that other frameworks keep here, where a store has such. One that ended and that its framework
+    /// still reads for a while is among them.
+    pub of_frameworks: u64,
     /// Bytes of memory or storage that the sessions take.
     pub bytes: u64,
     /// The limit of `bytes`, if there is one.

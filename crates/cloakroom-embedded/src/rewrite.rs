@@ -117,17 +117,17 @@ impl Inner {
             return Ok(None);
         };
         let rewritten = self.snapshot(durable);
-        {
-            let mut rewrites = durable.rewrites.lock();
-            rewrites.failed = rewritten.as_ref().err().map(told);
-            rewrites.failures += u64::from(rewritten.is_err());
-        }
         if rewritten.is_err() {
             durable.rest_from_rewriting(AFTER_FAILURE);
             // What is left of it is of no use; if it cannot be removed either, the next try does.
             let _ = remove_stale(&durable.config);
             // It may have been room that it lacked.
             let _ = remove_spares(&*durable.config.disk);
+        }
+        {
+            let mut rewrites = durable.rewrites.lock();
+            rewrites.failed = rewritten.as_ref().err().map(told);
+            rewrites.failures += u64::from(rewritten.is_err());
         }
         rewritten.map(Some)
     }

@@ -2,6 +2,7 @@
 //! at `trace` some of them print headers, and ids travel in headers.
 
 mod lines;
+pub(crate) mod often;
 
 use std::sync::Arc;
 
@@ -78,9 +79,10 @@ impl Observer for Events {
             | Event::LoggedOut(Some(handle)) => tracing::debug!(event = name, %handle),
             Event::LoggedOut(None) => tracing::info!(event = name),
             Event::Revoked(count) => tracing::info!(event = name, count),
-            Event::UseAfterEnd | Event::LoginRefused | Event::CookieRejected(_) => {
+            Event::UseAfterEnd | Event::CookieRejected(_) if often::COOKIES.has_a_line() => {
                 tracing::warn!(event = name);
             }
+            Event::LoginRefused if often::LOGINS.has_a_line() => tracing::warn!(event = name),
             _ => tracing::debug!(event = name),
         }
     }

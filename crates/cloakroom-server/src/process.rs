@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// CPU time that a process has used so far, from `/proc`, to the hundredth of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CpuTime {
@@ -64,6 +66,21 @@ pub(crate) fn machine() -> u64 {
         &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
         "MemTotal:",
     )
+}
+
+/// Lets this process have as many files open as it may, and returns how many that are. Most systems begin with 1024,
+/// for the sake of programs that wait by `select`, and let whoever needs more say so.
+pub(crate) fn raise_files() -> u64 {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: before.maximum,
+        ..before
+    };
+    let now = match setrlimit(Resource::Nofile, most) {
+        Ok(()) => most,
+        Err(_) => before,
+    };
+    now.current.unwrap_or(u64::MAX)
 }
 
 fn kilobytes(text: &str, name: &str) -> u64 {

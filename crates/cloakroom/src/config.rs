@@ -39,7 +39,7 @@ impl SessionConfig {
     pub fn shared(store: Arc<dyn Store>) -> Self {
         let sessions = Sessions::new(store, Arc::new(OsEntropy), Arc::new(TokioSpawn::current()));
         Self(Arc::new(Parts {
-            sessions: sessions.observer(Arc::new(Traced)),
+            sessions: sessions.observer(Arc::new(Traced::default())),
             cookie: CookieConfig::default(),
             keys: None,
             touches: Arc::default(),

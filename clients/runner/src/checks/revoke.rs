@@ -10,7 +10,7 @@ use crate::fault::{Fault, must};
 
 /// What the user anna is called in the sessions of these applications. Django's sessions have the number of the
 /// user, and anna is the first who ever signs in.
-const SUBJECTS: [(&str, &str); 10] = [
+const SUBJECTS: [(&str, &str); 12] = [
     ("express", "anna"),
     ("fastify", "anna"),
     ("flask", "anna"),
@@ -18,6 +18,8 @@ const SUBJECTS: [(&str, &str); 10] = [
     ("starlette", "anna"),
     ("spring", "anna"),
     ("php", "anna"),
+    ("symfony", "anna"),
+    ("laravel", "anna"),
     ("scs", "anna"),
     ("gorilla", "anna"),
     ("rack", "anna"),

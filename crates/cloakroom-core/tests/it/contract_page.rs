@@ -12,7 +12,14 @@ const HEAD: &str = "\
 
 Generated from the tables of `cloakroom_core::testkit`; a test keeps it true.
 
-The words are in `crates/cloakroom-core/src/store.rs`. A store is right when it passes these cases:
+The words are in `crates/cloakroom-core/src/store.rs`, and the simplest store that keeps them is
+`crates/cloakroom-core/src/testkit/reference.rs`: begin with a copy. A store in a crate of its own needs the core, and its kit for
+tests:
+
+    cargo add --path ../cloakroom/crates/cloakroom-core
+    cargo add --path ../cloakroom/crates/cloakroom-core --dev --features testkit
+
+A store is right when it passes these cases (`crates/cloakroom-core/src/testkit/mod.rs` has a factory in full):
 
     struct MyFactory; // impl cloakroom_core::testkit::StoreFactory
 

@@ -227,6 +227,18 @@ impl Engine {
         shards.map(|shard| shard.lock().count_named()).sum()
     }
 
+    /// How many keys have a mark; those that are over and not swept are among them.
+    pub(crate) fn count_marked(&self) -> usize {
+        let shards = self.0.shards.iter();
+        let in_one = shards.map(|shard| {
+            let shard = shard.lock();
+            let dbs = (0..DATABASES).map(|db| self.0.ears.number_of(db));
+            dbs.map(|number| shard.count_of(number).marked)
+                .sum::<usize>()
+        });
+        in_one.sum()
+    }
+
     /// How many keys a keyspace has; expired ones that are not swept may be among them.
     #[must_use]
     pub fn len(&self, db: Db) -> usize {

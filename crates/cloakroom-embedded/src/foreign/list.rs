@@ -1,7 +1,7 @@
 //! Looking at sessions of other frameworks, and ending them, from outside of a client's step.
 
 use cloakroom_core::expiry::Times;
-use cloakroom_core::layout::{Layouts, handle_of};
+use cloakroom_core::layout::{Layout, Layouts, handle_of};
 use cloakroom_core::record::{Fields, Label, Record, SessionInfo, Subject};
 use cloakroom_core::{Event, Handle, UnixMillis};
 
@@ -71,6 +71,13 @@ impl Foreign {
             });
         }
         ended
+    }
+
+    /// Whether a cookie of this name may belong to a session.
+    #[must_use]
+    pub fn knows_cookie(&self, name: &str) -> bool {
+        let mut names = self.layouts.iter().flat_map(Layout::cookies);
+        names.any(|known| known == name)
     }
 
     /// The session that a cookie belongs to, by the cookie's name and its value as the browser sends

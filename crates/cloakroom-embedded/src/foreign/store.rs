@@ -44,6 +44,12 @@ impl WithForeign {
         Arc::clone(&self.foreign)
     }
 
+    /// As [`Foreign::knows_cookie`].
+    #[must_use]
+    pub fn knows_cookie(&self, name: &str) -> bool {
+        self.foreign.knows_cookie(name)
+    }
+
     /// As [`Foreign::of_cookie`].
     #[must_use]
     pub fn of_cookie(&self, name: &str, value: &str) -> Option<Found> {
@@ -151,6 +157,9 @@ impl Store for WithForeign {
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        self.own.stats().await
+        let mut stats = self.own.stats().await?;
+        stats.of_frameworks = self.engine.count_marked() as u64;
+        stats.sessions += stats.of_frameworks;
+        Ok(stats)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use super::auth::ApiKey;
+use super::auth::ApiKeys;
 use super::resp::Front;
 use crate::open::{Choice, Durability};
 use crate::settings::Settings;
@@ -13,7 +13,7 @@ pub(crate) fn show(
     out: &mut dyn Write,
     settings: &Settings,
     address: SocketAddr,
-    key: &ApiKey,
+    key: &ApiKeys,
     resp: Option<&Front>,
 ) -> std::io::Result<()> {
     let scheme = if settings.tls.is_some() {

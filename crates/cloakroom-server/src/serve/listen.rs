@@ -20,6 +20,7 @@ use super::ending::{self, Ending, Endings};
 use super::patience::Patient;
 use super::shutdown::Shutdown;
 use super::tls::Tls;
+use crate::logs::often::NOT_TAKEN;
 use crate::serve::http::Metrics;
 use crate::settings::Settings;
 
@@ -73,7 +74,9 @@ impl Listener {
                 Ok((stream, slot)) => self.spawn(stream, slot, &router, endings.of_one()),
                 Err(error) => {
                     // Most often out of file descriptors: wait until some are free again.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if NOT_TAKEN.has_a_line() {
+                        tracing::warn!(%error, "cannot accept a connection");
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }

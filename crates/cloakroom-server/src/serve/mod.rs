@@ -20,12 +20,15 @@ use std::error::Error;
 use std::sync::Arc;
 
 use cloakroom_core::{Observer, Store};
+use cloakroom_embedded::EmbeddedStore;
+use tokio::signal::unix::Signal;
 
-use crate::logs::{self, Events};
+use crate::logs::{self, Events, often};
 use crate::observed::Observed;
 use crate::open::{self, Opened};
+use crate::process;
 use crate::settings::Settings;
-use auth::ApiKey;
+use auth::ApiKeys;
 use data_dir::DataDir;
 use http::{App, Metrics};
 use listen::Listener;
@@ -33,7 +36,7 @@ use resp::Front;
 pub(crate) use resp::{commands_page, events_asked_for};
 use shutdown::Shutdown;
 use tls::Tls;
-use touches::Touches;
+use touches::{Recording, Touches};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
@@ -43,6 +46,15 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     }
     for (name, why) in &settings.unused {
         tracing::warn!(name, "this setting should not be here: {why}");
+    }
+    let (files, needed) = (process::raise_files(), settings.files());
+    if files < needed {
+        tracing::warn!(
+            files,
+            needed,
+            "this process may have fewer files open than its connections can need: raise its limit (ulimit -n, \
+             LimitNOFILE), or lower max-connections and resp-max-connections"
+        );
     }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -56,7 +68,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         true => Some(DataDir::take(&settings.data)?),
         false => None,
     };
-    let key = api_key(settings, data.as_ref())?;
+    let hangups = shutdown::hangups()?;
+    let keys = api_keys(settings, data.as_ref())?;
     let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let tls = tls.map(Arc::new);
     let metrics = Arc::new(Metrics::new());
@@ -83,14 +96,15 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     };
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
-    reload_on_hangup(tls)?;
+    often::start_summing_up();
+    read_again_on(hangups, tls, keys.clone());
 
     let mut out = std::io::stdout();
     banner::show(
         &mut out,
         settings,
         listener.address()?,
-        &key,
+        &keys,
         front.as_ref(),
     )?;
     let (touches, recording) = Touches::start(store, Arc::clone(&observer));
@@ -101,7 +115,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         observer,
         touches,
         metrics,
-        key,
+        keys,
         shutdown.clone(),
     );
     let resp = async {
@@ -111,7 +125,12 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         }
     };
     let (http, resp) = tokio::join!(listener.serve(http::router(app), &shutdown), resp);
-    let cut = http + resp;
+    end(http + resp, recording, embedded).await;
+    Ok(())
+}
+
+/// What is still to be written when nobody is served any more.
+async fn end(cut: usize, recording: Recording, embedded: Option<EmbeddedStore>) {
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain timeout");
     }
@@ -119,14 +138,14 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     if let Some(embedded) = embedded {
         embedded.close();
     }
+    often::sum_up();
     tracing::info!("stopped");
-    Ok(())
 }
 
-fn api_key(settings: &Settings, data: Option<&DataDir>) -> Result<ApiKey, Box<dyn Error>> {
+fn api_keys(settings: &Settings, data: Option<&DataDir>) -> Result<ApiKeys, Box<dyn Error>> {
     match (&settings.api_key_file, data) {
-        (Some(file), _) => Ok(ApiKey::shared(file)?),
-        (None, Some(data)) => Ok(ApiKey::open(data)?),
+        (Some(file), _) => Ok(ApiKeys::shared(file)?),
+        (None, Some(data)) => Ok(ApiKeys::open(data)?),
         (None, None) => Err("a key comes from api-key-file or from the data".into()),
     }
 }
@@ -150,18 +169,21 @@ async fn front(
     Ok(front)
 }
 
-fn reload_on_hangup(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
-    let mut hangups = shutdown::hangups()?;
+/// Reads on each SIGHUP what may be changed without a restart. One that came during the start waits here.
+fn read_again_on(mut hangups: Signal, tls: Option<Arc<Tls>>, keys: ApiKeys) {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
+            match keys.read_again() {
+                Ok(keys) => tracing::info!(keys, "SIGHUP: API keys read again"),
+                Err(error) => tracing::error!(%error, "SIGHUP: the API keys in use stay"),
+            }
             match tls.as_deref().map(Tls::reload) {
-                None => tracing::info!("SIGHUP: nothing to read again"),
-                Some(Ok(())) => tracing::info!("SIGHUP: certificate and key read again"),
+                None => {}
+                Some(Ok(())) => tracing::info!("SIGHUP: certificate and its key read again"),
                 Some(Err(error)) => {
                     tracing::error!(%error, "SIGHUP: the certificate in use stays");
                 }
             }
         }
     });
-    Ok(())
 }

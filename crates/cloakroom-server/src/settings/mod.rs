@@ -140,6 +140,21 @@ impl Settings {
         matches!(self.store, Choice::Embedded) || self.api_key_file.is_none()
     }
 
+    /// Files that are open when there are as many connections as there may be; some are the journal's and the
+    /// listeners'.
+    pub(crate) fn files(&self) -> u64 {
+        let resp = match self.resp {
+            Resp {
+                plain: None,
+                secure: None,
+                socket: None,
+                ..
+            } => 0,
+            _ => self.resp.max_connections,
+        };
+        (self.max_connections + resp + 64) as u64
+    }
+
     /// What was written and changes nothing is told, because somebody expects something of it.
     fn note_unused(&mut self, low: &LowSettings) {
         let Choice::Shared(url) = &self.store else {

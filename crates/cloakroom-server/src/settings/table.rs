@@ -245,7 +245,8 @@ pub(crate) const API_KEY_FILE: Setting = Setting {
     unit: "FILE",
     default: "",
     doc: "The file with the API key, in place of the one in the data directory: for servers that \
-          share a key. It is read, never made.",
+          share a key. It is read, at the start and on SIGHUP, and never made. Several keys, one a \
+          line, are all taken.",
 };
 
 pub(crate) const TLS_CERT: Setting = Setting {

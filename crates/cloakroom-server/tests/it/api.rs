@@ -375,10 +375,27 @@ async fn a_bad_address_is_named(on: On) {
             400,
             "invalid_request",
         ),
+        (
+            Method::GET,
+            "/v1/subjects/%FF/sessions",
+            400,
+            "invalid_request",
+        ),
         (Method::GET, "/nowhere", 404, "not_found"),
         (Method::PUT, "/v1/session", 405, "method_not_allowed"),
     ] {
         refused(answer(server.request(method, path)).await, status, code);
+    }
+    // What has no names would be taken in our own order.
+    for body in [json!([]), json!([{"a": 1}]), json!(["ada"]), json!(null)] {
+        for (method, path) in [
+            (Method::POST, "/v1/sessions"),
+            (Method::PATCH, "/v1/session"),
+            (Method::POST, "/v1/session/login"),
+        ] {
+            let answer = server.about(&id, method, path, Some(body.clone())).await;
+            refused(answer, 400, "invalid_request");
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::process::{Server, TempDir};
+use crate::process::{Server, TempDir, answer};
 use crate::resp::wire::{Reply, Wire};
 use crate::stores::{PASSWORD, Redis};
 
@@ -184,6 +184,13 @@ async fn listed(server: &Server, subject: &str) -> Vec<Value> {
     body["sessions"].as_array().unwrap().clone()
 }
 
+/// All sessions by the API's count, and those of them that frameworks keep.
+async fn counted(server: &Server) -> (u64, u64) {
+    let (_, stats) = answer(server.request(Method::GET, "/v1/stats")).await;
+    let number = |name: &str| stats[name].as_u64().unwrap();
+    (number("sessions"), number("of_frameworks"))
+}
+
 async fn verify(server: &Server, cookie: &str) -> (u16, Option<String>) {
     let request = server.open_request(Method::GET, "/v1/verify");
     let answer = request.header("cookie", cookie).send().await.unwrap();
@@ -200,6 +207,8 @@ async fn the_api_shows_and_ends_what_frameworks_keep() {
     assert_eq!(wire.ask(&format!("SET {key} {ALICE} EX 3600")), Reply::ok());
     let own = server.login("alice").await;
 
+    wire.ask("SET cache:page x");
+    assert_eq!(counted(&server).await, (2, 1), "a key is no session");
     let sessions = listed(&server, "alice").await;
     assert_eq!(sessions.len(), 2);
     let theirs = sessions
@@ -217,6 +226,12 @@ async fn the_api_shows_and_ends_what_frameworks_keep() {
     // Two cookies that lead somewhere: one was planted.
     assert_eq!(verify(&server, &format!("{cookie}; {cookie}")).await.0, 401);
     assert_eq!(verify(&server, "connect.sid=s%3Aunknown.x").await.0, 401);
+    // Each of these is looked for in all keyspaces: so many are no browser's, and more that mean nothing are.
+    for (others, status) in [(15, 200), (16, 401)] {
+        let others = "SESSION=; ".repeat(others) + &"theme=dark; ".repeat(100);
+        let cookies = format!("{others}{cookie}");
+        assert_eq!(verify(&server, &cookies).await.0, status);
+    }
 
     let path = format!("/v1/subjects/alice/sessions/{handle}");
     let answer = server.request(Method::DELETE, &path).send().await.unwrap();
@@ -236,7 +251,12 @@ async fn the_api_shows_and_ends_what_frameworks_keep() {
     assert_eq!(answer.json::<Value>().await.unwrap()["revoked"], 2);
     let guest = format!("sess:{}", SID.replace('m', "o"));
     wire.ask(&format!("SET {guest} {GUEST}"));
-    wire.ask("SET cache:page x");
+    wire.ask(&format!("SET {other} {ALICE}"));
+    assert_eq!(
+        counted(&server).await,
+        (1, 1),
+        "a guest's is one, one that ended is none"
+    );
     let path = "/v1/sessions?confirm=all";
     let answer = server.request(Method::DELETE, path).send().await.unwrap();
     assert_eq!(answer.status(), 204);
@@ -252,6 +272,10 @@ async fn the_api_shows_and_ends_what_frameworks_keep() {
         .unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(metrics.contains("session_late_write_dropped"), "{metrics}");
+    assert!(
+        metrics.contains("cloakroom_sessions_of_frameworks 0\n"),
+        "{metrics}"
+    );
     assert!(!server.quiet_log().contains(SID), "an id is in no log");
 }
 

@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use cloakroom_core::Event;
+use cloakroom_core::observe::CookieFault;
+
 use crate::process::{Server, cloakroom};
 use crate::stores::{On, on_every_store};
 
@@ -30,6 +33,42 @@ fn generated_pages_are_the_ones_in_the_repository() {
 
 on_every_store!(metrics_are_the_ones_in_the_table);
 
+/// An alert on a name that is shown nowhere is never heard, and nobody misses it.
+#[test]
+fn alerts_are_about_what_is_shown_and_lead_to_a_part_of_the_runbook() {
+    let read = |page: &str| fs::read_to_string(root().join("docs/operate").join(page)).unwrap();
+    let (alerts, metrics, runbook) = (read("alerts.yml"), read("metrics.md"), read("runbook.md"));
+    let is_of_a_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let words = alerts.split(|letter: char| !is_of_a_name(letter));
+    let named: Vec<&str> = words
+        .filter(|word| word.starts_with("cloakroom_"))
+        .collect();
+    assert!(named.len() > 9, "{named:?}");
+    for name in named {
+        assert!(metrics.contains(&format!("| `{name}` |")), "{name}");
+    }
+    for (_, event) in alerts
+        .match_indices("event=\"")
+        .map(|(at, it)| alerts[at..].split_at(it.len()))
+    {
+        let event = event.split('"').next().unwrap();
+        let known = Event::CookieRejected(CookieFault::Malformed).name();
+        assert_eq!(event, known);
+    }
+    let parts = alerts
+        .lines()
+        .filter_map(|line| line.split_once("runbook.md: "));
+    let parts: Vec<_> = parts.map(|(_, part)| part.trim_end_matches('"')).collect();
+    assert_eq!(
+        parts.len(),
+        alerts.matches("- alert:").count() - 1,
+        "one is Redis' affair"
+    );
+    for part in parts {
+        assert!(runbook.contains(&format!("\n## {part}\n")), "{part}");
+    }
+}
+
 async fn metrics_are_the_ones_in_the_table(on: On) {
     let server = Server::on(on, &[]);
     let id = server.login("ada").await;
@@ -41,7 +80,7 @@ async fn metrics_are_the_ones_in_the_table(on: On) {
         .filter_map(|line| line.strip_prefix("| `"))
         .filter_map(|line| line.split('`').next())
         .collect();
-    assert_eq!(named.len(), 24);
+    assert_eq!(named.len(), 25);
     for name in &named {
         let shown = text.lines().any(|line| {
             let rest = line.strip_prefix(name);

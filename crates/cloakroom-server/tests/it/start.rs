@@ -1,9 +1,13 @@
 //! How the server starts: what it makes, what it refuses, and how it says so.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use reqwest::Method;
 
 use crate::process::{self, Server, TempDir, cloakroom};
 use crate::stores::{PASSWORD, Redis, free_port};
@@ -41,9 +45,7 @@ async fn the_banner_shows_what_to_open_and_what_to_paste() {
     assert!(banner.contains("within a second"), "{banner}");
     assert!(!banner.contains(&server.key), "the key itself is not shown");
     let paste = banner.split_once("paste").unwrap().1;
-    let output = std::process::Command::new("sh")
-        .args(["-c", paste])
-        .output();
+    let output = Command::new("sh").args(["-c", paste]).output();
     let output = output.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -104,6 +106,45 @@ fn a_key_that_others_can_read_is_not_used() {
     fs::write(&key, "password").unwrap();
     fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     refused("127.0.0.1:0", path, &["no API key", "remove the file"]);
+}
+
+#[tokio::test]
+async fn a_key_is_changed_for_another_while_the_server_runs() {
+    let server = Server::start(&[]);
+    let file = server.data().join("api-key");
+    let (old, new) = (server.key.clone(), format!("ck1_{}", "A".repeat(43)));
+    let status = async |key: &str| {
+        let request = server.open_request(Method::GET, "/v1/stats");
+        process::answer(request.bearer_auth(key)).await.0
+    };
+    let both = format!("{new}\n\n{old}");
+    for (text, said, expected) in [
+        (both.as_str(), "API keys read again keys=2", [200, 200]),
+        ("password\n", "the API keys in use stay", [200, 200]),
+        (&new, "API keys read again keys=1", [401, 200]),
+        ("", "(a key is ck1_", [401, 200]),
+        (&format!("{new} {old}"), "stay", [401, 200]),
+        (&old, "keys=1", [200, 401]),
+    ] {
+        let before = server.log().len();
+        fs::write(&file, text).unwrap();
+        server.signal("HUP");
+        while !server.log()[before..].contains(said) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let log = server.log();
+        assert!(
+            !log.contains(&old[4..20]) && !log.contains("password"),
+            "{log}"
+        );
+        assert_eq!([status(&old).await, status(&new).await], expected, "{text}");
+    }
+    // A file that is gone is not made while it runs.
+    fs::remove_file(&file).unwrap();
+    server.signal("HUP");
+    server.logged("cannot read the API key").await;
+    assert_eq!(status(&old).await, 200);
+    assert!(!file.exists());
 }
 
 #[test]
@@ -289,6 +330,49 @@ async fn with_a_store_and_a_key_the_data_directory_is_not_touched() {
         let output = process::refused(command.arg(&file).current_dir(dir.path()));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+}
+
+/// Of the system's 1024 most connections would find none left, and so would the journal.
+#[test]
+fn it_takes_the_files_that_its_connections_need_or_says_that_it_may_not() {
+    for (limits, flags, open, told) in [
+        ("-Sn 100", &["--max-connections", "200"][..], None, false),
+        ("-n 100", &["--max-connections", "200"][..], Some(100), true),
+        (
+            "-n 300",
+            &["--max-connections", "200", "--resp", "none"][..],
+            Some(300),
+            false,
+        ),
+        ("-n 300", &["--max-connections", "200"][..], Some(300), true),
+    ] {
+        let dir = TempDir::new();
+        let server = process::serving(&dir.path().join("data"), flags);
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &format!("ulimit {limits} && exec \"$@\""), "it"])
+            .arg(server.get_program())
+            .args(server.get_args());
+        let shell = shell.stdout(Stdio::piped()).stderr(log);
+        let mut server = process::Process(shell.spawn().unwrap());
+        let mut banner = BufReader::new(server.0.stdout.take().unwrap());
+        banner.read_line(&mut String::new()).unwrap();
+        let known = fs::read_to_string(format!("/proc/{}/limits", server.0.id())).unwrap();
+        let row = known.lines().find(|row| row.starts_with("Max open files"));
+        let mut numbers = row.unwrap()["Max open files".len()..].split_whitespace();
+        let (soft, hard) = (numbers.next().unwrap(), numbers.next().unwrap());
+        assert_eq!(soft, hard, "{limits}");
+        if let Some(open) = open {
+            assert_eq!(soft, open.to_string());
+        }
+        let log = fs::read_to_string(dir.path().join("log")).unwrap();
+        assert_eq!(
+            log.contains("fewer files open"),
+            told,
+            "{limits} {flags:?}: {log}"
+        );
     }
 }
 

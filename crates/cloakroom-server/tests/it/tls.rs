@@ -27,7 +27,7 @@ async fn https_with_a_certificate_that_is_replaced_while_it_runs() {
 
     let second = write_pair(&cert, &key, "second.pem");
     server.signal("HUP");
-    server.logged("read again").await;
+    server.logged("certificate and its key read again").await;
     assert_eq!(ask(&server, &second), Some("ok\n".to_owned()));
     assert_eq!(
         ask(&server, &first),
@@ -37,7 +37,7 @@ async fn https_with_a_certificate_that_is_replaced_while_it_runs() {
 
     fs::write(&cert, "broken").unwrap();
     server.signal("HUP");
-    server.logged("stays").await;
+    server.logged("the certificate in use stays").await;
     assert_eq!(ask(&server, &second), Some("ok\n".to_owned()));
 }
 

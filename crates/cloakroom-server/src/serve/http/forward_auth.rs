@@ -100,6 +100,13 @@ fn foreign_of(foreign: &WithForeign, headers: &HeaderMap) -> Result<Option<Found
     }
     let pairs = lines.iter().flat_map(|line| line.split(';'));
     let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+    let pairs: Vec<_> = pairs
+        .filter(|(name, _)| foreign.knows_cookie(name))
+        .collect();
+    if pairs.len() > limits::COOKIES_OF_FRAMEWORKS {
+        return Err(CookieFault::TooLong);
+    }
+    let pairs = pairs.into_iter();
     let mut found = pairs.filter_map(|(name, value)| foreign.of_cookie(name, value));
     match (found.next(), found.next()) {
         (Some(_), Some(_)) => Err(CookieFault::Duplicate),

@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     events: Family<EventName, Counter>,
     up: Gauge,
     sessions: Gauge,
+    of_frameworks: Gauge,
     bytes: Gauge,
     bytes_limit: Gauge,
     expired: Counter,
@@ -96,6 +97,7 @@ impl Metrics {
             events: Family::default(),
             up: Gauge::default(),
             sessions: Gauge::default(),
+            of_frameworks: Gauge::default(),
             bytes: Gauge::default(),
             bytes_limit: Gauge::default(),
             expired: Counter::default(),
@@ -122,6 +124,7 @@ impl Metrics {
         metrics.up.set(1);
         metrics.add("store_up", metrics.up.clone());
         metrics.add("sessions", metrics.sessions.clone());
+        metrics.add("sessions_of_frameworks", metrics.of_frameworks.clone());
         metrics.add("store_bytes", metrics.bytes.clone());
         metrics.add("store_bytes_limit", metrics.bytes_limit.clone());
         metrics.add("store_expired_sessions", metrics.expired.clone());
@@ -204,6 +207,7 @@ impl Metrics {
     pub(crate) fn store_stats(&self, stats: &Stats) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.sessions.set(gauge(stats.sessions));
+        self.of_frameworks.set(gauge(stats.of_frameworks));
         self.bytes.set(gauge(stats.bytes));
         self.bytes_limit.set(gauge(stats.bytes_limit.unwrap_or(0)));
         // These count in the store; here they are shown.

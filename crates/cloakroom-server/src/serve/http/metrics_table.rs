@@ -11,7 +11,7 @@ pub(super) struct Row {
     pub(super) doc: &'static str,
 }
 
-pub(super) const TABLE: [Row; 24] = [
+pub(super) const TABLE: [Row; 25] = [
     row(
         "http_requests",
         "counter",
@@ -53,7 +53,13 @@ pub(super) const TABLE: [Row; 24] = [
         "sessions",
         "gauge",
         "",
-        "Sessions kept now that came by the HTTP API or the library; those of other frameworks are keys, which `INFO keyspace` counts. Expired ones that are not swept yet may be among them",
+        "Sessions kept now, those of other frameworks among them. Expired ones that are not swept yet may be, too",
+    ),
+    row(
+        "sessions_of_frameworks",
+        "gauge",
+        "",
+        "Those of `cloakroom_sessions` that other frameworks keep, by the Redis protocol",
     ),
     row("store_bytes", "gauge", "", "Bytes that sessions take"),
     row(

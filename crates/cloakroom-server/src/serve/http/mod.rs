@@ -32,7 +32,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use metrics_table::metrics_page;
 pub(crate) use openapi::openapi_json;
 
-use super::auth::ApiKey;
+use super::auth::ApiKeys;
 use super::shutdown::Shutdown;
 use super::touches::Touches;
 use crate::open::Opened;
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     entropy: Arc<dyn Entropy>,
     touches: Touches,
     metrics: Arc<Metrics>,
-    key: ApiKey,
+    keys: ApiKeys,
     shutdown: Shutdown,
     policy: Policy,
     rotation_grace: Duration,
@@ -74,7 +74,7 @@ impl App {
         observer: Arc<dyn Observer>,
         touches: Touches,
         metrics: Arc<Metrics>,
-        key: ApiKey,
+        keys: ApiKeys,
         shutdown: Shutdown,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -84,7 +84,7 @@ impl App {
             entropy: Arc::new(OsEntropy),
             touches,
             metrics,
-            key,
+            keys,
             shutdown,
             policy: settings.policy,
             rotation_grace: settings.rotation_grace,
@@ -157,7 +157,7 @@ async fn with_key(State(app): State<App>, request: Request, next: Next) -> Respo
     };
     let presented = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER));
     match presented {
-        Some((_, key)) if app.key.is(key.trim_ascii()) => next.run(request).await,
+        Some((_, key)) if app.keys.has(key.trim_ascii()) => next.run(request).await,
         _ => Problem::new(&error::UNAUTHORIZED)
             .detail("send Authorization: Bearer with the key in the server's api-key file")
             .into_response(),

@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 use super::{App, Metrics, router};
 use crate::observed::Observed;
 use crate::open::Opened;
-use crate::serve::auth::ApiKey;
+use crate::serve::auth::ApiKeys;
 use crate::serve::data_dir::DataDir;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::touches::Touches;
@@ -179,7 +179,7 @@ pub(super) fn server_of(
     );
     let path = std::env::temp_dir().join(name);
     let data = DataDir::take(&path).expect("the test's own set-up");
-    let key = ApiKey::open(&data).expect("the test's own set-up");
+    let key = ApiKeys::open(&data).expect("the test's own set-up");
     let text = std::fs::read_to_string(key.file()).expect("the test's own set-up");
     std::fs::remove_dir_all(path).expect("the test's own set-up");
     let mut settings = Settings::from_low(&LowSettings::default()).expect("the test's own set-up");

@@ -23,6 +23,7 @@ use super::table::{AT_ONCE, Command, FAST, Group, NO_MULTI, READ, Run, WRITE};
 use super::tracking::Reader;
 use super::transaction::Transaction;
 use super::users::User;
+use crate::logs::often::SPEAKS_HTTP;
 
 pub(crate) type Bytes = Box<[u8]>;
 
@@ -152,7 +153,9 @@ impl Conn {
     fn attempt(&mut self, args: Args<'_>, meant: Meant, out: &mut Out) -> Result<(), Fail> {
         if meant.command.is_none() && is_http(args) {
             let client = self.me.id;
-            tracing::warn!(client, "RESP connection closed: it speaks HTTP");
+            if SPEAKS_HTTP.has_a_line() {
+                tracing::warn!(client, "RESP connection closed: it speaks HTTP");
+            }
             self.closing = true;
             return Ok(());
         }

@@ -19,6 +19,7 @@ use super::conn::Conn;
 use super::pump::Pump;
 use super::server::{Parts, Server};
 use super::users::Users;
+use crate::logs::often::NOT_TAKEN;
 use crate::serve::ending::refuse_new;
 use crate::serve::http::Metrics;
 use crate::serve::shutdown::Shutdown;
@@ -168,7 +169,9 @@ impl Front {
             };
             if let Err(error) = next {
                 // Most often out of file descriptors: wait until some are free again.
-                tracing::warn!(%error, "cannot accept a RESP connection");
+                if NOT_TAKEN.has_a_line() {
+                    tracing::warn!(%error, "cannot accept a RESP connection");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

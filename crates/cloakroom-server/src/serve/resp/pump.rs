@@ -18,6 +18,7 @@ use super::conn::Conn;
 use super::decode::{Broken, Decoder, Place};
 use super::limits;
 use super::reply::Out;
+use crate::logs::often;
 
 /// A connection that runs until one side ends it.
 #[derive(Debug)]
@@ -305,7 +306,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     fn refuse(&mut self, broken: &Broken, out: &mut Out) {
         out.error(&format!("ERR Protocol error: {broken}"));
         let client = self.conn.me.id;
-        tracing::info!(client, error = %broken, "RESP connection closed: it breaks the protocol");
+        if often::PROTOCOL.has_a_line() {
+            tracing::info!(client, error = %broken, "RESP connection closed: it breaks the protocol");
+        }
         self.conn.closing = true;
     }
 
@@ -431,7 +434,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
                     let counts = &this.conn.server.counts;
                     counts.slow_readers.fetch_add(1, Ordering::Relaxed);
                     let (client, address) = (this.conn.me.id, &this.conn.me.address);
-                    tracing::warn!(client, address, why, "RESP connection cut off");
+                    if often::CUT.has_a_line() {
+                        tracing::warn!(client, address, why, "RESP connection cut off");
+                    }
                 }
                 Poll::Ready(end)
             }

@@ -159,9 +159,10 @@ pub(super) struct RevokedResponse {
 /// Numbers about the store. Counters count from the server's start.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StatsResponse {
-    /// Sessions kept now that came by this API or the library; those of other frameworks are keys, which `INFO
-    /// keyspace` of the Redis protocol counts. Expired ones that are not swept yet may be among them.
+    /// Sessions kept now, those of other frameworks among them. Expired ones that are not swept yet may be, too.
     sessions: u64,
+    /// Those of `sessions` that other frameworks keep, by the Redis protocol.
+    of_frameworks: u64,
     /// Bytes that they take.
     bytes: u64,
     /// The limit of `bytes`, if there is one.
@@ -232,6 +233,7 @@ impl From<Stats> for StatsResponse {
     fn from(stats: Stats) -> Self {
         Self {
             sessions: stats.sessions,
+            of_frameworks: stats.of_frameworks,
             bytes: stats.bytes,
             bytes_limit: stats.bytes_limit,
             expired: stats.expired,

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use cloakroom_core::record::Subject;
 use cloakroom_core::{Event, Handle};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::super::App;
 use super::super::error::{self, Problem, ProblemBody};
+use super::extract::InPath;
 use super::models::{EndedResponse, RevokedResponse, SessionsResponse};
 
 /// The subject's sessions that are alive, the last signed in first. No id is in the list.
@@ -18,7 +19,7 @@ use super::models::{EndedResponse, RevokedResponse, SessionsResponse};
     responses((status = 200, body = SessionsResponse), (status = "default", body = ProblemBody)))]
 pub(super) async fn list(
     State(app): State<App>,
-    Path(subject): Path<String>,
+    InPath(subject): InPath<String>,
 ) -> Result<Json<SessionsResponse>, Problem> {
     let sessions = app.store.of_subject(&Subject::new(&subject)?).await?;
     Ok(Json(SessionsResponse {
@@ -42,7 +43,7 @@ pub(super) struct Except {
     responses((status = 200, body = RevokedResponse), (status = "default", body = ProblemBody)))]
 pub(super) async fn revoke_all(
     State(app): State<App>,
-    Path(subject): Path<String>,
+    InPath(subject): InPath<String>,
     query: Result<Query<Except>, QueryRejection>,
 ) -> Result<Json<RevokedResponse>, Problem> {
     let Query(query) = query?;
@@ -61,7 +62,7 @@ pub(super) async fn revoke_all(
     responses((status = 200, body = EndedResponse), (status = "default", body = ProblemBody)))]
 pub(super) async fn revoke(
     State(app): State<App>,
-    Path((subject, name)): Path<(String, String)>,
+    InPath((subject, name)): InPath<(String, String)>,
 ) -> Result<Json<EndedResponse>, Problem> {
     let (subject, handle) = (Subject::new(&subject)?, handle(&name)?);
     let ended = app.store.revoke(&subject, &handle).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::logs::often::PASSWORDS;
 use crate::serve::resp::args::Args;
 use crate::serve::resp::conn::{Answers, Conn};
 use crate::serve::resp::fail::Fail;
@@ -112,7 +113,9 @@ fn auth(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 fn sign_in(conn: &mut Conn, user: &[u8], password: &[u8]) -> Done {
     let Some(user) = conn.server.users.sign_in(user, password) else {
         let (client, address) = (conn.me.id, &conn.me.address);
-        tracing::warn!(client, address, "RESP: a wrong user name or password");
+        if PASSWORDS.has_a_line() {
+            tracing::warn!(client, address, "RESP: a wrong user name or password");
+        }
         conn.wrong_passwords += 1;
         conn.closing = conn.wrong_passwords >= limits::WRONG_PASSWORDS;
         return Err(Fail::say(

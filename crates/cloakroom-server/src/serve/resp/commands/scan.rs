@@ -20,7 +20,8 @@ pub(super) static ROWS: [Command; 7] = [
         .differs("in a transaction it is a step of its own; keys that come or go meanwhile may be missing; as SCAN"),
     Command::new("randomkey", 1, READ, NONE, Group::Generic, "1.0.0", "Returns a key at random.", Run::Whole(randomkey))
         .differs("as SCAN"),
-    Command::new("dbsize", 1, READ | FAST, NONE, Group::Server, "1.0.0", "Counts the keys.", Run::Whole(dbsize)),
+    Command::new("dbsize", 1, READ | FAST, NONE, Group::Server, "1.0.0", "Counts the keys.", Run::Whole(dbsize))
+        .differs("as Redis it counts all, also those that the user may not use"),
     Command::new("hscan", -3, READ, ONE, Group::Hash, "2.8.0", "Goes over the fields in portions.", Run::Keys(|call| inside(call, Kind::Hash))),
     Command::new("sscan", -3, READ, ONE, Group::Set, "2.8.0", "Goes over the members in portions.", Run::Keys(|call| inside(call, Kind::Set))),
     Command::new("zscan", -3, READ, ONE, Group::SortedSet, "2.8.0", "Goes over the members and scores in portions.", Run::Keys(|call| inside(call, Kind::SortedSet))),

@@ -20,7 +20,8 @@ pub(super) static ROWS: [Command; 38] = [
     Command::new("flushdb", -1, WRITE | DANGEROUS, NONE, Server, "1.0.0", "Removes all keys of the keyspace.", Run::All(flushdb)),
     Command::new("flushall", -1, WRITE | DANGEROUS, NONE, Server, "1.0.0", "Removes all keys of all keyspaces.", Run::All(flushall))
         .differs("sessions that came in by HTTP are no keys, and stay"),
-    Command::new("swapdb", 3, WRITE | FAST | DANGEROUS, NONE, Server, "4.0.0", "Has two keyspaces change places.", Run::All(swapdb)),
+    Command::new("swapdb", 3, WRITE | FAST | DANGEROUS, NONE, Server, "4.0.0", "Has two keyspaces change places.", Run::All(swapdb))
+        .differs("what is known of ended sessions goes along: a late write to the one finds what ended in the other"),
     Command::new("time", 1, LOADING | STALE | FAST, NONE, Server, "2.6.0", "Returns the time.", Run::Conn(time)),
     Command::new("info", -1, LOADING | STALE | DANGEROUS, NONE, Server, "1.0.0", "Describes the server.", Run::Whole(super::info::info)),
     Command::new("lastsave", 1, LOADING | STALE | FAST | DANGEROUS, NONE, Server, "1.0.0", "Says when all was saved last.", Run::Conn(lastsave)),
