@@ -48,10 +48,15 @@ pub(crate) struct Marker {
 
 /// The head of `record`.
 pub(crate) fn encode(record: &Record, epoch: Epoch) -> [u8; HEAD_BYTES] {
+    encode_version(record, record.version, epoch)
+}
+
+/// As [`encode`], with another version.
+pub(crate) fn encode_version(record: &Record, version: u64, epoch: Epoch) -> [u8; HEAD_BYTES] {
     let times = &record.times;
     let absolute = times.lifetimes.absolute();
     let numbers = [
-        record.version,
+        version,
         times.created_at.as_millis(),
         times.authenticated_at.unwrap_or_default().as_millis(),
         times.seen_at.as_millis(),

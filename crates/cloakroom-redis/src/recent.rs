@@ -2,12 +2,9 @@
 //! changes are merged into this, and Redis takes the result only if nothing changed since. It is a
 //! hint, never an answer: nobody reads a session from here.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
-
-use cloakroom_core::Record;
 use cloakroom_core::id::{SlotTag, StoredKey};
+use cloakroom_core::record::Changes;
+use cloakroom_core::{Record, UnixMillis};
 use parking_lot::Mutex;
 
 const SHARDS: usize = 16;
@@ -15,148 +12,133 @@ const SHARDS: usize = 16;
 const SHARD_BYTES: usize = 1 << 20;
 /// What a record takes besides its fields, roughly.
 const OVERHEAD: usize = 256;
-/// Groups of [`States`] in a shard: 512 KiB in all, and places for 65536 sessions.
+/// Groups of marks in a shard: 512 KiB in all, and places for 65536 sessions.
 const GROUPS: usize = 512;
 
 /// The records seen last.
 #[derive(Debug, Default)]
 pub(crate) struct Recent([Mutex<Shard>; SHARDS]);
 
-/// A record lies in the table itself: behind a pointer it would be one more place of the memory to wait for.
+/// Marks say which states are known, and where their records lie. Most reads see the state that was seen before, and
+/// are told so by one look at the memory: records take more of it than a cache has. Where a group is full, somebody goes.
 #[derive(Debug, Default)]
 struct Shard {
-    known: HashMap<StoredKey, Record, BuildHasherDefault<ByHash>>,
-    order: VecDeque<StoredKey>,
+    groups: Vec<Group>,
+    rows: Vec<Row>,
+    free: Vec<usize>,
+    /// Who goes next, if room is needed.
+    oldest: usize,
     bytes: usize,
-    states: States,
+    /// How many states were remembered so far.
+    stamp: u64,
+    /// For who makes something of a record, while the shard is his.
+    scratch: Vec<u8>,
 }
 
-/// A word for each state that is known, found by one look at the memory: most reads see the state that was
-/// seen before, and need not go to the table, which is larger than a cache. A word that is here is of a
-/// record that is there; where there are more records than places, some have no word, and are looked for
-/// in the table. Two states with one word would cost a save a second trip.
-#[derive(Debug, Default)]
-struct States(Vec<Words>);
-
-/// As many as lie together in a cache. 0 is nobody's.
+/// As many as lie together in a cache.
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
-struct Words([u64; 8]);
+struct Group([Mark; 8]);
 
-/// Keys are as good as random already: they are hashes, or ids of sessions that were found.
-#[derive(Debug, Default)]
-struct ByHash(u64);
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// Stands for the state. Two states with one number would cost a save a second trip.
+    state: u32,
+    /// A part of the key.
+    key: u16,
+    /// One more than the number of the row; 0 for none.
+    row: u16,
+}
 
-impl Hasher for ByHash {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
+#[derive(Debug)]
+struct Row {
+    key: StoredKey,
+    /// Of this state alone.
+    stamp: u64,
+    record: Option<Record>,
+}
 
-    fn write_u64(&mut self, _: u64) {}
-
-    fn write_usize(&mut self, _: usize) {}
-
-    fn write_isize(&mut self, _: isize) {}
-
-    fn write_u16(&mut self, _: u16) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// Where a state was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    row: usize,
+    stamp: u64,
 }
 
 impl Recent {
-    /// Remembers what was read, unless that or a later state of it is known. Under one version
+    /// Remembers what was read or written, unless that or a later state of it is known. Under one version
     /// the fields are the same, but for another server's, and then everything is forgotten.
     pub(crate) fn see(&self, key: &StoredKey, record: &Record) {
-        let word = States::word(key, record);
-        {
-            let mut shard = self.shard(key).lock();
-            if shard.states.has(key, word) {
-                return;
-            }
-            let Shard {
-                known,
-                bytes,
-                states,
-                ..
-            } = &mut *shard;
-            let there = known.get_mut(key);
-            if let Some(there) = there.filter(|there| there.handle == record.handle) {
-                if there.version > record.version {
-                    return;
-                }
-                *bytes = *bytes + size(record) - size(there);
-                states.change(key, States::word(key, there), word);
-                copy(record, there);
-                shard.make_room();
-                return;
-            }
-        }
-        self.put(key, record.clone());
-    }
-
-    /// Remembers `record`, unless a later state of it is known.
-    pub(crate) fn put(&self, key: &StoredKey, record: Record) {
-        let word = States::word(key, &record);
-        let mut shard = self.shard(key).lock();
-        let Shard {
-            known,
-            order,
-            bytes,
-            states,
-        } = &mut *shard;
-        let old = match known.entry(*key) {
-            Entry::Occupied(there) => {
-                let there = there.into_mut();
-                if there.handle == record.handle && there.version > record.version {
-                    return;
-                }
-                *bytes = *bytes + size(&record) - size(there);
-                states.change(key, States::word(key, there), word);
-                Some(std::mem::replace(there, record))
-            }
-            Entry::Vacant(place) => {
-                *bytes += size(&record);
-                states.change(key, 0, word);
-                place.insert(record);
-                order.push_back(*key);
-                None
-            }
-        };
-        shard.make_room();
-        drop(shard);
-        drop(old);
+        self.shard(key).lock().see(key, record);
     }
 
     /// What was seen of a session last.
     pub(crate) fn get(&self, key: &StoredKey) -> Option<Record> {
-        self.shard(key).lock().known.get(key).cloned()
+        self.with(key, |record, _, _| Some(record.clone()))
     }
 
-    /// Looks at what was seen of a session last, where it lies.
-    pub(crate) fn with<T>(&self, key: &StoredKey, look: impl FnOnce(Option<&Record>) -> T) -> T {
-        look(self.shard(key).lock().known.get(key))
-    }
-
-    /// Forgets a session that is gone. Its place in the order is forgotten when it comes up.
-    pub(crate) fn forget(&self, key: &StoredKey) {
+    /// Looks at what was seen of a session last, where it lies; there is an empty buffer to work with.
+    pub(crate) fn with<T>(
+        &self,
+        key: &StoredKey,
+        look: impl FnOnce(&Record, Place, &mut Vec<u8>) -> Option<T>,
+    ) -> Option<T> {
         let mut shard = self.shard(key).lock();
-        shard.forget(key);
-        if shard.order.len() > 64 && shard.order.len() > 4 * shard.known.len() {
-            let Shard { known, order, .. } = &mut *shard;
-            order.retain(|key| known.contains_key(key));
+        let (_, row) = shard.find(key)?;
+        let Shard { rows, scratch, .. } = &mut *shard;
+        let Row { record, stamp, .. } = &rows[row];
+        let place = Place { row, stamp: *stamp };
+        scratch.clear();
+        look(record.as_ref()?, place, scratch)
+    }
+
+    /// What was found at `place` was changed so at the server, at `now`. Another state that is there by now stays: it was
+    /// not what was changed.
+    pub(crate) fn saved(&self, key: &StoredKey, place: Place, changes: &Changes, now: UnixMillis) {
+        let mut shard = self.shard(key).lock();
+        let Shard {
+            groups,
+            rows,
+            bytes,
+            stamp,
+            ..
+        } = &mut *shard;
+        let row = rows
+            .get_mut(place.row)
+            .filter(|row| row.stamp == place.stamp);
+        let Some(Row {
+            record: Some(record),
+            stamp: its,
+            ..
+        }) = row
+        else {
+            return;
+        };
+        let before = size(record);
+        if record.apply(changes, now).is_err() {
+            return shard.forget(key);
         }
+        *bytes = *bytes + size(record) - before;
+        *stamp += 1;
+        *its = *stamp;
+        let marks = &mut groups[Mark::group(key)].0;
+        if let Some(mark) = marks.iter_mut().find(|mark| mark.is_of(place.row)) {
+            mark.state = Mark::state(key, record);
+        }
+        shard.make_room(place.row);
+    }
+
+    /// Forgets a session that is gone.
+    pub(crate) fn forget(&self, key: &StoredKey) {
+        self.shard(key).lock().forget(key);
     }
 
     /// Forgets the sessions of some tags: as [`Recent::clear`], for a server that got only these.
     pub(crate) fn forget_tags(&self, is_one: &dyn Fn(SlotTag) -> bool) {
         for shard in &self.0 {
             let mut shard = shard.lock();
-            let gone = shard.known.keys().filter(|key| is_one(key.tag()));
-            for key in gone.copied().collect::<Vec<_>>() {
+            let gone = shard.rows.iter().filter(|row| is_one(row.key.tag()));
+            for key in gone.map(|row| row.key).collect::<Vec<_>>() {
                 shard.forget(&key);
             }
         }
@@ -165,7 +147,13 @@ impl Recent {
     /// Forgets everything: another server may have other states under the same versions.
     pub(crate) fn clear(&self) {
         for shard in &self.0 {
-            *shard.lock() = Shard::default();
+            let mut shard = shard.lock();
+            // No state of later has the stamp of one from before.
+            let stamp = shard.stamp;
+            *shard = Shard {
+                stamp,
+                ..Shard::default()
+            };
         }
     }
 
@@ -175,26 +163,125 @@ impl Recent {
 }
 
 impl Shard {
-    fn make_room(&mut self) {
-        while self.bytes > SHARD_BYTES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.forget(&oldest);
+    fn see(&mut self, key: &StoredKey, record: &Record) {
+        let state = Mark::state(key, record);
+        if self.has(key, state) {
+            return;
+        }
+        let row = match self.find(key) {
+            Some((at, row)) => {
+                let Some(there) = &mut self.rows[row].record else {
+                    return;
+                };
+                if there.handle == record.handle && there.version > record.version {
+                    return;
+                }
+                self.bytes = self.bytes + size(record) - size(there);
+                copy(record, there);
+                self.groups[Mark::group(key)].0[at].state = state;
+                self.stamp += 1;
+                self.rows[row].stamp = self.stamp;
+                row
+            }
+            None => self.add(key, state, record),
+        };
+        self.make_room(row);
+    }
+
+    /// Gives the number of its row.
+    fn add(&mut self, key: &StoredKey, state: u32, record: &Record) -> usize {
+        if self.groups.is_empty() {
+            self.groups.resize(GROUPS, Group::default());
+        }
+        let marks = &self.groups[Mark::group(key)].0;
+        let free = marks.iter().position(|mark| mark.row == 0);
+        let at = free.unwrap_or(state as usize % marks.len());
+        if let Some(row) = marks[at].row() {
+            let other = self.rows[row].key;
+            self.forget(&other);
+        }
+        self.bytes += size(record);
+        self.stamp += 1;
+        let new = Row {
+            key: *key,
+            stamp: self.stamp,
+            record: Some(record.clone()),
+        };
+        let row = match self.free.pop() {
+            Some(row) => {
+                self.rows[row] = new;
+                row
+            }
+            None => {
+                self.rows.push(new);
+                self.rows.len() - 1
+            }
+        };
+        self.groups[Mark::group(key)].0[at] = Mark {
+            state,
+            key: Mark::part(key),
+            row: u16::try_from(row + 1).expect("no more rows than a shard has bytes for"),
+        };
+        row
+    }
+
+    /// Where the mark of a session is in its group, and the number of its row.
+    fn find(&self, key: &StoredKey) -> Option<(usize, usize)> {
+        let marks = &self.groups.get(Mark::group(key))?.0;
+        let part = Mark::part(key);
+        marks.iter().enumerate().find_map(|(at, mark)| {
+            let row = mark.row().filter(|_| mark.key == part)?;
+            (self.rows[row].key == *key).then_some((at, row))
+        })
+    }
+
+    /// Whether this state of a session is known.
+    fn has(&self, key: &StoredKey, state: u32) -> bool {
+        let part = Mark::part(key);
+        let group = self.groups.get(Mark::group(key));
+        let is_it = |mark: &Mark| mark.state == state && mark.key == part && mark.row != 0;
+        group.is_some_and(|group| group.0.iter().any(is_it))
+    }
+
+    /// Nobody goes for others in the moment in which he is seen.
+    fn make_room(&mut self, seen: usize) {
+        while self.bytes > SHARD_BYTES {
+            let row = self.oldest % self.rows.len();
+            self.oldest = row + 1;
+            if row != seen && self.rows[row].record.is_some() {
+                let oldest = self.rows[row].key;
+                self.forget(&oldest);
+            }
         }
     }
 
     fn forget(&mut self, key: &StoredKey) {
-        if let Some(known) = self.known.remove(key) {
-            self.bytes -= size(&known);
-            self.states.change(key, States::word(key, &known), 0);
+        let Some((at, row)) = self.find(key) else {
+            return;
+        };
+        self.groups[Mark::group(key)].0[at] = Mark::default();
+        if let Some(record) = self.rows[row].record.take() {
+            self.bytes -= size(&record);
+            self.free.push(row);
         }
     }
 }
 
-impl States {
-    /// What stands for this state of this session: under one key, handle and version only the last activity
+impl Mark {
+    /// Keys are as good as random already: they are hashes, or ids of sessions that were found.
+    fn group(key: &StoredKey) -> usize {
+        let [.., one, other] = *key.hash();
+        usize::from(u16::from_le_bytes([one, other])) % GROUPS
+    }
+
+    fn part(key: &StoredKey) -> u16 {
+        let [_, one, other, ..] = *key.hash();
+        u16::from_le_bytes([one, other])
+    }
+
+    /// What stands for the state of a session: under one key, handle and version only the last activity
     /// may still differ.
-    fn word(key: &StoredKey, record: &Record) -> u64 {
+    fn state(key: &StoredKey, record: &Record) -> u32 {
         let number = |bytes: &[u8]| {
             let first = bytes.first_chunk();
             first.map_or(0, |first| u64::from_le_bytes(*first))
@@ -207,35 +294,18 @@ impl States {
             (record.version, 0xd6e8_feb8_6659_fd93),
             (record.times.seen_at.as_millis(), 0xa076_1d64_78bd_642f),
         ];
-        let word = parts.iter().fold(0u64, |sum, (part, by): &(u64, u64)| {
+        let sum = parts.iter().fold(0u64, |sum, (part, by): &(u64, u64)| {
             sum.wrapping_add(part.wrapping_mul(*by).rotate_left(29))
         });
-        word.max(1)
+        (sum ^ (sum >> 32)) as u32
     }
 
-    fn place(key: &StoredKey) -> usize {
-        let [.., one, other] = *key.hash();
-        usize::from(u16::from_le_bytes([one, other])) % GROUPS
+    fn row(self) -> Option<usize> {
+        usize::from(self.row).checked_sub(1)
     }
 
-    fn has(&self, key: &StoredKey, word: u64) -> bool {
-        let words = self.0.get(Self::place(key));
-        words.is_some_and(|words| words.0.contains(&word))
-    }
-
-    /// Puts `new` where `old` is, or if it is nowhere, in a free place, or in that of some other; 0 is none.
-    fn change(&mut self, key: &StoredKey, old: u64, new: u64) {
-        if self.0.is_empty() {
-            self.0.resize(GROUPS, Words::default());
-        }
-        let words = &mut self.0[Self::place(key)].0;
-        let at = |wanted| words.iter().position(|word| *word == wanted);
-        let place = match (at(old), new) {
-            (None, 0) => return,
-            (Some(place), _) => place,
-            (None, new) => at(0).unwrap_or(new as usize % words.len()),
-        };
-        words[place] = new;
+    fn is_of(self, row: usize) -> bool {
+        usize::from(self.row) == row + 1
     }
 }
 
@@ -296,14 +366,23 @@ mod tests {
         Record::create(&new, UnixMillis::new(1000))
     }
 
-    fn later(record: &Record, seen_at: u64) -> Record {
+    fn changes() -> Changes {
         let mut changes = Changes::new();
         let set = changes.set("a", Value::integer(1));
         set.expect("within the limits");
+        changes
+    }
+
+    fn later(record: &Record, seen_at: u64) -> Record {
         let mut record = record.clone();
-        let applied = record.apply(&changes, UnixMillis::new(seen_at));
+        let applied = record.apply(&changes(), UnixMillis::new(seen_at));
         applied.expect("within the limits");
         record
+    }
+
+    fn place(recent: &Recent, key: &StoredKey) -> Place {
+        let place = recent.with(key, |_, place, _| Some(place));
+        place.expect("it is there")
     }
 
     #[test]
@@ -326,7 +405,7 @@ mod tests {
             "times change alone"
         );
         // As a save does, whose answer may come late.
-        recent.put(&key(1), first);
+        recent.see(&key(1), &first);
         assert_eq!(recent.get(&key(1)), Some(touched), "the first came late");
     }
 
@@ -356,7 +435,7 @@ mod tests {
         // Another session under the key: the first may be there again afterwards.
         let mut another = other;
         another.handle = Handle::from_bytes([8; 12]);
-        recent.put(&key(1), another);
+        recent.see(&key(1), &another);
         recent.see(&key(1), &first);
         assert_eq!(
             recent.get(&key(1)),
@@ -365,7 +444,48 @@ mod tests {
         );
     }
 
-    /// More than fit, and more than have words: what was left out for room is remembered when it is seen.
+    #[test]
+    fn a_save_changes_what_it_was_made_from_and_nothing_else() {
+        let recent = Recent::default();
+        let (first, now) = (record(), UnixMillis::new(2000));
+        let second = later(&first, 2000);
+        recent.see(&key(1), &first);
+        let saved = place(&recent, &key(1));
+        recent.saved(&key(1), saved, &changes(), now);
+        assert_eq!(recent.get(&key(1)), Some(second.clone()));
+        recent.see(&key(1), &second);
+        assert_eq!(
+            recent.get(&key(1)),
+            Some(second.clone()),
+            "it is seen again"
+        );
+        recent.saved(&key(1), saved, &changes(), now);
+        assert_eq!(
+            recent.get(&key(1)),
+            Some(second.clone()),
+            "it is changed once"
+        );
+        // Whatever became of it meanwhile: another server's state, under the same version, is another.
+        let becomes: [&dyn Fn(); 3] = [
+            &|| recent.forget(&key(1)),
+            &|| recent.forget_tags(&|_| true),
+            &|| recent.clear(),
+        ];
+        for become_of in becomes {
+            let place = place(&recent, &key(1));
+            become_of();
+            recent.saved(&key(1), place, &changes(), now);
+            assert_eq!(recent.get(&key(1)), None, "it was forgotten");
+            recent.see(&key(2), &first);
+            recent.saved(&key(1), place, &changes(), now);
+            assert_eq!(recent.get(&key(2)), Some(first.clone()), "in its place");
+            recent.see(&key(1), &second);
+            recent.saved(&key(1), place, &changes(), now);
+            assert_eq!(recent.get(&key(1)), Some(second.clone()), "seen again");
+        }
+    }
+
+    /// More than fit, and more than have marks: what was left out for room is remembered when it is seen.
     #[test]
     fn what_had_to_go_for_others_is_seen_again() {
         let recent = Recent::default();

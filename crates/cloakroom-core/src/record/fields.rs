@@ -5,6 +5,7 @@
 //! the value's length as LEB128 (7 bits a byte, low first, at most 3 bytes); the name; the value.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::changes::{Change, Changes};
 use super::names::{FieldName, within};
@@ -141,6 +142,50 @@ impl Fields {
     /// [`ErrorKind::NotAnInteger`] for an increment of something else or beyond 64 bits.
     pub fn changed(&self, changes: &Changes) -> Result<(Self, Vec<i64>), Error> {
         let mut packed = Vec::with_capacity(self.size_with(changes));
+        let increments = self.push_all_changed(&mut packed, changes)?;
+        let fields = if packed.len() == packed.capacity() {
+            Self(packed.into())
+        } else {
+            Self::copied(&packed)
+        };
+        Ok((fields, increments))
+    }
+
+    /// As [`Fields::changed`], where they are: a value that is as long as the one before it is written over that.
+    ///
+    /// # Errors
+    /// As [`Fields::changed`]; nothing is changed then.
+    pub fn change(&mut self, changes: &Changes) -> Result<Vec<i64>, Error> {
+        if write_over(&mut self.0, changes) {
+            return Ok(Vec::new());
+        }
+        let (changed, increments) = self.changed(changes)?;
+        *self = changed;
+        Ok(increments)
+    }
+
+    /// Puts the bytes of [`Fields::changed`] behind what is in `packed`, for who sends them on. What is put
+    /// there in case of an error is nothing to rely on.
+    ///
+    /// # Errors
+    /// As [`Fields::changed`].
+    pub fn push_changed_bytes(
+        &self,
+        packed: &mut Vec<u8>,
+        changes: &Changes,
+    ) -> Result<Vec<i64>, Error> {
+        // In one go, and then looked through there: the other way round each field would be waited for by itself.
+        let begin = packed.len();
+        packed.extend_from_slice(&self.0);
+        if write_over(&mut packed[begin..], changes) {
+            return Ok(Vec::new());
+        }
+        packed.truncate(begin);
+        self.push_all_changed(packed, changes)
+    }
+
+    fn push_all_changed(&self, packed: &mut Vec<u8>, changes: &Changes) -> Result<Vec<i64>, Error> {
+        let begin = packed.len();
         let (mut count, mut met) = (0, 0);
         // What stays between two changes lies in one run, and is copied as it lies.
         let (mut stays, mut rest) = (&*self.0, &*self.0);
@@ -150,7 +195,7 @@ impl Fields {
                 met += 1;
                 count -= usize::from(matches!(change, Change::Remove));
                 packed.extend_from_slice(&stays[..stays.len() - rest.len()]);
-                self.push_changed(&mut packed, name.as_str(), change)?;
+                self.push_changed(packed, name.as_str(), change)?;
                 stays = next;
             }
             rest = next;
@@ -160,20 +205,15 @@ impl Fields {
         for (name, change) in changes.iter() {
             if met < changes.len() && self.get(name.as_str()).is_none() {
                 count += usize::from(!matches!(change, Change::Remove));
-                self.push_changed(&mut packed, name.as_str(), change)?;
+                self.push_changed(packed, name.as_str(), change)?;
             }
             if let Change::Increment(by) = change {
                 increments.push(self.incremented(name.as_str(), *by)?);
             }
         }
-        within("session", packed.len(), limits::RECORD_BYTES)?;
+        within("session", packed.len() - begin, limits::RECORD_BYTES)?;
         within("fields", count, limits::FIELDS)?;
-        let fields = if packed.len() == packed.capacity() {
-            Self(packed.into())
-        } else {
-            Self::copied(&packed)
-        };
-        Ok((fields, increments))
+        Ok(increments)
     }
 
     /// How many bytes the fields take with `changes`; a few more, where integers are added.
@@ -304,6 +344,43 @@ fn push(packed: &mut Vec<u8>, name: &str, value: ValueRef<'_>) {
     packed.push(length as u8);
     packed.extend_from_slice(name.as_bytes());
     packed.extend_from_slice(value.bytes);
+}
+
+/// Makes `changes` in packed fields, if each gives a field that is there a value as long as the one before it;
+/// else nothing is changed.
+fn write_over(packed: &mut [u8], changes: &Changes) -> bool {
+    let fits = changes.iter().all(|(name, change)| match change {
+        Change::Set(value) => place_of(packed, name.as_str(), value.as_ref()).is_some(),
+        Change::Remove | Change::Increment(_) => false,
+    });
+    if !fits {
+        return false;
+    }
+    for (name, change) in changes.iter() {
+        if let Change::Set(value) = change
+            && let value = value.as_ref()
+            && let Some((head, place)) = place_of(packed, name.as_str(), value)
+        {
+            packed[head] = value.codec.number() << CODEC_SHIFT | packed[head] & NAME_MASK;
+            packed[place].copy_from_slice(value.bytes);
+        }
+    }
+    true
+}
+
+/// Where the field `name` begins and where its value is, if that is as long as `value`.
+fn place_of(packed: &[u8], name: &str, value: ValueRef<'_>) -> Option<(usize, Range<usize>)> {
+    let mut rest = packed;
+    while let Some((known, there, next)) = split_first_bytes(rest) {
+        if known == name.as_bytes() {
+            let end = packed.len() - next.len();
+            let place = end - there.bytes.len()..end;
+            return (there.bytes.len() == value.bytes.len())
+                .then_some((packed.len() - rest.len(), place));
+        }
+        rest = next;
+    }
+    None
 }
 
 /// How many bytes [`push`] writes.

@@ -85,8 +85,9 @@ impl Record {
     /// # Errors
     /// A limit, or an increment of something that is no integer.
     pub fn apply(&mut self, changes: &Changes, now: UnixMillis) -> Result<Vec<i64>, Error> {
-        let (applied, increments) = self.applied(changes, now)?;
-        *self = applied;
+        let increments = self.fields.change(changes)?;
+        self.times.seen_at = now;
+        self.version += 1;
         Ok(increments)
     }
 

@@ -14,7 +14,9 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let bytes = proptest::collection::vec(any::<u8>(), 0..300);
+    // Many are as long as another, which is then written over.
+    let few = proptest::collection::vec(any::<u8>(), 0..3);
+    let bytes = prop_oneof![few, proptest::collection::vec(any::<u8>(), 0..300)];
     prop_oneof![
         (0..12_u8, 0..4_u8, bytes).prop_map(|(name, codec, bytes)| Step::Set(name, codec, bytes)),
         (0..12_u8).prop_map(Step::Remove),
@@ -57,16 +59,26 @@ proptest! {
                     }
                 }
             }
+            let (mut there, mut bytes) = (fields.clone(), b"before".to_vec());
+            let in_place = there.change(&changes);
+            let pushed = fields.push_changed_bytes(&mut bytes, &changes);
             match fields.changed(&changes) {
                 Ok((changed, increments)) => {
                     prop_assert!(possible);
-                    prop_assert_eq!(increments, sums);
+                    prop_assert_eq!(&increments, &sums);
+                    prop_assert_eq!(in_place.expect("possible"), sums.clone());
+                    prop_assert_eq!(pushed.expect("possible"), sums);
+                    prop_assert_eq!(&there, &changed);
+                    prop_assert_eq!(&bytes[..6], b"before");
+                    prop_assert_eq!(&bytes[6..], changed.as_bytes());
                     fields = changed;
                     model = expected;
                 }
                 Err(error) => {
                     let no_integer = matches!(error.kind(), ErrorKind::NotAnInteger { .. });
                     prop_assert!(!possible && no_integer);
+                    prop_assert!(in_place.is_err() && pushed.is_err());
+                    prop_assert_eq!(&there, &fields);
                 }
             }
             let read: BTreeMap<String, Value> = fields.iter().map(|(name, value)| (name.to_owned(), value.to_value())).collect();

@@ -54,32 +54,37 @@ fn decode_bytes(bytes: &[u8]) -> Option<Kept> {
 
 pub(super) fn parts(record: &Record) -> (Vec<u8>, Vec<Vec<u8>>) {
     let head = head::encode(record, Epoch::default());
-    let mut rest = Vec::with_capacity(size(record) - HEAD_BYTES);
+    let mut rest = Vec::with_capacity(size_of(record) - HEAD_BYTES);
     encode_rest(record, &mut rest);
     (head.to_vec(), vec![rest])
 }
 
 /// All bytes of a session.
 pub(crate) fn encode(record: &Record, epoch: Epoch) -> Vec<u8> {
-    let mut value = Vec::with_capacity(size(record));
+    let mut value = Vec::with_capacity(size_of(record));
     value.extend(head::encode(record, epoch));
     encode_rest(record, &mut value);
     value
 }
 
-/// What follows the head.
-pub(crate) fn write_rest(record: &Record, to: &mut impl Write) -> io::Result<()> {
+/// What follows the head: the names of `record`, then these fields.
+pub(crate) fn write_rest(record: &Record, fields: &[u8], to: &mut impl Write) -> io::Result<()> {
     head::write_names(record, to)?;
-    to.write_all(record.fields.as_bytes())
+    to.write_all(fields)
 }
 
 fn encode_rest(record: &Record, bytes: &mut Vec<u8>) {
-    write_rest(record, bytes).expect("memory takes any bytes");
+    let written = write_rest(record, record.fields.as_bytes(), bytes);
+    written.expect("memory takes any bytes");
 }
 
-/// How many bytes a session takes.
-pub(crate) fn size(record: &Record) -> usize {
-    HEAD_BYTES + head::size_of_names(record) + record.fields.as_bytes().len()
+/// How many bytes a session takes with the names of `record` and these fields.
+pub(crate) fn size(record: &Record, fields: &[u8]) -> usize {
+    HEAD_BYTES + head::size_of_names(record) + fields.len()
+}
+
+fn size_of(record: &Record) -> usize {
+    size(record, record.fields.as_bytes())
 }
 
 pub(super) fn write(key: &str, record: &Record, epoch: Epoch) -> Vec<Command> {

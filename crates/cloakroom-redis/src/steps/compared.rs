@@ -37,7 +37,7 @@ use cloakroom_core::store::Absence;
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::swap::{Swap, Swapped, Swaps, is_wrong};
-use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, There, Tried};
 use crate::epoch::Epoch;
 use crate::failure::Failure;
 use crate::layout::{Present, packed};
@@ -111,7 +111,7 @@ impl Compared {
         Ok(Some(Tried::Done(Done {
             version: record.version,
             increments,
-            record: Some(record),
+            there: There::Record(record),
         })))
     }
 

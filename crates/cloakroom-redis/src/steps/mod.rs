@@ -51,15 +51,11 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
         condition: &Condition,
     ) -> Result<Tried, Error>;
 
-    /// Begins what [`Steps::apply`] does, if that is one call that nothing has to be waited for before. It
-    /// began at `since`.
+    /// Begins what [`Steps::apply`] does, if that is one call that nothing has to be waited for before.
     fn begin_apply<'a>(
         &'a self,
-        _key: &StoredKey,
-        _hint: Option<&Record>,
-        _changes: &Changes,
-        _condition: &Condition,
-        _since: Instant,
+        _asked: &Asked<'_>,
+        _hint: Option<Hint<'_>>,
     ) -> Option<Applying<'a>> {
         None
     }
@@ -80,6 +76,21 @@ pub(crate) trait Steps: Send + Sync + std::fmt::Debug {
     /// Tells what was read beside a session: its tag's epoch, and the server's time. Steps that must
     /// know them before they ask remember them.
     fn saw(&self, _tag: SlotTag, _epoch: Option<Epoch>, _now: UnixMillis) {}
+}
+
+/// What [`Steps::begin_apply`] is asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) key: &'a StoredKey,
+    pub(crate) changes: &'a Changes,
+    pub(crate) condition: &'a Condition,
+    /// When it began.
+    pub(crate) since: Instant,
+}
+
+/// What was seen of a session last, where it lies, and an empty buffer to work with.
+pub(crate) struct Hint<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) buffer: &'a mut Vec<u8>,
 }
 
 /// What [`Steps::place`] writes.
@@ -161,8 +172,16 @@ pub(crate) enum Left {
 pub(crate) struct Done {
     pub(crate) version: u64,
     pub(crate) increments: Vec<i64>,
-    /// What is there now, where that is known.
-    pub(crate) record: Option<Record>,
+    pub(crate) there: There,
+}
+
+/// What is there after a change, as far as that is known.
+#[derive(Debug)]
+pub(crate) enum There {
+    Unknown,
+    /// The hint with the changes in it, since this time.
+    Changed(UnixMillis),
+    Record(Record),
 }
 
 /// What [`Steps::apply`] did.

@@ -2,7 +2,6 @@
 //! always so; whatever does not come to a save then goes on the long way.
 
 use std::io::Write as _;
-use std::time::Instant;
 
 use cloakroom_core::id::StoredKey;
 use cloakroom_core::limits;
@@ -12,7 +11,7 @@ use redis::RedisWrite as _;
 
 use super::call::{Answer, Said, add_condition};
 use super::scripted::Scripted;
-use super::{Done, Tried};
+use super::{Asked, Done, Hint, There, Tried};
 use crate::epoch::Epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
@@ -26,9 +25,12 @@ use crate::wire::{self, Begun, Command, Reply};
 pub(crate) struct Applying<'a> {
     begun: Begun<'a>,
     steps: &'a Scripted,
-    /// What will be there, where this process made it.
-    made: Option<Made>,
+    /// What it comes to, where this process has reckoned that.
+    reckoned: Option<Reckoned>,
 }
+
+/// The version that is written, and what the increments in it come to.
+type Reckoned = (u64, Vec<i64>);
 
 impl Applying<'_> {
     /// What came of it; `None`: nothing, and it must be done the long way.
@@ -37,33 +39,39 @@ impl Applying<'_> {
             Err(failure) if failure.class() == Class::NoScript => return Ok(None),
             reply => reply?,
         };
-        match self.made.take() {
-            Some(made) => self.steps.packed_said(reply, made).map(Some),
+        match self.reckoned.take() {
+            Some(reckoned) => self.steps.packed_said(reply, reckoned).map(Some),
             None => self.steps.fields_said(reply),
         }
     }
 }
 
-/// A record that is to be written, and what the increments in it came to.
-type Made = (Record, Vec<i64>);
-
 impl Scripted {
     pub(super) fn begin<'a>(
         &'a self,
-        key: &StoredKey,
-        hint: Option<&Record>,
-        changes: &Changes,
-        condition: &Condition,
-        since: Instant,
+        asked: &Asked<'_>,
+        hint: Option<Hint<'_>>,
     ) -> Option<Applying<'a>> {
+        let Asked {
+            key,
+            changes,
+            condition,
+            since,
+        } = *asked;
         let script = &self.scripts.apply;
-        let (command, made) = match self.layout {
+        let (command, reckoned) = match self.layout {
             LayoutName::Packed => {
-                let before = hint.filter(|before| before.meets(condition))?;
-                let made = before.applied(changes, before.times.seen_at).ok()?;
-                let expected = head::identity(before);
-                let command = packed_command(script, By::Hash, key, &expected, &made.0);
-                (command, Some(made))
+                let Hint { record, buffer } = hint.filter(|hint| hint.record.meets(condition))?;
+                let sums = record.fields.push_changed_bytes(buffer, changes).ok()?;
+                let version = record.version + 1;
+                let new = Packed {
+                    head: head::encode_version(record, version, Epoch::default()),
+                    of: record,
+                    fields: buffer,
+                };
+                let expected = head::identity(record);
+                let command = packed_command(script, By::Hash, key, &expected, &new);
+                (command, Some((version, sums)))
             }
             LayoutName::Fields | LayoutName::Plain => {
                 // What Redis takes for no integer is counted here, on the long way.
@@ -79,7 +87,7 @@ impl Scripted {
         Some(Applying {
             begun: self.route.begin_call(script.lane, command, since)?,
             steps: self,
-            made,
+            reckoned,
         })
     }
 
@@ -96,10 +104,17 @@ impl Scripted {
         // A hint that does not meet the condition may be old: an unchanged write asks the server.
         let meets = before.meets(condition);
         let refused = match before.applied(changes, before.times.seen_at) {
-            Ok(made) if meets => {
+            Ok((mut record, increments)) if meets => {
                 let expected = head::identity(before);
-                let reply = self.reply_packed(key, &expected, &made.0).await?;
-                return self.packed_said(reply, made);
+                let reply = self.reply_packed(key, &expected, &record).await?;
+                let mut tried = self.packed_said(reply, (record.version, increments))?;
+                if let Tried::Done(done) = &mut tried
+                    && let There::Changed(now) = done.there
+                {
+                    record.times.seen_at = now;
+                    done.there = There::Record(record);
+                }
+                return Ok(tried);
             }
             made => made.err().filter(|_| meets),
         };
@@ -122,23 +137,25 @@ impl Scripted {
         record: &Record,
     ) -> Result<Reply, Failure> {
         let script = &self.scripts.apply;
-        let command = |by| packed_command(script, by, key, expected, record);
+        let new = Packed {
+            head: head::encode(record, Epoch::default()),
+            of: record,
+            fields: record.fields.as_bytes(),
+        };
+        let command = |by| packed_command(script, by, key, expected, &new);
         self.reply(script, key.tag(), &command).await
     }
 
     /// What came of a [`packed_command`].
-    fn packed_said(&self, reply: Reply, made: Made) -> Result<Tried, Error> {
+    fn packed_said(&self, reply: Reply, reckoned: Reckoned) -> Result<Tried, Error> {
+        let (version, increments) = reckoned;
         match Said::of(reply)? {
             Said::Answer(answer) => Ok(Tried::Stale(self.present(answer)?)),
-            Said::Number(now) => {
-                let (mut record, increments) = made;
-                record.times.seen_at = UnixMillis::new(now);
-                Ok(Tried::Done(Done {
-                    version: record.version,
-                    increments,
-                    record: Some(record),
-                }))
-            }
+            Said::Number(now) => Ok(Tried::Done(Done {
+                version,
+                increments,
+                there: There::Changed(UnixMillis::new(now)),
+            })),
         }
     }
 
@@ -245,7 +262,7 @@ impl Scripted {
                 return Ok(Some(Tried::Done(Done {
                     version,
                     increments: Vec::new(),
-                    record: None,
+                    there: There::Unknown,
                 })));
             }
         };
@@ -256,7 +273,7 @@ impl Scripted {
                 Ok(Some(Tried::Done(Done {
                     version: version?.cast_unsigned(),
                     increments: sums.collect::<Result<_, _>>()?,
-                    record: None,
+                    there: There::Unknown,
                 })))
             }
             ("conflict", Some(version)) => Ok(Some(Tried::Conflict {
@@ -276,29 +293,36 @@ impl Scripted {
     }
 }
 
-/// Saves `record` in the packed layout, in place of the state with that identity.
+/// What is to be saved in the packed layout.
+struct Packed<'a> {
+    head: [u8; head::HEAD_BYTES],
+    /// Whose names it has.
+    of: &'a Record,
+    fields: &'a [u8],
+}
+
+/// Saves `new` in the packed layout, in place of the state with that identity.
 fn packed_command(
     script: &Script,
     by: By,
     key: &StoredKey,
     expected: &head::Identity,
-    record: &Record,
+    new: &Packed<'_>,
 ) -> Command {
-    let size = packed::size(record);
+    let size = packed::size(new.of, new.fields);
     let mut command = script.begin(by, 2, 4, 128 + size);
     keys::add_session(&mut command, key);
     keys::add_epoch(&mut command, key.tag());
-    let head = head::encode(record, Epoch::default());
-    let (before, after) = head::around_seen(&head);
+    let (before, after) = head::around_seen(&new.head);
     command.arg(expected.as_slice()).arg(before);
     // Written in place: the fields are nearly all that is sent.
     let mut rest = command.writer_for_next_arg();
     let written = rest
         .write_all(after)
-        .and_then(|()| packed::write_rest(record, &mut rest));
+        .and_then(|()| packed::write_rest(new.of, new.fields, &mut rest));
     written.expect("a command takes any bytes");
     drop(rest);
-    command.arg(head::idle(record));
+    command.arg(head::idle(new.of));
     command
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use cloakroom_core::id::{SlotTag, StoredKey};
@@ -12,7 +11,7 @@ use cloakroom_core::{Error, Record};
 
 use super::call::{Answer, Call};
 use super::saves::Applying;
-use super::{Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use super::{Asked, Ending, Found, Hint, Left, Old, Place, Placed, Steps, Tried};
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::head;
@@ -224,13 +223,10 @@ impl Steps for Scripted {
 
     fn begin_apply<'a>(
         &'a self,
-        key: &StoredKey,
-        hint: Option<&Record>,
-        changes: &Changes,
-        condition: &Condition,
-        since: Instant,
+        asked: &Asked<'_>,
+        hint: Option<Hint<'_>>,
     ) -> Option<Applying<'a>> {
-        self.begin(key, hint, changes, condition, since)
+        self.begin(asked, hint)
     }
 
     async fn end(

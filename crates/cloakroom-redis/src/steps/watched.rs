@@ -11,7 +11,7 @@ use cloakroom_core::record::{Changes, Condition};
 use cloakroom_core::{Error, Record, UnixMillis};
 
 use super::transaction::{Decision, Moment, Transactions};
-use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, Tried};
+use super::{Done, Ending, Found, Left, Old, Place, Placed, Steps, There, Tried};
 use crate::epoch;
 use crate::failure::Failure;
 use crate::head::{self, Marker};
@@ -277,7 +277,7 @@ impl Steps for Watched {
             let done = Done {
                 version: record.version,
                 increments,
-                record: Some(*record),
+                there: There::Record(*record),
             };
             Ok((writes, Tried::Done(done)))
         };

@@ -5,6 +5,7 @@ mod list;
 mod load;
 mod moves;
 mod open;
+mod refused;
 mod revoke_all;
 mod rotate;
 mod scan;

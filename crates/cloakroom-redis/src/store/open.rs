@@ -70,6 +70,7 @@ impl RedisStore {
             }
             shared.concerns.tell(Concern::PlainIds, &address);
         }
+        shared.concerns.settled().await;
         let mut steps: Arc<dyn Steps> = if scripts {
             Arc::new(Scripted::new(Arc::clone(&route), settings.layout))
         } else {

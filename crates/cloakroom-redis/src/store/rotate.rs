@@ -18,6 +18,7 @@ use cloakroom_core::{Error, ErrorKind, Record};
 
 use super::RedisStore;
 use super::carry::unless_left;
+use super::refused::is_about_fields;
 use super::write::{TRIES, check_tag, ended_if, limit};
 use crate::failure::{Class, Failure};
 use crate::layout::Present;
@@ -72,7 +73,7 @@ impl RedisStore {
                         self.forget_before_login(&at, turnovers).await?;
                     }
                     self.shared.recent.forget(&at);
-                    self.shared.recent.put(new, record.clone());
+                    self.shared.recent.see(new, &record);
                     return Ok(Rotated::Done(Box::new(record)));
                 }
                 Ok((Placed::Stale(Present::Alive(record)), _)) => known = Some(*record),
@@ -188,13 +189,6 @@ impl RedisStore {
             tracing::debug!(%undone, "a session that nobody has the id of is left behind");
         }
     }
-}
-
-pub(super) fn is_about_fields(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Limit { .. } | ErrorKind::NotAnInteger { .. }
-    )
 }
 
 /// Whether a connection broke.

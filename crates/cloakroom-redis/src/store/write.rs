@@ -13,12 +13,12 @@ use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::carry::unless_left;
 use super::list::STEP;
-use super::rotate::is_about_fields;
+use super::refused::is_about_fields;
 use super::{AtOnce, RedisStore};
 use crate::keys::{self, Entry};
 use crate::layout::Present;
 use crate::settings::LayoutName;
-use crate::steps::{Done, Ending, Found, Place, Placed, Tried, at_time};
+use crate::steps::{Asked, Done, Ending, Found, Hint, Place, Placed, There, Tried, at_time};
 
 /// Tries of one step before others are reported to be always faster.
 pub(super) const TRIES: usize = 64;
@@ -43,7 +43,7 @@ impl RedisStore {
         };
         match self.place(place, new.max_sessions).await? {
             (Placed::Done(_), record) => {
-                self.shared.recent.put(key, record.clone());
+                self.shared.recent.see(key, &record);
                 Ok(record)
             }
             _ => Err(ErrorKind::Collision.into()),
@@ -61,17 +61,34 @@ impl RedisStore {
         if self.moves.are_under_way() {
             return AtOnce::Not;
         }
-        let begin =
-            |hint: Option<&Record>| self.steps.begin_apply(key, hint, changes, condition, since);
-        let begun = match self.layout {
-            LayoutName::Packed => self.shared.recent.with(key, begin),
-            LayoutName::Fields | LayoutName::Plain => begin(None),
+        let asked = Asked {
+            key,
+            changes,
+            condition,
+            since,
         };
-        let Some(mut begun) = begun else {
+        let begun = match self.layout {
+            LayoutName::Packed => self.shared.recent.with(key, |record, place, buffer| {
+                let hint = Hint { record, buffer };
+                let begun = self.steps.begin_apply(&asked, Some(hint))?;
+                Some((begun, Some(place)))
+            }),
+            LayoutName::Fields | LayoutName::Plain => {
+                let begun = self.steps.begin_apply(&asked, None);
+                begun.map(|begun| (begun, None))
+            }
+        };
+        let Some((mut begun, place)) = begun else {
             return AtOnce::Not;
         };
         match begun.tried().await {
-            Ok(Some(Tried::Done(done))) => AtOnce::Done(Ok(self.noted_done(key, done))),
+            Ok(Some(Tried::Done(done))) => {
+                if let (There::Changed(now), Some(place)) = (&done.there, place) {
+                    self.shared.recent.saved(key, place, changes, *now);
+                    return AtOnce::Done(Ok(applied(done)));
+                }
+                AtOnce::Done(Ok(self.noted_done(key, done)))
+            }
             Ok(Some(tried)) => AtOnce::Seen(tried),
             Ok(None) => AtOnce::Not,
             Err(error) => AtOnce::Done(Err(error)),
@@ -80,17 +97,14 @@ impl RedisStore {
 
     /// What was done is remembered, if it is known what is there now.
     fn noted_done(&self, key: &StoredKey, done: Done) -> Applied {
-        match done.record {
-            Some(record) => self.shared.recent.put(key, record),
+        match &done.there {
+            There::Record(record) => self.shared.recent.see(key, record),
             // What was seen before stays: whoever relies on it is told by the server that it is old, and what
             // is there, which is no trip more than to ask. Where moving takes several steps it is.
-            None if self.layout == LayoutName::Fields && self.route.is_one_node() => {}
-            None => self.shared.recent.forget(key),
+            _ if self.layout == LayoutName::Fields && self.route.is_one_node() => {}
+            There::Changed(_) | There::Unknown => self.shared.recent.forget(key),
         }
-        Applied::Done {
-            version: done.version,
-            increments: done.increments,
-        }
+        applied(done)
     }
 
     /// Changes a session. `first` is what came of a try, if one was made already.
@@ -129,7 +143,7 @@ impl RedisStore {
                     Err(absence) => return Ok(Applied::Absent(absence)),
                 },
                 Tried::Stale(Present::Alive(record)) => {
-                    self.shared.recent.put(&at, (*record).clone());
+                    self.shared.recent.see(&at, &record);
                     hint = Some(*record);
                     if turn.is_none() {
                         // Others write this session: those of this process take turns from now on.
@@ -295,6 +309,13 @@ impl RedisStore {
             }
         }
         Ok(Err(Absence::Ended))
+    }
+}
+
+fn applied(done: Done) -> Applied {
+    Applied::Done {
+        version: done.version,
+        increments: done.increments,
     }
 }
 

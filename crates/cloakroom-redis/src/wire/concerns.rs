@@ -1,6 +1,7 @@
 //! What is to be worried about in a server that works: how it keeps its memory decides whether
-//! sessions disappear, or whether new ones will be refused. Asked once of each server that is met, and
-//! told as an event and a log line. A server that does not say is not asked twice.
+//! sessions disappear, or whether new ones will be refused. Asked once of each server that is met, over a
+//! connection of its own that nobody waits for, and told as an event and a log line. A server that does not
+//! say is not asked twice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,13 +9,15 @@ use std::time::Duration;
 
 use cloakroom_core::observe::{Concern, Event, Observer};
 use parking_lot::Mutex;
+use redis::Client;
 use redis::aio::MultiplexedConnection;
+use tokio::task::JoinSet;
 
 use super::open::ask;
-use super::{array, bytes, command};
+use super::{Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
 
-/// The longest that a connection waits for this; its callers wait too.
+/// The longest that a server is listened to; who opens a store waits for that.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Servers that are remembered as asked.
 const REMEMBERED: usize = 64;
@@ -27,6 +30,8 @@ pub(crate) struct Concerns {
     observer: Arc<dyn Observer>,
     /// Runs of servers that were asked; `None` stands for all that do not tell their run.
     asked: Mutex<VecDeque<Option<Vec<u8>>>>,
+    /// Those that are being asked.
+    looking: Mutex<JoinSet<()>>,
 }
 
 /// How a server keeps its memory.
@@ -44,20 +49,29 @@ impl Concerns {
         Self {
             observer,
             asked: Mutex::default(),
+            looking: Mutex::default(),
         }
     }
 
-    /// Looks at a server, unless it was looked at before. Nothing fails by it.
-    pub(super) async fn look(
-        &self,
-        connection: &mut MultiplexedConnection,
-        run: Option<&[u8]>,
-        address: &str,
-    ) {
-        if !self.is_new(run) {
+    /// Has a server looked at, unless it was before. Nothing fails by it.
+    pub(super) fn send(shared: &Arc<Shared>, client: Client, run: Option<&[u8]>, address: &str) {
+        if !shared.concerns.is_new(run) {
             return;
         }
-        let told = match tokio::time::timeout(PATIENCE, memory(connection)).await {
+        let (look, address) = (Arc::clone(shared), address.to_owned());
+        let mut looking = shared.concerns.looking.lock();
+        while looking.try_join_next().is_some() {}
+        looking.spawn(async move { look.concerns.look(&client, &address).await });
+    }
+
+    /// Waits until nothing is to be told of the servers that were met.
+    pub(crate) async fn settled(&self) {
+        let mut looking = std::mem::take(&mut *self.looking.lock());
+        while looking.join_next().await.is_some() {}
+    }
+
+    async fn look(&self, client: &Client, address: &str) {
+        let told = match tokio::time::timeout(PATIENCE, memory(client)).await {
             Ok(told) => told,
             Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
         };
@@ -115,7 +129,9 @@ impl Memory {
 
 /// `INFO memory` says it all, and needs a right that the store has anyway. `CONFIG GET` is for servers
 /// that leave it out there; many providers forbid that one.
-async fn memory(connection: &mut MultiplexedConnection) -> Result<Memory, Failure> {
+async fn memory(client: &Client) -> Result<Memory, Failure> {
+    let opened = client.get_multiplexed_async_connection().await;
+    let connection = &mut opened.map_err(|error| Failure::of(&error))?;
     let info = match ask(connection, command("INFO", ["memory"])).await {
         Ok(info) => bytes(info)?.unwrap_or_default(),
         Err(failure) if matches!(failure.class(), Class::Permission | Class::Protocol) => {

@@ -15,7 +15,7 @@ use super::known::Known;
 use super::retell::{Elsewhere, retell};
 use super::sentinel::Sentinels;
 use super::trust::Trust;
-use super::{Command, Holds, Reply, Shared, array, bytes, command};
+use super::{Command, Concerns, Holds, Reply, Shared, array, bytes, command};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Protocol, Settings};
 
@@ -186,16 +186,19 @@ impl Opener {
         let client = client.map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
-        self.meet(&mut connection, &address.to_string()).await?;
+        if let Some(run) = self.meet(&mut connection).await? {
+            let address = address.to_string();
+            Concerns::send(&self.shared, client, run.as_deref(), &address);
+        }
         Ok(connection)
     }
 
-    /// Finds out who answers, and tells a server that was not met before what was revoked.
+    /// Finds out who answers, and tells a server that was not met before what was revoked. Gives the run of such
+    /// a one, as far as it says.
     async fn meet(
         &self,
         connection: &mut MultiplexedConnection,
-        address: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Option<Vec<u8>>>, Failure> {
         if self.sentinels.is_some() {
             let role = ask(connection, command::<&str>("ROLE", [])).await?;
             let role = array(role)?.into_iter().next().unwrap_or_default();
@@ -225,7 +228,7 @@ impl Opener {
         };
         let one_tells = self.retelling.lock().await;
         if run.is_some() && *self.met.lock() == run {
-            return Ok(());
+            return Ok(None);
         }
         self.shared.turn_over();
         let holds = |tag| self.holds.has(tag);
@@ -233,9 +236,7 @@ impl Opener {
         self.shared.recent.clear();
         self.met.lock().clone_from(&run);
         drop(one_tells);
-        let concerns = &self.shared.concerns;
-        concerns.look(connection, run.as_deref(), address).await;
-        Ok(())
+        Ok(Some(run))
     }
 
     /// Tells a server that got these tags what was revoked of them.

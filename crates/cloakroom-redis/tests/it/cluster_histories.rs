@@ -3,8 +3,8 @@
 //! slots that move. Those that take long run side by side.
 
 use crate::cluster::{self, Cluster, Ear, is_primary};
-use crate::histories::{CUT, FAST, HANG, Run, SAFE, fast, safe, side_by_side, timeout};
-use crate::history::Report;
+use crate::histories::{CLIENTS, CUT, FAST, HANG, Run, SAFE, fast, safe, side_by_side, timeout};
+use crate::history::{History, Report};
 use crate::mesh::{Cut, Mesh, Side};
 
 /// The replicas of the first primary.
@@ -27,7 +27,7 @@ fn a_failover_by_command() {
 }
 
 /// The primary hangs without closing anything, and comes back when another is primary: for a moment
-/// it still believes that it is.
+/// it still believes that it is. Nobody waits for that.
 #[test]
 fn a_hung_primary() {
     side_by_side(&[
@@ -69,24 +69,25 @@ fn slots_that_move() {
     ]);
 }
 
-fn kill(cluster: &mut Cluster) {
+fn kill(cluster: &mut Cluster, _: &History) {
     cluster.nodes[0].kill();
     wait_for_another(cluster);
 }
 
-fn by_command(cluster: &mut Cluster) {
+fn by_command(cluster: &mut Cluster, _: &History) {
     cluster::ok(&cluster.nodes[SPARES[0]], &["CLUSTER", "FAILOVER"]);
     wait_for_another(cluster);
 }
 
-fn hang(cluster: &mut Cluster) {
+fn hang(cluster: &mut Cluster, history: &History) {
     cluster.nodes[0].signal("STOP");
     std::thread::sleep(HANG);
+    history.assert_all_are_back(CLIENTS);
     cluster.nodes[0].signal("CONT");
     wait_for_another(cluster);
 }
 
-fn reshard(cluster: &mut Cluster) {
+fn reshard(cluster: &mut Cluster, _: &History) {
     cluster.move_slots(0, 1, 1200);
 }
 
@@ -97,11 +98,11 @@ fn wait_for_another(cluster: &Cluster) {
 }
 
 /// Lets visitors come and go, `trouble` happen in the middle, and judges.
-fn run(parameters: &str, trouble: impl FnOnce(&mut Cluster)) -> Report {
+fn run(parameters: &str, trouble: impl FnOnce(&mut Cluster, &History)) -> Report {
     let mut cluster = Cluster::with_a_spare();
     let url = cluster.url(&timeout(parameters));
-    let run = start(&cluster, &[&url, &url, &url, &url]);
-    trouble(&mut cluster);
+    let run = start(&cluster, &[&*url; CLIENTS]);
+    trouble(&mut cluster, &run.history);
     run.end()
 }
 

@@ -1,11 +1,15 @@
 //! What is to be worried about in a server that works is told once for each server, and a server that
 //! does not say how it is set up is used like any other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cloakroom_core::Store;
 use cloakroom_core::observe::{Concern, Event, Observer};
 use cloakroom_redis::{RedisStore, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::kit::{self, Ids};
 use crate::server::Server;
@@ -22,6 +26,17 @@ impl Told {
             other => panic!("{other:?} is no concern"),
         });
         concerns.collect()
+    }
+
+    /// Waits until these were told.
+    async fn wait_for(&self, concerns: &[Concern]) {
+        for _ in 0..6000 {
+            if self.concerns().len() >= concerns.len() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(self.concerns(), concerns);
     }
 }
 
@@ -98,8 +113,69 @@ fn a_server_is_told_once() {
         for _ in 0..8 {
             store.load(&key).await.expect("it answers again");
         }
+        told.wait_for(&[Concern::EvictsEverything; 2]).await;
+        // Of the connections to come nothing is told.
+        for _ in 0..8 {
+            store.load(&key).await.expect("it answers");
+        }
         assert_eq!(told.concerns(), [Concern::EvictsEverything; 2]);
     });
+}
+
+/// Visitors need not wait until a new server has said how it is set up: here it only says so when one was served.
+#[test]
+fn nobody_waits_for_what_a_server_tells() {
+    let mut server = Server::start(&[]);
+    kit::run(async {
+        let holds = Arc::new(AtomicBool::new(false));
+        let port = holding_back(server.port, Arc::clone(&holds)).await;
+        let told = Arc::default();
+        let url = format!("redis://127.0.0.1:{port}?connections=1&timeout=30000");
+        let store = open(&url, &told).await;
+        assert_eq!(told.concerns(), [Concern::NoMemoryLimit]);
+        holds.store(true, Ordering::SeqCst);
+        server.kill_and_restart();
+        let loaded = store.load(&Ids::new().key(None)).await;
+        loaded.expect("it answers again");
+        told.wait_for(&[Concern::NoMemoryLimit; 2]).await;
+    });
+}
+
+/// Stands before a server. While it holds back, who asks for the memory is not let through before a session was
+/// asked for.
+async fn holding_back(server: u16, holds: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        let (loaded, loads) = tokio::sync::watch::channel(false);
+        let loaded = Arc::new(loaded);
+        while let Ok((client, _)) = listener.accept().await {
+            let Ok(backend) = TcpStream::connect(("127.0.0.1", server)).await else {
+                continue;
+            };
+            let (mut asks, mut hears) = client.into_split();
+            let (mut answers, mut told) = backend.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+            let (holds, loaded, mut loads) =
+                (Arc::clone(&holds), Arc::clone(&loaded), loads.clone());
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = asks.read(&mut buffer).await {
+                    let words = String::from_utf8_lossy(&buffer[..read]);
+                    if holds.load(Ordering::SeqCst) && words.contains("session:{") {
+                        loaded.send_replace(true);
+                    } else if holds.load(Ordering::SeqCst) && words.contains("memory\r\n") {
+                        let asked = loads.wait_for(|loaded| *loaded).await;
+                        asked.expect("it stands there as long as the test");
+                    }
+                    told.write_all(&buffer[..read]).await?;
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    port
 }
 
 /// Providers forbid CONFIG, careful people INFO: where one answers that is enough, and where none does

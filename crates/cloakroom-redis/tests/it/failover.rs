@@ -5,8 +5,8 @@
 use cloakroom_core::id::SlotTag;
 
 use crate::constellation::{Constellation, Ear};
-use crate::histories::{CUT, FAST, HANG, Run, SAFE, fast, safe, side_by_side, timeout};
-use crate::history::Report;
+use crate::histories::{CLIENTS, CUT, FAST, HANG, Run, SAFE, fast, safe, side_by_side, timeout};
+use crate::history::{History, Report};
 use crate::mesh::{Cut, Mesh, Side};
 
 #[test]
@@ -26,7 +26,7 @@ fn a_failover_by_command() {
 }
 
 /// The primary hangs without closing anything, and comes back when another is primary: for a moment
-/// it still believes that it is.
+/// it still believes that it is. Nobody waits for that.
 #[test]
 fn a_hung_primary() {
     side_by_side(&[
@@ -52,27 +52,28 @@ fn a_cut_off_primary() {
     ]);
 }
 
-fn kill(constellation: &mut Constellation) {
+fn kill(constellation: &mut Constellation, _: &History) {
     constellation.servers[0].kill();
 }
 
-fn by_command(constellation: &mut Constellation) {
+fn by_command(constellation: &mut Constellation, _: &History) {
     constellation.sentinels[0].cli(&["SENTINEL", "FAILOVER", "shop"]);
 }
 
-fn hang(constellation: &mut Constellation) {
+fn hang(constellation: &mut Constellation, history: &History) {
     constellation.servers[0].signal("STOP");
     std::thread::sleep(HANG);
+    history.assert_all_are_back(CLIENTS);
     constellation.servers[0].signal("CONT");
 }
 
 /// Lets visitors come and go, `trouble` happen in the middle, and judges.
-fn run(parameters: &str, trouble: impl FnOnce(&mut Constellation)) -> Report {
+fn run(parameters: &str, trouble: impl FnOnce(&mut Constellation, &History)) -> Report {
     let mut constellation = Constellation::start();
     let before = constellation.primary();
     let url = constellation.url(0, &timeout(parameters));
-    let run = start(&constellation, &[&url, &url, &url, &url]);
-    trouble(&mut constellation);
+    let run = start(&constellation, &[&*url; CLIENTS]);
+    trouble(&mut constellation, &run.history);
     constellation.wait_for_another(before);
     run.end()
 }

@@ -13,6 +13,8 @@ use crate::visitors::Load;
 
 /// The longest that one call may take.
 const TIMEOUT: Duration = Duration::from_millis(500);
+/// How many clients there are in each.
+pub(crate) const CLIENTS: usize = 4;
 pub(crate) const HANG: Duration = Duration::from_secs(20);
 pub(crate) const CUT: Duration = Duration::from_secs(10);
 

@@ -177,6 +177,12 @@ impl History {
         self.seen.lock().announced.get_or_insert(Instant::now());
     }
 
+    /// Every one of so many clients was served since then: nobody still waits for the old primary.
+    pub(crate) fn assert_all_are_back(&self, clients: usize) {
+        let back = self.seen.lock().back.clone();
+        assert_eq!(back.len(), clients, "only these are back: {back:?}");
+    }
+
     /// From now on these clients hear no announcement.
     pub(crate) fn cut_off(&self, clients: &[usize]) {
         self.seen.lock().cut_off = clients.to_vec();
