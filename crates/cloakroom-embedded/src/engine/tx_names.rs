@@ -247,9 +247,12 @@ impl Tx<'_> {
             .sum()
     }
 
-    /// Has two keyspaces change places. The step must have locked everything.
+    /// Has two keyspaces change places; one with itself is no change. The step must have locked everything.
     pub fn swap(&mut self, one: Db, other: Db) {
         let (one, other) = (one % DATABASES, other % DATABASES);
+        if one == other {
+            return;
+        }
         let ears = self.at().ears;
         if let Some(watcher) = ears.watcher.get() {
             watcher.swapped(one, other, &mut |db, key| self.kind(db, key).is_some());

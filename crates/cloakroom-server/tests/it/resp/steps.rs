@@ -20,6 +20,7 @@ fn a_transaction_runs_only_if_what_it_watches_did_not_change() {
         ("HSET k f v", true),
         ("SET elsewhere x", true),
         ("GET k", true),
+        ("SWAPDB 0 0", true),
     ] {
         ours.ask("SET k v");
         ours.ask("WATCH k");
