@@ -150,6 +150,10 @@ impl Settings {
                 socket: None,
                 ..
             } => 0,
+            // Handshakes beside them.
+            Resp {
+                secure: Some(_), ..
+            } => 2 * self.resp.max_connections,
             _ => self.resp.max_connections,
         };
         (self.max_connections + resp + 64) as u64

@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloakroom_embedded::{Engine, Foreign};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 
 use super::client::Peer;
 use super::conn::Conn;
@@ -34,6 +36,8 @@ pub(crate) struct Front {
     secure: Option<(TcpListener, Arc<Tls>)>,
     unix: Option<(UnixListener, PathBuf)>,
     handshake: Duration,
+    /// As many TLS handshakes at a time as connections.
+    handshakes: Arc<Semaphore>,
     drain: Duration,
 }
 
@@ -100,7 +104,7 @@ impl Front {
             script_time: resp.script_time,
         });
         let events = &server.hub.events;
-        events.store(resp.events, std::sync::atomic::Ordering::Relaxed);
+        events.store(resp.events, Ordering::Relaxed);
         metrics.watch_resp(Arc::clone(&server.counts));
         Ok(Some(Self {
             server,
@@ -108,6 +112,9 @@ impl Front {
             secure,
             unix,
             handshake: settings.header_timeout,
+            handshakes: Arc::new(Semaphore::new(
+                resp.max_connections.min(Semaphore::MAX_PERMITS),
+            )),
             drain: settings.drain_timeout,
         }))
     }
@@ -227,10 +234,20 @@ impl Front {
         let Some((_, tls)) = &self.secure else {
             return;
         };
-        let (acceptor, timeout) = (tls.acceptor_without_protocols(), self.handshake);
         let server = Arc::clone(&self.server);
+        // Who is not known yet has no place among the connections, and there would be no end of them.
+        let Ok(permit) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+            server.counts.refused.fetch_add(1, Ordering::Relaxed);
+            if NOT_TAKEN.has_a_line() {
+                tracing::warn!(?peer, "too many TLS handshakes of RESP at a time; refused");
+            }
+            return;
+        };
+        let (acceptor, timeout) = (tls.acceptor_without_protocols(), self.handshake);
         tokio::spawn(async move {
-            match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
+            let shaken = tokio::time::timeout(timeout, acceptor.accept(stream)).await;
+            drop(permit);
+            match shaken {
                 Ok(Ok(stream)) => speak(server, stream, &peer).await,
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
@@ -262,7 +279,7 @@ where
 }
 
 fn open(server: &Server) -> usize {
-    server.counts.open.load(std::sync::atomic::Ordering::SeqCst)
+    server.counts.open.load(Ordering::SeqCst)
 }
 
 type Accepted = (tokio::net::TcpStream, SocketAddr, SocketAddr);

@@ -1,7 +1,9 @@
 //! Where the Redis protocol is spoken, to whom, and how it ends.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
@@ -107,9 +109,8 @@ fn a_unix_socket_is_its_owners() {
     drop(server);
 }
 
-#[test]
-fn tls_is_spoken_to_redis_cli() {
-    let files = TempDir::new();
+/// A server that speaks TLS, and the file with who vouches for it.
+fn with_tls(files: &TempDir, more: [&str; 2]) -> (Server, PathBuf) {
     let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
     let authority = crate::tls::write_pair(&cert, &key, "ca.pem");
     let server = Server::start(&[
@@ -119,9 +120,31 @@ fn tls_is_spoken_to_redis_cli() {
         key.to_str().unwrap(),
         "--resp-tls",
         "127.0.0.1:0",
-        "--resp-password",
-        "hush-a-bye",
+        more[0],
+        more[1],
     ]);
+    (server, authority)
+}
+
+#[test]
+fn handshakes_that_are_not_ended_are_no_more_than_connections() {
+    let files = TempDir::new();
+    let (server, _) = with_tls(&files, ["--resp-max-connections", "2"]);
+    let address = server.resp("rediss://");
+    let silent = [(); 2].map(|()| TcpStream::connect(&address).unwrap());
+    let mut refused = TcpStream::connect(&address).unwrap();
+    assert!(matches!(refused.read(&mut [0]), Ok(0) | Err(_)));
+    for mut stream in silent {
+        stream.set_nonblocking(true).unwrap();
+        let waits = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(waits.kind(), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn tls_is_spoken_to_redis_cli() {
+    let files = TempDir::new();
+    let (server, authority) = with_tls(&files, ["--resp-password", "hush-a-bye"]);
     let address = server.resp("rediss://");
     let (host, port) = address.rsplit_once(':').unwrap();
     let output = Command::new(program("redis-cli", "redis-tools"))
