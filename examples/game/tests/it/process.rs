@@ -35,21 +35,32 @@ impl Redis {
         let name = format!("cloakroom-game-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
-        let process = std::process::Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .current_dir(&directory)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is missing: apt-get install -y redis-server");
-        Self {
-            process,
-            port,
-            directory,
+        for _ in 0..20 {
+            // Let go of at once, or the server would find it taken.
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+            let port = free.unwrap().port();
+            let mut process = std::process::Command::new("redis-server")
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+                .args(["--save", "", "--appendonly", "no"])
+                .args(["--unixsocket", "redis.sock"])
+                .current_dir(&directory)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("redis-server is missing: apt-get install -y redis-server");
+            // Its socket is there when it has its port; if another process was faster, it ends.
+            while process.try_wait().unwrap().is_none() {
+                if directory.join("redis.sock").exists() {
+                    return Self {
+                        process,
+                        port,
+                        directory,
+                    };
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
+        panic!("redis-server ends at once: try `redis-server --port 0` by hand");
     }
 
     pub(crate) fn url(&self) -> String {
