@@ -375,6 +375,7 @@ mod tests {
             secure: None,
             unix: None,
             handshake: Duration::from_secs(10),
+            handshakes: Arc::new(Semaphore::new(1)),
             drain: Duration::from_secs(60),
         };
         assert_eq!(front.serve(&shutdown).await, 0, "none is cut");
