@@ -96,52 +96,44 @@ mod tests {
         u64::from(*number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(*number) << 7)
     }
 
+    fn of(entries: u32) -> Table {
+        let mut table = Table::new();
+        (0..entries).for_each(|number| table.insert(hash(&number), number, hash));
+        table
+    }
+
+    /// What a walk tells of a whole table, in portions of so many places.
+    fn told(table: &Table, places: usize, hash_of: impl Fn(&u32) -> u64) -> Vec<u32> {
+        let mut told = Vec::new();
+        for segment in 0..SEGMENTS {
+            let mut from = 0;
+            while from < END {
+                let mut each = |number| {
+                    told.push(number);
+                    ControlFlow::Continue(())
+                };
+                from = table.walk(segment, from, places, |_| {}, &hash_of, &mut each);
+            }
+        }
+        told
+    }
+
     #[test]
     fn long_portions_look_at_an_entry_about_once() {
-        let mut table = Table::new();
-        for number in 0..20_000 {
-            table.insert(hash(&number), number, hash);
-        }
         let looked = Cell::new(0);
         let counted = |number: &u32| {
             looked.set(looked.get() + 1);
             hash(number)
         };
-        let all = |_| ControlFlow::Continue(());
-        for segment in 0..SEGMENTS {
-            let mut from = 0;
-            while from < END {
-                from = table.walk(segment, from, 512, |_| {}, counted, all);
-            }
-        }
+        told(&of(20_000), 512, counted);
         assert!(looked.get() < 40_000, "{} looks", looked.get());
     }
 
     #[test]
     fn a_walk_tells_each_once_however_wide_its_parts_are() {
         for entries in 1..300 {
-            let mut table = Table::new();
-            for number in 0..entries {
-                table.insert(hash(&number), number, hash);
-            }
             for places in [16, 512, usize::MAX / 8] {
-                let mut told = Vec::new();
-                for segment in 0..SEGMENTS {
-                    let mut from = 0;
-                    while from < END {
-                        from = table.walk(
-                            segment,
-                            from,
-                            places,
-                            |_| {},
-                            hash,
-                            |number| {
-                                told.push(number);
-                                ControlFlow::Continue(())
-                            },
-                        );
-                    }
-                }
+                let mut told = told(&of(entries), places, hash);
                 told.sort_unstable();
                 let all: Vec<u32> = (0..entries).collect();
                 assert_eq!(told, all, "{entries} entries, {places} places");

@@ -97,10 +97,7 @@ fn read(file: &Path, shared: bool) -> Result<Vec<Hash>, Box<dyn Error>> {
         ),
         false => format!("cannot read the API key in {shown} ({error})"),
     })?;
-    match shared {
-        true => refuse_open_to_all(file)?,
-        false => refuse_readable_by_others(file)?,
-    }
+    refuse_open(file, shared)?;
     let lines = text.lines().map(str::trim_ascii);
     let keys: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     if !keys.is_empty() && keys.len() <= MOST && keys.iter().all(|key| is_key(key)) {
@@ -142,30 +139,23 @@ fn is_key(text: &str) -> bool {
         .is_some_and(|bytes| bytes.len() == KEY_BYTES)
 }
 
-fn refuse_readable_by_others(file: &Path) -> Result<(), Box<dyn Error>> {
-    let mode = fs::metadata(file)?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let file = file.display();
-    Err(format!(
-        "others can read the API key (mode {:03o}); close it with `chmod 600 {file}`, or remove it \
-         if somebody may have read it: a new one is made at the next start",
-        mode & 0o777,
-    )
-    .into())
-}
-
-fn refuse_open_to_all(file: &Path) -> Result<(), Box<dyn Error>> {
-    let mode = fs::metadata(file)?.permissions().mode();
-    if mode & 0o037 == 0 {
+/// Nobody else may read the file; of one that is shared its group may.
+fn refuse_open(file: &Path, shared: bool) -> Result<(), Box<dyn Error>> {
+    let mode = fs::metadata(file)?.permissions().mode() & 0o777;
+    let others = if shared { 0o037 } else { 0o077 };
+    if mode & others == 0 {
         return Ok(());
     }
     let shown = file.display();
-    Err(format!(
-        "setting api-key-file = {shown:?}: others can read or change it (mode {:03o}); \
-         close it with `chmod 640 {shown}`, or make a new key if somebody may have read it",
-        mode & 0o777,
-    )
+    Err(match shared {
+        true => format!(
+            "setting api-key-file = {shown:?}: others can read or change it (mode {mode:03o}); \
+             close it with `chmod 640 {shown}`, or make a new key if somebody may have read it"
+        ),
+        false => format!(
+            "others can read the API key (mode {mode:03o}); close it with `chmod 600 {shown}`, or remove it \
+             if somebody may have read it: a new one is made at the next start"
+        ),
+    }
     .into())
 }
