@@ -72,10 +72,8 @@ impl Front {
         if resp.plain.is_none() && resp.secure.is_none() && resp.socket.is_none() {
             return Ok(None);
         }
-        let mut users = Users::new(resp.password.as_ref().map(Secret::reveal));
-        if let Some(file) = &resp.users {
-            users.read(file)?;
-        }
+        let password = resp.password.as_ref().map(Secret::reveal);
+        let users = Users::of(password, resp.users.as_deref())?;
         let plain = match resp.plain {
             Some(address) => Some(bind(address, "resp").await?),
             None => None,
@@ -117,6 +115,11 @@ impl Front {
             )),
             drain: settings.drain_timeout,
         }))
+    }
+
+    /// What its connections share.
+    pub(crate) fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server)
     }
 
     /// From now on this holds for keys that are sessions of other frameworks.
