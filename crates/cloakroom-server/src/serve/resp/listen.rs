@@ -42,7 +42,7 @@ pub(crate) struct Front {
 }
 
 /// What to paste, for each page in `docs/frameworks`.
-const TO_PASTE: [(&str, &str); 11] = [
+const TO_PASTE: [(&str, &str); 12] = [
     ("Express", r#"createClient({ url: "{url}" })"#),
     ("Fastify", r#"createClient({ url: "{url}" })"#),
     ("Flask", r#"SESSION_REDIS = Redis.from_url("{url}")"#),
@@ -53,6 +53,7 @@ const TO_PASTE: [(&str, &str); 11] = [
     ),
     ("Spring", "spring.data.redis.url={url}"),
     ("PHP", r#"session.save_path = "{scheme}://{address}""#),
+    ("", "session.save_handler = redis"),
     ("Symfony", r#"framework.session.handler_id: "{url}""#),
     ("Laravel", "REDIS_URL={url}"),
     ("Go", r#"redis.ParseURL("{url}")"#),

@@ -38,7 +38,9 @@ fn the_banner_shows_what_to_paste_where() {
     for line in [
         format!("    Laravel   REDIS_URL=redis://{address}\n"),
         format!("    Go        redis.ParseURL(\"redis://{address}\")\n"),
-        format!("    PHP       session.save_path = \"tcp://{address}\"\n"),
+        format!(
+            "    PHP       session.save_path = \"tcp://{address}\"\n              session.save_handler = redis\n"
+        ),
     ] {
         assert!(server.banner.contains(&line), "{}", server.banner);
     }
