@@ -57,6 +57,10 @@ pub(crate) const WRITE_BYTES: usize = 256 << 10;
 /// for by name when it ends.
 pub(crate) const SUBSCRIPTIONS: usize = 1 << 16;
 
+/// Prefixes that one connection is told of by `CLIENT TRACKING .. BCAST`: each is compared with the others, and
+/// with every key that changes.
+pub(crate) const PREFIXES: usize = 1 << 10;
+
 /// Keys that `CLIENT TRACKING` remembers over all connections; beyond it the oldest memory is
 /// given up by telling its clients to forget. As Redis' `tracking-table-max-keys`.
 pub(crate) const TRACKED_KEYS: usize = 1_000_000;
