@@ -120,7 +120,7 @@ impl Inner {
         if rewritten.is_err() {
             durable.rest_from_rewriting(AFTER_FAILURE);
             // What is left of it is of no use; if it cannot be removed either, the next try does.
-            let _ = remove_stale(&durable.config);
+            let _ = remove_stale(&durable.config, 0);
             // It may have been room that it lacked.
             let _ = remove_spares(&*durable.config.disk);
         }
@@ -174,7 +174,7 @@ impl Inner {
             bytes: writer.finish().map_err(failed)?,
         };
         durable.rewritten(rewritten.bytes, before);
-        let removed = remove_stale(&durable.config);
+        let removed = remove_stale(&durable.config, number);
         removed.map_err(|error| Error::new(ErrorKind::StoreUnavailable).with_source(error))?;
         Ok(rewritten)
     }

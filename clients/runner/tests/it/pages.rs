@@ -113,7 +113,8 @@ fn not_in<'a>(manifest: &str, line: &'a str) -> Vec<&'a str> {
         return (!is_set).then_some(setting).into_iter().collect();
     }
     let words = line.split_whitespace().skip(1);
-    let packages = words.filter(|word| !["install", "get", "-m", "pip"].contains(word));
+    let packages =
+        words.filter(|word| !["install", "get", "-m", "pip", "init", "--yes"].contains(word));
     packages.filter(|it| !names(manifest, it)).collect()
 }
 

@@ -3,7 +3,7 @@
 use cloakroom_core::expiry::Times;
 use cloakroom_core::layout::{Layout, Layouts, handle_of};
 use cloakroom_core::record::{Fields, Label, Record, SessionInfo, Subject};
-use cloakroom_core::{Event, Handle, UnixMillis};
+use cloakroom_core::{Handle, UnixMillis};
 
 use super::Foreign;
 use super::head::Head;
@@ -146,7 +146,6 @@ impl Foreign {
         if let Some(layout) = self.layout(key) {
             self.end(tx, db, key, layout);
         }
-        self.observe(&Event::Revoked(1));
         tx.remove(db, key)
     }
 

@@ -162,7 +162,7 @@ impl Foreign {
     }
 
     /// Puts what is under one key under another, as [`Tx::rename`]. A session goes on under its new id,
-    /// as old as it was, and has ended under the old one.
+    /// as old as it was, and has ended under the old one. If another is there, it is as old as the older of the two.
     ///
     /// # Errors
     /// As [`Tx::rename`].
@@ -176,7 +176,7 @@ impl Foreign {
         if old.is_none() && new.is_none() || from == to || tx.kind(from.0, from.1).is_none() {
             return tx.rename(from, to);
         }
-        let head = old.and_then(|_| Head::read(tx, from.0, from.1));
+        let mut head = old.and_then(|_| Head::read(tx, from.0, from.1));
         if let Some(layout) = new {
             let there = Head::read(tx, to.0, to.1);
             let alive = tx.kind(to.0, to.1).is_some();
@@ -188,6 +188,14 @@ impl Foreign {
                     self.end(tx, from.0, from.1, layout);
                 }
                 return Ok(tx.remove(from.0, from.1));
+            }
+            if let Some(there) = there.filter(|_| alive) {
+                let first = head.as_ref().map_or(there.first, |head| head.first);
+                let first = first.min(there.first);
+                head = Some(Head {
+                    first,
+                    ..head.unwrap_or(there)
+                });
             }
         }
         let done = tx.rename(from, to)?;

@@ -128,12 +128,15 @@ impl Disk for OsDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name()));
-        let names: io::Result<Vec<_>> = names.collect();
-        Ok(names?
-            .into_iter()
-            .filter_map(|name| name.into_string().ok())
-            .collect())
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            // A directory is none of ours, whatever it is called.
+            if !entry.file_type()?.is_dir() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        Ok(names)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -169,5 +172,21 @@ impl DiskFile for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_no_file_whatever_it_is_called() {
+        let name = format!("cloakroom-disk-{}", std::process::id());
+        let disk = OsDisk::open(&std::env::temp_dir().join(name)).unwrap();
+        drop(disk.create("1.journal").unwrap());
+        fs::create_dir(disk.path().join("9.snapshot")).unwrap();
+        let names = disk.list().unwrap();
+        fs::remove_dir_all(disk.path()).unwrap();
+        assert_eq!(names, ["1.journal"]);
     }
 }

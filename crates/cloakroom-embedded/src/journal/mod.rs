@@ -257,7 +257,7 @@ impl Journal {
         take: &mut Take<'_>,
     ) -> Result<(Self, Recovered), RecoverError> {
         let recovered = recover(&*config.disk, take)?;
-        remove_stale(config)?;
+        remove_stale(config, recovered.snapshot)?;
         let failed = |error| RecoverError::disk("a new segment")(error);
         let writer = Writer::create(
             Arc::clone(&config.disk),

@@ -22,6 +22,8 @@ pub struct Recovered {
     pub snapshot_bytes: u64,
     /// The end that was cut off, if a crash tore it.
     pub cut: Option<Cut>,
+    /// The number of the snapshot: what is of a lower one, it has replaced. 0 without one.
+    pub(crate) snapshot: u64,
     pub(crate) start: Start,
 }
 
@@ -177,6 +179,7 @@ pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, Recove
         recovered.records += read.records;
         recovered.bytes += snapshot.size;
         recovered.snapshot_bytes = snapshot.size;
+        recovered.snapshot = number;
         first_seq = snapshot.header.first_seq;
     }
     let journals = open_all(disk, &found)?;
@@ -243,15 +246,11 @@ pub(crate) struct Found {
     pub(crate) snapshot: Option<u64>,
     /// From the snapshot on, without a hole.
     pub(crate) journals: Vec<u64>,
-    /// What a snapshot has replaced, and what a crash left of one.
-    pub(crate) stale: Vec<String>,
-    /// Files that wait for segments to be put into them.
-    pub(crate) spares: Vec<String>,
 }
 
 impl Found {
     pub(crate) fn list(disk: &dyn Disk) -> Result<Self, RecoverError> {
-        let mut found = Self::look(disk)?;
+        let found = Self::look(disk)?;
         let first = found.snapshot.unwrap_or(1);
         let missing = |number| RecoverError::Missing {
             file: format::name(Kind::Journal, number),
@@ -264,37 +263,34 @@ impl Found {
         if found.journals.is_empty() && found.snapshot.is_some() {
             return Err(missing(first));
         }
-        found.stale.sort_unstable();
         Ok(found)
     }
 
     /// As [`Found::list`], with holes.
     pub(crate) fn look(disk: &dyn Disk) -> Result<Self, RecoverError> {
-        let names = disk.list().map_err(RecoverError::disk("the directory"))?;
-        let segments: Vec<_> = names
-            .iter()
-            .filter_map(|name| format::parse_name(name))
-            .collect();
+        let segments = segments(disk)?;
         let snapshots = segments.iter().filter(|(kind, _)| *kind == Kind::Snapshot);
         let snapshot = snapshots.map(|(_, number)| *number).max();
-        let first = snapshot.unwrap_or(0);
-        let mut found = Self {
-            snapshot,
-            ..Self::default()
-        };
-        for (kind, number) in segments {
-            match kind {
-                Kind::Journal if number >= first => found.journals.push(number),
-                Kind::Snapshot if number == first => {}
-                Kind::Journal | Kind::Snapshot => found.stale.push(format::name(kind, number)),
-            }
-        }
-        found.journals.sort_unstable();
-        let unfinished = names.iter().filter(|name| format::is_unfinished(name));
-        found.stale.extend(unfinished.cloned());
-        found.spares = spares(names);
-        Ok(found)
+        Ok(Self::since(snapshot, &segments))
     }
+
+    /// Those of `segments` that count if this snapshot does.
+    pub(crate) fn since(snapshot: Option<u64>, segments: &[(Kind, u64)]) -> Self {
+        let first = snapshot.unwrap_or(0);
+        let counts = |(kind, number): &(Kind, u64)| {
+            (*kind == Kind::Journal && *number >= first).then_some(*number)
+        };
+        let mut journals: Vec<u64> = segments.iter().filter_map(counts).collect();
+        journals.sort_unstable();
+        Self { snapshot, journals }
+    }
+}
+
+/// All that is called a segment or a snapshot.
+pub(crate) fn segments(disk: &dyn Disk) -> Result<Vec<(Kind, u64)>, RecoverError> {
+    let names = disk.list().map_err(RecoverError::disk("the directory"))?;
+    let segments = names.iter().filter_map(|name| format::parse_name(name));
+    Ok(segments.collect())
 }
 
 /// The files among these that wait for segments to be put into them, the oldest first.

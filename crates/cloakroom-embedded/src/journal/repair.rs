@@ -2,11 +2,12 @@
 //! verify, in order, go to a new snapshot; the files that they came from are kept under another
 //! name. What does not verify is lost, and with it perhaps the end of a session.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::disk::Disk;
 use super::format::{self, FRAME, Frame, HEADER, Header, Kind, NoHeader};
-use super::recover::{Found, RecoverError, Take};
+use super::recover::{self, Found, RecoverError, Take};
 use super::segment::Segment;
 use super::snapshot::{SnapshotWriter, remove_spares};
 use super::writer::{Start, Trouble, Writer};
@@ -39,10 +40,12 @@ pub fn repair(
     now: u64,
     take: &mut Take<'_>,
 ) -> Result<Repaired, RecoverError> {
-    let found = Found::look(&**disk)?;
+    let segments = recover::segments(&**disk)?;
+    let found = Found::since(snapshot_of(&**disk, &segments)?, &segments);
     let mut repaired = Repaired::default();
     let last = found.journals.last().copied();
-    let number = last.max(found.snapshot).unwrap_or(0) + 1;
+    let numbers = segments.iter().map(|(_, number)| *number);
+    let number = numbers.max().unwrap_or(0) + 1;
     let failed = |trouble| match trouble {
         Trouble::Full(error) | Trouble::Broken(error) => {
             RecoverError::disk(&format::unfinished_name(number))(error)
@@ -84,8 +87,11 @@ pub fn repair(
     remove_spares(&**disk)?;
     Writer::create(Arc::clone(disk), start, now).map_err(failed)?;
     writer.finish().map_err(failed)?;
-    for (kind, number) in files {
-        let name = format::name(kind, number);
+    let others = segments.iter().filter(|(kind, number)| {
+        *kind == Kind::Snapshot && found.snapshot.is_none_or(|taken| *number > taken)
+    });
+    for (kind, number) in files.iter().chain(others) {
+        let name = format::name(*kind, *number);
         let aside = name.clone() + ASIDE;
         disk.rename(&name, &aside)
             .map_err(RecoverError::disk(&name))?;
@@ -94,6 +100,27 @@ pub fn repair(
     disk.sync_dir()
         .map_err(RecoverError::disk("the directory"))?;
     Ok(repaired)
+}
+
+/// The snapshot to begin with: the last one, but for what is only called one. That has no header; nor may one that is
+/// damaged, but then the segment that went with it is there, or a later one.
+fn snapshot_of(disk: &dyn Disk, segments: &[(Kind, u64)]) -> Result<Option<u64>, RecoverError> {
+    let of_kind = |wanted: Kind| {
+        let all = segments.iter().filter(move |(kind, _)| *kind == wanted);
+        all.map(|(_, number)| *number)
+    };
+    let last = of_kind(Kind::Journal).max();
+    let mut snapshots: Vec<u64> = of_kind(Kind::Snapshot).collect();
+    snapshots.sort_unstable_by_key(|number| Reverse(*number));
+    for number in &snapshots {
+        match Segment::open(disk, Kind::Snapshot, *number) {
+            Ok(_) => return Ok(Some(*number)),
+            Err(newer @ RecoverError::Newer { .. }) => return Err(newer),
+            Err(_) => {}
+        }
+    }
+    let went_with_one = |number: &u64| last.is_none_or(|last| *number <= last);
+    Ok(snapshots.into_iter().find(went_with_one))
 }
 
 /// Gives each record that verifies, wherever it is, to `keep`, and notes the bytes between.

@@ -33,7 +33,7 @@ use super::JournalConfig;
 use super::disk::{Disk, DiskFile};
 use super::effect::Step;
 use super::format::{self, FRAME, Frame, HEADER, Header, Kind};
-use super::recover::{self, Found, RecoverError};
+use super::recover::{self, RecoverError};
 use super::writer::{self, Trouble};
 
 /// Bytes that are gathered for one write.
@@ -158,21 +158,29 @@ impl<'a> SnapshotWriter<'a> {
 /// Files that wait for segments at least, if there are so many; more if the last snapshot replaced more.
 const SPARES: usize = 2;
 
-/// Removes what a crash left of a snapshot, and puts what the last one has replaced aside for later segments, if these
-/// are to reuse it: as many files as the journal had, so that it takes no more of the disk than it did. Whether that
-/// is durable does not matter: what is back after a crash counts no more.
-pub(crate) fn remove_stale(config: &JournalConfig) -> Result<(), RecoverError> {
+/// Removes what a crash left of a snapshot, and puts what the one of this number has replaced aside for later segments, if
+/// these are to reuse it: as many files as the journal had, so that it takes no more of the disk than it did. Whether that
+/// is durable does not matter: what is back after a crash counts no more. Whoever calls knows that this snapshot is whole;
+/// a name on the disk does not say so.
+pub(crate) fn remove_stale(config: &JournalConfig, snapshot: u64) -> Result<(), RecoverError> {
     let disk = &*config.disk;
-    let found = Found::list(disk)?;
+    let mut names = disk.list().map_err(RecoverError::disk("the directory"))?;
+    names.sort_unstable();
+    let is_replaced = |name: &&String| {
+        let segment = format::parse_name(name);
+        segment.is_some_and(|(_, number)| number < snapshot) || format::is_unfinished(name)
+    };
+    let stale = names.iter().filter(is_replaced).cloned();
     let may_be_used = |name: &String| {
         config.reuse && matches!(format::parse_name(name), Some((Kind::Journal, _)))
     };
-    let (journals, rest): (Vec<_>, Vec<_>) = found.stale.into_iter().partition(may_be_used);
+    let (journals, rest): (Vec<_>, Vec<_>) = stale.partition(may_be_used);
+    let spares = recover::spares(names);
     let most = match config.reuse {
         true => journals.len().max(SPARES),
         false => 0,
     };
-    let mut free = most.saturating_sub(found.spares.len());
+    let mut free = most.saturating_sub(spares.len());
     for name in &journals {
         let done = if free > 0 {
             free -= 1;
@@ -182,7 +190,7 @@ pub(crate) fn remove_stale(config: &JournalConfig) -> Result<(), RecoverError> {
         };
         done.map_err(RecoverError::disk(name))?;
     }
-    let too_many = found.spares.into_iter().skip(most);
+    let too_many = spares.into_iter().skip(most);
     remove_all(disk, rest.into_iter().chain(too_many))
 }
 

@@ -97,7 +97,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
     often::start_summing_up();
-    read_again_on(hangups, tls, keys.clone());
+    let server = front.as_ref().map(Front::server);
+    read_again_on(hangups, tls, keys.clone(), server);
 
     let mut out = std::io::stdout();
     banner::show(
@@ -170,12 +171,22 @@ async fn front(
 }
 
 /// Reads on each SIGHUP what may be changed without a restart. One that came during the start waits here.
-fn read_again_on(mut hangups: Signal, tls: Option<Arc<Tls>>, keys: ApiKeys) {
+fn read_again_on(
+    mut hangups: Signal,
+    tls: Option<Arc<Tls>>,
+    keys: ApiKeys,
+    resp: Option<Arc<resp::Server>>,
+) {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             match keys.read_again() {
                 Ok(keys) => tracing::info!(keys, "SIGHUP: API keys read again"),
                 Err(error) => tracing::error!(%error, "SIGHUP: the API keys in use stay"),
+            }
+            match resp.as_deref().map(resp::Server::read_users_again) {
+                None => {}
+                Some(Ok(users)) => tracing::info!(users, "SIGHUP: RESP users read again"),
+                Some(Err(error)) => tracing::error!(%error, "SIGHUP: the RESP users in use stay"),
             }
             match tls.as_deref().map(Tls::reload) {
                 None => {}

@@ -139,7 +139,7 @@ pub(crate) const RESP_USERS: Setting = Setting {
     unit: "FILE",
     default: "",
     doc: "More users of the Redis protocol, one in a line as in Redis' ACL files: user NAME on \
-          #SHA256 ~PATTERN +@all (or +@all -@dangerous, or +@read).",
+          #SHA256 ~PATTERN +@all (or +@all -@dangerous, or +@read). Read again on SIGHUP.",
 };
 
 pub(crate) const RESP_MAX_CONNECTIONS: Setting = Setting {

@@ -47,6 +47,21 @@ fn a_new_id_is_no_new_life() {
 }
 
 #[test]
+fn what_takes_the_place_of_a_session_is_as_old() {
+    let front = front();
+    front.set(SID, ALICE, Some(14 * DAY)).unwrap();
+    front.pass(13 * DAY);
+    front.setex(OTHER, BOB);
+    for from in [&b"elsewhere"[..], OTHER] {
+        front.setex(from, GUEST);
+        assert!(front.rename(from, SID));
+        front.expire(SID, Some(14 * DAY));
+        assert_eq!(front.ttl(SID), Some(DAY));
+    }
+    assert_eq!(front.heard.count("session_created"), 2);
+}
+
+#[test]
 fn the_idle_limit_holds_if_there_is_one() {
     let config = ForeignConfig::default().idle(Some(HOUR)).unstated(DAY);
     let front = front_with(config);

@@ -96,6 +96,8 @@ fn one_some_and_all_are_revoked_and_stay_out() {
     front.setex(b"cache:page", b"x");
     assert_eq!(front.foreign.revoke_all(&front.engine), 2);
     assert_eq!(front.engine.len(0), 1, "what is no session stays");
+    let told = front.heard.count("session_revoked");
+    assert_eq!(told, 0, "whoever asks for it tells of it, and once");
 }
 
 #[test]

@@ -67,6 +67,21 @@ fn a_missing_segment_and_a_lost_header_are_told() {
 }
 
 #[test]
+fn what_is_only_called_a_snapshot_costs_nothing() {
+    let whole = journal_of(30);
+    let all = read(&whole).unwrap().0;
+    let disk = whole.copy();
+    // The first time beside the journal alone, the second time beside a snapshot that is one.
+    for name in ["0000000099.snapshot", "0000000199.snapshot"] {
+        drop(disk.create(name).unwrap());
+        assert!(read(&disk).unwrap_err().is_damage());
+        let repaired = repair(&on(&disk), 0, &mut |_| Ok(())).unwrap();
+        assert!(repaired.aside.contains(&format!("{name}.damaged")));
+        assert_eq!(read(&disk).unwrap().0, all);
+    }
+}
+
+#[test]
 fn what_a_later_version_wrote_is_not_repaired() {
     let disk = journal_of(3);
     let name = disk.names().pop().unwrap();

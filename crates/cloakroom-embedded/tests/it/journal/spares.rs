@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cloakroom_core::record::Condition;
-use cloakroom_core::store::Store as _;
+use cloakroom_core::store::{Lookup, Store as _};
 use cloakroom_core::testkit::ManualClock;
 use cloakroom_core::{Error, ErrorKind};
 use cloakroom_embedded::journal::{Disk, Durability, Journal, JournalConfig, RecoverError, repair};
@@ -162,4 +162,29 @@ fn a_full_disk_gets_them_back() {
     assert_eq!(*told.kind(), ErrorKind::StoreFull);
     assert_eq!(spares(&disk), 0);
     disk.leave_room(None);
+}
+
+/// Only a snapshot that was read or written replaces anything.
+#[test]
+fn a_file_that_is_called_a_snapshot_replaces_nothing() {
+    let disk = FakeDisk::default();
+    let held = store(&disk);
+    write(&held, &disk, 5);
+    let before = journals(&disk);
+    for name in [&before[3], &before[4].replace('5', "9")] {
+        let name = name.replace(".journal", ".snapshot");
+        drop(disk.create(&name).unwrap());
+        let full = disk.clone();
+        disk.meanwhile(move || full.leave_room(Some(0)));
+        held.rewrite().expect_err("there is no room for one");
+        disk.leave_room(None);
+        assert!(journals(&disk).starts_with(&before));
+        disk.remove(&name).unwrap();
+    }
+    drop(held);
+    let again = store(&disk);
+    assert!(matches!(
+        block_on(again.load(&key(tag_of(None), 1))),
+        Ok(Lookup::Found(_))
+    ));
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering,
+    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 use std::task::Waker;
 use std::time::Instant;
@@ -42,6 +42,8 @@ pub(crate) struct Client {
     pub(crate) dirty: AtomicBool,
     has_mail: AtomicBool,
     mail: Mutex<Mail>,
+    /// Bytes of messages that its task took out of the box and has not sent. Nobody else changes it.
+    on_the_way: AtomicUsize,
 }
 
 /// What it said of itself.
@@ -56,6 +58,8 @@ pub(crate) struct Told {
 #[derive(Debug, Default)]
 struct Mail {
     messages: Out,
+    /// Since when more waits than [`limits::PUSH_SOFT_BYTES`].
+    heavy_since: Option<Instant>,
     waker: Option<Waker>,
     ended: Option<&'static str>,
 }
@@ -94,6 +98,7 @@ impl Client {
             dirty: AtomicBool::new(false),
             has_mail: AtomicBool::new(false),
             mail: Mutex::default(),
+            on_the_way: AtomicUsize::new(0),
         }
     }
 
@@ -105,7 +110,8 @@ impl Client {
         }
         mail.messages.resp3 = self.resp3.load(Ordering::Relaxed);
         message(&mut mail.messages);
-        if mail.messages.bytes.len() > limits::PUSH_BYTES {
+        let waits = mail.messages.bytes.len() + self.on_the_way.load(Ordering::Relaxed);
+        if is_too_much(waits, &mut mail.heavy_since, Instant::now) {
             mail.messages.bytes = Vec::new();
             mail.ended = Some("it does not read what it subscribed to");
         }
@@ -149,9 +155,18 @@ impl Client {
             return Ok(());
         }
         self.has_mail.store(false, Ordering::Release);
+        self.on_the_way
+            .fetch_add(mail.messages.bytes.len(), Ordering::Relaxed);
         into.append(&mut mail.messages.bytes);
         mail.messages.bytes = Vec::new();
         Ok(())
+    }
+
+    /// No more than so many bytes of what it took out are unsent.
+    pub(crate) fn has_sent_but(&self, unsent: usize) {
+        if self.on_the_way.load(Ordering::Relaxed) > unsent {
+            self.on_the_way.store(unsent, Ordering::Relaxed);
+        }
     }
 
     /// Has `waker` woken by the next message. Returns whether there is one already that can be taken.
@@ -189,5 +204,62 @@ impl Client {
     pub(crate) fn was_active(&self) {
         let seconds = self.since.elapsed().as_secs();
         self.active.store(seconds, Ordering::Relaxed);
+    }
+}
+
+/// Whether so many bytes are more than may wait for a subscriber, or have been for too long.
+fn is_too_much(
+    waits: usize,
+    heavy_since: &mut Option<Instant>,
+    now: impl FnOnce() -> Instant,
+) -> bool {
+    if waits <= limits::PUSH_SOFT_BYTES {
+        *heavy_since = None;
+        return false;
+    }
+    let now = now();
+    let since = *heavy_since.get_or_insert(now);
+    waits > limits::PUSH_BYTES || now - since >= limits::PUSH_SOFT_TIME
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn much_may_wait_for_a_while_and_too_much_not_at_all() {
+        const MIB: usize = 1 << 20;
+        let (start, mut since) = (Instant::now(), None);
+        for (seconds, waits, expected) in [
+            (0, 9 * MIB, false),
+            (59, 31 * MIB, false),
+            // It read some, so the time begins anew.
+            (59, 8 * MIB, false),
+            (60, 9 * MIB, false),
+            (119, 9 * MIB, false),
+            (120, 9 * MIB, true),
+            (121, MIB, false),
+            (121, 33 * MIB, true),
+        ] {
+            let now = start + Duration::from_secs(seconds);
+            let found = is_too_much(waits, &mut since, || now);
+            assert_eq!(found, expected, "{waits} bytes at {seconds} s");
+        }
+    }
+
+    #[test]
+    fn what_was_taken_out_and_is_not_sent_waits_as_well() {
+        let client = Client::new(1, &Peer::Unix(String::new()));
+        let letter = |out: &mut Out| out.bulk(&vec![0; 20 << 20]);
+        let mut taken = Vec::new();
+        client.push(letter);
+        client.take(&mut taken, true).unwrap();
+        client.has_sent_but(1 << 20);
+        client.push(letter);
+        client.take(&mut taken, true).unwrap();
+        client.push(letter);
+        client.take(&mut taken, true).expect_err("41 MiB wait");
     }
 }

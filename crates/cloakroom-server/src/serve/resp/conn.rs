@@ -18,7 +18,7 @@ use super::fail::Fail;
 use super::gate::Gate;
 use super::hub;
 use super::reply::Out;
-use super::server::Server;
+use super::server::{Server, USER_CHANGED};
 use super::table::{AT_ONCE, Command, FAST, Group, NO_MULTI, READ, Run, WRITE};
 use super::tracking::Reader;
 use super::transaction::Transaction;
@@ -118,6 +118,11 @@ impl Conn {
         self.unlimited = user.as_ref().is_some_and(|user| user.may_everything());
         let name = user.as_ref().map(|user| user.name.clone());
         self.me.told.lock().user = name.unwrap_or_else(|| "default".to_owned());
+        // Who cuts off those whose user was changed meanwhile may have looked before the name was said.
+        let users = &self.server.users;
+        if user.as_ref().is_some_and(|user| !users.has(user)) {
+            self.me.end(USER_CHANGED);
+        }
         self.user = user;
     }
 

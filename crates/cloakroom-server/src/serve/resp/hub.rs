@@ -2,7 +2,7 @@
 //! Changes come from the engine under a shard's lock, so everything here is quick, and where nobody
 //! listens it is one look at a number.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -41,11 +41,14 @@ pub(crate) struct Hub {
 thread_local! {
     /// The connection whose command runs on this thread: who changed a key need not be told of it.
     static CURRENT: Cell<u64> = const { Cell::new(0) };
+    /// The key of which trackers were told last while it runs: members are written one by one, and it is one change.
+    static TOLD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 /// Says whose commands run on this thread from now on.
 pub(crate) fn set_current(client: u64) {
     CURRENT.with(|current| current.set(client));
+    TOLD.with(|told| told.replace(None));
 }
 
 impl Hub {
@@ -214,7 +217,11 @@ impl Watcher for Hub {
             self.dirty(db, Bytes::from(key));
         }
         if self.tracking.anybody() {
-            self.tracking.changed(self, key, CURRENT.with(Cell::get));
+            let by = CURRENT.with(Cell::get);
+            let last = TOLD.with(|told| told.replace(Some(key.to_vec())));
+            if by == 0 || last.as_deref() != Some(key) {
+                self.tracking.changed(self, key, by);
+            }
         }
     }
 

@@ -35,6 +35,11 @@ pub(crate) const OUTPUT_BYTES: usize = 256 << 20;
 /// Bytes of pushed messages that wait for a subscriber until it is cut off. As Redis' `pubsub` class.
 pub(crate) const PUSH_BYTES: usize = 32 << 20;
 
+/// Bytes of them that may wait for [`PUSH_SOFT_TIME`] only. As Redis.
+pub(crate) const PUSH_SOFT_BYTES: usize = 8 << 20;
+/// See [`PUSH_SOFT_BYTES`].
+pub(crate) const PUSH_SOFT_TIME: Duration = Duration::from_secs(60);
+
 /// How long a reader may take no byte of what waits for it until it is cut off.
 pub(crate) const SLOW_READER: Duration = Duration::from_secs(30);
 
@@ -51,6 +56,10 @@ pub(crate) const WRITE_BYTES: usize = 256 << 10;
 /// Channels and patterns that one connection subscribes to, and keys that it watches: each is looked
 /// for by name when it ends.
 pub(crate) const SUBSCRIPTIONS: usize = 1 << 16;
+
+/// Prefixes that one connection is told of by `CLIENT TRACKING .. BCAST`: each is compared with the others, and
+/// with every key that changes.
+pub(crate) const PREFIXES: usize = 1 << 10;
 
 /// Keys that `CLIENT TRACKING` remembers over all connections; beyond it the oldest memory is
 /// given up by telling its clients to forget. As Redis' `tracking-table-max-keys`.

@@ -42,7 +42,7 @@ pub(crate) struct Front {
 }
 
 /// What to paste, for each page in `docs/frameworks`.
-const TO_PASTE: [(&str, &str); 11] = [
+const TO_PASTE: [(&str, &str); 12] = [
     ("Express", r#"createClient({ url: "{url}" })"#),
     ("Fastify", r#"createClient({ url: "{url}" })"#),
     ("Flask", r#"SESSION_REDIS = Redis.from_url("{url}")"#),
@@ -53,6 +53,7 @@ const TO_PASTE: [(&str, &str); 11] = [
     ),
     ("Spring", "spring.data.redis.url={url}"),
     ("PHP", r#"session.save_path = "{scheme}://{address}""#),
+    ("", "session.save_handler = redis"),
     ("Symfony", r#"framework.session.handler_id: "{url}""#),
     ("Laravel", "REDIS_URL={url}"),
     ("Go", r#"redis.ParseURL("{url}")"#),
@@ -72,10 +73,8 @@ impl Front {
         if resp.plain.is_none() && resp.secure.is_none() && resp.socket.is_none() {
             return Ok(None);
         }
-        let mut users = Users::new(resp.password.as_ref().map(Secret::reveal));
-        if let Some(file) = &resp.users {
-            users.read(file)?;
-        }
+        let password = resp.password.as_ref().map(Secret::reveal);
+        let users = Users::of(password, resp.users.as_deref())?;
         let plain = match resp.plain {
             Some(address) => Some(bind(address, "resp").await?),
             None => None,
@@ -117,6 +116,11 @@ impl Front {
             )),
             drain: settings.drain_timeout,
         }))
+    }
+
+    /// What its connections share.
+    pub(crate) fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server)
     }
 
     /// From now on this holds for keys that are sessions of other frameworks.

@@ -43,5 +43,5 @@ mod wired;
 
 pub(crate) use events::parse as events_asked_for;
 pub(crate) use listen::Front;
-pub(crate) use server::Counts;
+pub(crate) use server::{Counts, Server};
 pub(crate) use table::docs::page as commands_page;

@@ -367,6 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                         self.unsent.drain(..self.sent);
                         self.sent = 0;
                     }
+                    self.conn.me.has_sent_but(self.unsent.len() - self.sent);
                     return Ok(());
                 }
             }
@@ -374,6 +375,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         if !self.unsent.is_empty() {
             self.unsent = Vec::new();
             self.sent = 0;
+            self.conn.me.has_sent_but(0);
             self.stalled = None;
             self.unflushed = true;
         }

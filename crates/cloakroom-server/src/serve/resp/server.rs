@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::scripts::Scripts;
 use super::slowlog::Slowlog;
 use super::table;
-use super::users::Users;
+use super::users::{User, Users};
 use crate::serve::shutdown::Shutdown;
 
 /// The front, as its connections see it.
@@ -141,6 +141,22 @@ impl Server {
         self.counts.open.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Reads the users again and returns how many there are. Whoever signed in as one that is gone or is another by now is
+    /// cut off: nobody goes on with rights, or with a password, that were taken away.
+    pub(crate) fn read_users_again(&self) -> Result<usize, String> {
+        let before = self.users.all();
+        let count = self.users.read_again()?;
+        let mut gone = before;
+        gone.retain(|user| !self.users.has(user));
+        for client in self.hub.clients.lock().values() {
+            let is_theirs = |user: &Arc<User>| client.told.lock().user == user.name;
+            if gone.iter().any(is_theirs) {
+                client.end(USER_CHANGED);
+            }
+        }
+        Ok(count)
+    }
+
     /// Keys that were looked up and found, and not found, since that was last counted anew.
     pub(crate) fn looked(&self) -> (u64, u64) {
         let (hits, misses) = self.looked_ever();
@@ -205,6 +221,9 @@ impl Counts {
         calls.map(|calls| calls.load(Ordering::Relaxed)).sum()
     }
 }
+
+/// Why a connection is cut off whose user is not what it was.
+pub(super) const USER_CHANGED: &str = "its user was changed";
 
 /// Microseconds since 1970.
 pub(crate) fn micros_now() -> u128 {

@@ -74,6 +74,11 @@ impl Tracking {
         let mut readers = self.readers.lock();
         if let Some(known) = readers.get_mut(key) {
             if !known.contains(&reader) {
+                // Who is gone is in no list but this one, which is as long as it takes until the key changes.
+                if known.len() > 2 * self.clients() {
+                    let clients = hub.clients.lock();
+                    known.retain(|reader| clients.contains_key(&reader.client));
+                }
                 known.push(reader);
             }
             return;
@@ -156,4 +161,25 @@ fn say(client: &Client, key: Option<&[u8]>) {
             None => out.nil_array(),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_gone_is_not_kept_for_a_key_that_never_changes() {
+        let (hub, tracking) = (Hub::default(), Tracking::default());
+        let reader = |client| Reader {
+            client,
+            told: client,
+            no_loop: false,
+        };
+        tracking.begin(reader(0), &[]);
+        for client in 0..1_000 {
+            tracking.read(&hub, b"k", reader(client));
+        }
+        let kept = tracking.readers.lock()[&b"k"[..]].len();
+        assert!(kept <= 3, "{kept}");
+    }
 }

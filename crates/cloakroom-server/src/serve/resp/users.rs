@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -14,10 +15,15 @@ use super::table::{ADMIN, Command, DANGEROUS, WRITE};
 
 /// Everybody who may sign in.
 #[derive(Debug)]
-pub(crate) struct Users(Vec<Arc<User>>);
+pub(crate) struct Users {
+    known: RwLock<Vec<Arc<User>>>,
+    /// The default user as the settings have it; a line of the file may take its place.
+    default: Arc<User>,
+    file: Option<PathBuf>,
+}
 
 /// One of them.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) on: bool,
@@ -56,36 +62,47 @@ impl Users {
             Some(password) => user.passwords.push(sha256(password.as_bytes())),
             None => user.no_password = true,
         }
-        Self(vec![Arc::new(user)])
+        let default = Arc::new(user);
+        Self {
+            known: RwLock::new(vec![Arc::clone(&default)]),
+            default,
+            file: None,
+        }
     }
 
-    /// Those of a file beside it, one in a line: `user app on #HASH ~sess:* +@all`.
-    pub(crate) fn read(&mut self, file: &Path) -> Result<(), String> {
-        let shown = file.display();
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read the users in {shown} ({error})"))?;
-        let mode = std::fs::metadata(file)
-            .map_err(|error| format!("cannot look at the users in {shown} ({error})"))?
-            .permissions()
-            .mode();
-        if mode & 0o022 != 0 {
-            return Err(format!(
-                "others can change the users in {shown} (mode {:03o}); close it with `chmod 600 {shown}`, \
-                 and see who is in it",
-                mode & 0o777
-            ));
+    /// The default user, and those of a file beside it, one in a line: `user app on #HASH ~sess:* +@all`.
+    pub(crate) fn of(password: Option<&str>, file: Option<&Path>) -> Result<Self, String> {
+        let mut users = Self::new(password);
+        users.file = file.map(Path::to_owned);
+        users.read_again()?;
+        Ok(users)
+    }
+
+    /// Reads the file again, if there is one. Returns how many users there are. Those that are known stay where it
+    /// cannot be used; who is in it as before is the same user.
+    pub(crate) fn read_again(&self) -> Result<usize, String> {
+        let Some(file) = &self.file else {
+            return Ok(self.known.read().len());
+        };
+        let mut users = vec![Arc::clone(&self.default)];
+        for user in read(file)? {
+            users.retain(|known| known.name != user.name);
+            users.push(Arc::new(user));
         }
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+        let mut known = self.known.write();
+        for user in &mut users {
+            if let Some(same) = known.iter().find(|same| *same == user) {
+                *user = Arc::clone(same);
             }
-            let user =
-                parse(line).map_err(|why| format!("line {} of {shown}: {why}", number + 1))?;
-            self.0.retain(|known| known.name != user.name);
-            self.0.push(Arc::new(user));
         }
-        Ok(())
+        *known = users;
+        Ok(known.len())
+    }
+
+    /// Whether this very user still is one: neither gone nor changed.
+    pub(crate) fn has(&self, user: &Arc<User>) -> bool {
+        let known = self.known.read();
+        known.iter().any(|known| Arc::ptr_eq(known, user))
     }
 
     /// The user that a connection begins as, if no password is needed.
@@ -106,13 +123,36 @@ impl Users {
     }
 
     pub(crate) fn named(&self, name: &[u8]) -> Option<Arc<User>> {
-        let user = self.0.iter().find(|user| user.name.as_bytes() == name);
+        let known = self.known.read();
+        let user = known.iter().find(|user| user.name.as_bytes() == name);
         user.cloned()
     }
 
-    pub(crate) fn all(&self) -> &[Arc<User>] {
-        &self.0
+    pub(crate) fn all(&self) -> Vec<Arc<User>> {
+        self.known.read().clone()
     }
+}
+
+fn read(file: &Path) -> Result<Vec<User>, String> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read the users in {shown} ({error})"))?;
+    let mode = std::fs::metadata(file)
+        .map_err(|error| format!("cannot look at the users in {shown} ({error})"))?
+        .permissions()
+        .mode();
+    if mode & 0o022 != 0 {
+        return Err(format!(
+            "others can change the users in {shown} (mode {:03o}); close it with `chmod 600 {shown}`, \
+             and see who is in it",
+            mode & 0o777
+        ));
+    }
+    let lines = text.lines().map(str::trim).zip(1..);
+    lines
+        .filter(|(line, _)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(line, number)| parse(line).map_err(|why| format!("line {number} of {shown}: {why}")))
+        .collect()
 }
 
 impl User {

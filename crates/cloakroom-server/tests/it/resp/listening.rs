@@ -38,7 +38,9 @@ fn the_banner_shows_what_to_paste_where() {
     for line in [
         format!("    Laravel   REDIS_URL=redis://{address}\n"),
         format!("    Go        redis.ParseURL(\"redis://{address}\")\n"),
-        format!("    PHP       session.save_path = \"tcp://{address}\"\n"),
+        format!(
+            "    PHP       session.save_path = \"tcp://{address}\"\n              session.save_handler = redis\n"
+        ),
     ] {
         assert!(server.banner.contains(&line), "{}", server.banner);
     }
@@ -339,6 +341,42 @@ fn who_guesses_passwords_has_to_connect_anew() {
         assert!(wire.ask("AUTH guess").text().starts_with("WRONGPASS"));
     }
     assert_eq!(wire.rest(), "");
+}
+
+#[tokio::test]
+async fn users_are_changed_while_the_server_runs() {
+    let dir = TempDir::new();
+    let write = |lines: &str| dir.write("users", lines);
+    let file = write("user shop on >old-word ~* +@all\nuser view on >view-word ~* +@read\n");
+    let server = Server::start(&["--resp-users", file.to_str().unwrap()]);
+    let signed_in = |words: &str| {
+        let mut wire = Wire::to(&server);
+        let said = wire.ask(&format!("AUTH {words}"));
+        (wire, said)
+    };
+    let (mut shop, said) = signed_in("shop old-word");
+    assert_eq!(said, Reply::ok());
+    let (mut view, said) = signed_in("view view-word");
+    assert_eq!(said, Reply::ok());
+    write("user shop on >new-word ~* +@all\nuser view on >view-word ~* +@read\n");
+    server.signal("HUP");
+    server.logged("RESP users read again users=3").await;
+    assert_eq!(shop.rest(), "", "who came with the old word is cut off");
+    assert_eq!(view.ask("PING"), Reply::Simple("PONG".into()));
+    assert_ne!(signed_in("shop old-word").1, Reply::ok());
+    write("user shop on ~* +@all\n");
+    server.signal("HUP");
+    server.logged("the RESP users in use stay").await;
+    assert_eq!(signed_in("shop new-word").1, Reply::ok());
+    assert_eq!(view.ask("PING"), Reply::Simple("PONG".into()));
+    let mut open = Wire::to(&server);
+    assert_eq!(open.ask("PING"), Reply::Simple("PONG".into()));
+    write("user default on >root-word ~* +@all\n");
+    server.signal("HUP");
+    server.logged("RESP users read again users=1").await;
+    assert_eq!((view.rest(), open.rest()), (String::new(), String::new()));
+    assert!(Wire::to(&server).ask("PING").text().starts_with("NOAUTH"));
+    assert_eq!(signed_in("root-word").1, Reply::ok());
 }
 
 #[test]

@@ -241,6 +241,33 @@ fn what_was_read_is_told_when_it_changes() {
     writer.ask("SET other v");
     writer.ask("SET sess:1 v EX 100");
     reader.hears(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nsess:1\r\n");
+    writer.ask("DEL other");
+
+    // Prefixes are gathered, and none is told of twice.
+    for (words, overlaps) in [
+        ("PREFIX sess:1", Some(("sess:1", "an existing", "sess:"))),
+        ("PREFIX a PREFIX ab", Some(("a", "another provided", "ab"))),
+        ("PREFIX other", None),
+    ] {
+        let said = reader.ask(&format!("CLIENT TRACKING ON BCAST {words}"));
+        let expected = overlaps.map_or(Reply::ok(), |(prefix, what, other)| {
+            Reply::Error(format!(
+                "ERR Prefix '{prefix}' overlaps with {what} prefix '{other}'. Prefixes for a single client \
+                 must not overlap."
+            ))
+        });
+        assert_eq!(said, expected, "{words}");
+    }
+    let many: String = (0..1_023).map(|it| format!(" PREFIX {it:04}")).collect();
+    let said = reader.ask(&format!("CLIENT TRACKING ON BCAST{many}"));
+    assert_eq!(said.text(), "ERR too many prefixes");
+    // A command is one change of a key, however much it writes there.
+    writer.ask("SADD other a b c");
+    writer.ask("SET sess:1 v EX 100");
+    for key in ["other", "sess:1"] {
+        assert_eq!(reader.reply().items()[1].items(), [Reply::bulk(key)]);
+    }
+    assert_eq!(reader.ask("PING").text(), "PONG");
 }
 
 #[test]

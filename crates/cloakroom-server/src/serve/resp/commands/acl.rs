@@ -103,6 +103,6 @@ fn cat(_: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
 
 fn setuser(_: &mut Conn, _: Args<'_>, _: &mut Out) -> Done {
     Err(Fail::say(
-        "ERR users are written in the file of the setting resp-users, and read when the server starts",
+        "ERR users are written in the file of the setting resp-users, and read at the start and on SIGHUP",
     ))
 }

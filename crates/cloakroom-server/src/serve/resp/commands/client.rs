@@ -32,7 +32,7 @@ pub(super) static ROWS: [Command; 20] = [
     Command::new("client|no-touch", 3, OWN, NONE, Connection, "7.2.0", "Has reads not count as use.", Run::Conn(no_evict))
         .differs("changes nothing: reads count as use"),
     Command::new("client|tracking", -3, OWN, NONE, Connection, "6.0.0", "Has the connection told when what it read changes.", Run::Conn(super::client_tracking::tracking))
-        .differs("keys of all keyspaces are one, as in Redis; which key is forgotten first when there are too many is not said"),
+        .differs("keys of all keyspaces are one, as in Redis; which key is forgotten first when there are too many is not said; 1024 prefixes at most"),
     Command::new("client|caching", 3, OWN, NONE, Connection, "6.0.0", "Tracks the next command, or does not.", Run::Conn(super::client_tracking::caching)),
     Command::new("client|trackinginfo", 2, OWN, NONE, Connection, "6.2.0", "Says what is tracked.", Run::Conn(super::client_tracking::trackinginfo)),
     Command::new("client|getredir", 2, OWN, NONE, Connection, "6.0.0", "Says who is told of changes.", Run::Conn(super::client_tracking::getredir)),

@@ -1,10 +1,12 @@
 //! `CLIENT TRACKING`: a connection says what it wants to be told of.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use crate::serve::resp::args::Args;
 use crate::serve::resp::conn::{Bytes, Conn, Tracked};
 use crate::serve::resp::fail::Fail;
+use crate::serve::resp::limits;
 use crate::serve::resp::reply::Out;
 use crate::serve::resp::table::Done;
 use crate::serve::resp::tracking::Reader;
@@ -100,8 +102,10 @@ fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
             ));
         }
     }
-    if tracked.broadcast && tracked.prefixes.is_empty() {
-        tracked.prefixes.push(Bytes::default());
+    if tracked.broadcast {
+        let known = conn.tracked.as_deref();
+        let known = known.map_or(&[][..], |old| &old.prefixes);
+        tracked.prefixes = with_prefixes(known, tracked.prefixes)?;
     }
     if let Some(user) = conn.short_sighted()
         && !tracked.prefixes.iter().all(|it| user.may_beginning(it))
@@ -118,6 +122,34 @@ fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
     hub.tracking.begin(tracked.reader, &tracked.prefixes);
     conn.tracked = Some(Box::new(tracked));
     Ok(())
+}
+
+/// The prefixes that a client has, and those that it names now; none that begins as another.
+fn with_prefixes(known: &[Bytes], named: Vec<Bytes>) -> Result<Vec<Bytes>, Fail> {
+    if known.len() + named.len() > limits::PREFIXES {
+        return Err(Fail::say("ERR too many prefixes"));
+    }
+    for (at, prefix) in named.iter().enumerate() {
+        let overlaps = |other: &&Bytes| other.starts_with(prefix) || prefix.starts_with(other);
+        let refused = |what: &str, other: &Bytes| {
+            Fail::from(format!(
+                "ERR Prefix '{}' overlaps with {what} prefix '{}'. Prefixes for a single client must \
+                 not overlap.",
+                String::from_utf8_lossy(prefix),
+                String::from_utf8_lossy(other)
+            ))
+        };
+        if let Some(other) = known.iter().find(overlaps) {
+            return Err(refused("an existing", other));
+        }
+        if let Some(other) = named[at + 1..].iter().find(overlaps) {
+            return Err(refused("another provided", other));
+        }
+    }
+    // Who names none hears of all keys, and of those of its prefixes once more, as in Redis.
+    let all = named.is_empty().then(Bytes::default);
+    let prefixes: BTreeSet<Bytes> = known.iter().cloned().chain(named).chain(all).collect();
+    Ok(prefixes.into_iter().collect())
 }
 
 pub(super) fn caching(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
@@ -176,10 +208,6 @@ pub(super) fn trackinginfo(conn: &mut Conn, _: Args<'_>, out: &mut Out) -> Done 
     out.integer(redirect(conn));
     out.bulk(b"prefixes");
     let prefixes = tracked.map_or(&[][..], |tracked| &tracked.prefixes);
-    let prefixes: Vec<_> = prefixes
-        .iter()
-        .filter(|prefix| !prefix.is_empty())
-        .collect();
     out.array(prefixes.len());
     prefixes.iter().for_each(|prefix| out.bulk(prefix));
     Ok(())

@@ -48,7 +48,8 @@ const INTRODUCTION: &str = "# Commands\n\n\
     are as in Redis.\n\
     - Members and fields come in an order of our own where Redis has none to promise.\n\
     - One argument has at most 64 MiB, a command at most 1048576 words and 128 MiB, a key at most \
-    65535 bytes. A reader that leaves 256 MiB unread, or takes nothing for 30 s, is cut off.\n\
+    65535 bytes. A reader that leaves 256 MiB unread, or takes nothing for 30 s, is cut off; \
+    so is, as in Redis, a subscriber for whom 32 MiB of messages wait, or more than 8 MiB for a minute.\n\
     - A deadline in the past removes a key at once; Redis keeps what `SET` with `PXAT` in the past \
     writes until somebody looks.\n\
     - Deadlines end in the year 10889; later ones are that.\n\
