@@ -21,9 +21,6 @@ use super::{Answers, Command, Exclusive, Holds, Lane, Question, Reply, Seen, Sha
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
 
-/// Calls in a row that go over one connection: who comes in one moment shares a message, and over
-/// two connections in turns there would be two.
-const TOGETHER: usize = 32;
 /// Deadlines in a row that make a connection suspect: the server may hang without closing it.
 const HUNG_AFTER: usize = 3;
 /// The wire client: redis-rs, with what it lacks. It goes to one node.
@@ -309,19 +306,9 @@ impl RedisWire {
     }
 
     pub(super) fn next_slot(&self) -> &Slot {
-        let main = &self.slots.main;
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        &main[turn(next, main.len(), |at| main[at].is_suspect())]
+        &self.slots.main[next % self.slots.main.len()]
     }
-}
-
-/// Over which of so many connections the so-manieth call goes. On a suspect one only the first of those
-/// that would share a message sees whether it answers again; the others take the one after it.
-fn turn(call: usize, connections: usize, is_suspect: impl Fn(usize) -> bool) -> usize {
-    let at = call / TOGETHER;
-    let is_first = call.is_multiple_of(TOGETHER);
-    let passes = !is_first && is_suspect(at % connections);
-    (at + usize::from(passes)) % connections
 }
 
 pub(super) fn is_no_primary(reply: &Reply) -> bool {
@@ -372,11 +359,6 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Whether a call was given up on it, and none was answered since.
-    fn is_suspect(&self) -> bool {
-        self.late.load(Ordering::Relaxed) > 0
-    }
-
     async fn connection(&self, opener: &Opener) -> Result<(u64, Arc<OpenShared>), Failure> {
         let trust = opener.trust();
         if let Some(open) = self.present(trust) {
@@ -456,28 +438,5 @@ impl Drop for Waiting<'_> {
         if self.slot.late.fetch_add(1, Ordering::Relaxed) + 1 >= HUNG_AFTER {
             self.slot.discard(self.generation);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_in_a_row_share_a_connection_and_all_connections_have_their_turn() {
-        let taken: Vec<_> = (0..3 * TOGETHER)
-            .map(|call| turn(call, 2, |_| false))
-            .collect();
-        let expected = [0, 1, 0].map(|connection| [connection; TOGETHER]).concat();
-        assert_eq!(taken, expected);
-    }
-
-    #[test]
-    fn a_suspect_connection_is_tried_by_one_call_of_its_turn() {
-        let on_it = (0..4 * TOGETHER).filter(|call| turn(*call, 2, |at| at == 0) == 0);
-        let expected = vec![0, 2 * TOGETHER];
-        assert_eq!(on_it.collect::<Vec<_>>(), expected);
-        let alone = (0..TOGETHER).all(|call| turn(call, 1, |_| true) == 0);
-        assert!(alone, "there is no other");
     }
 }
