@@ -226,6 +226,19 @@ impl Scout {
         }
     }
 
+    /// Why nothing is sent to a server.
+    pub(super) fn nobody_vouches(&self) -> Failure {
+        let words = "no majority of the cluster's primaries vouches for who has this slot";
+        let silent: Vec<String> = self.trust.silent().iter().map(Address::to_string).collect();
+        match silent.is_empty() {
+            true => Failure::new(Class::NoMajority, words),
+            false => {
+                let words = format!("{words} (no answer from {})", silent.join(", "));
+                Failure::naming(Class::NoMajority, words)
+            }
+        }
+    }
+
     /// Finds out which owners were primaries for so long, by their own word, that nobody can believe who
     /// had their tags before: who was never promoted since it was started.
     pub(super) async fn look_back(&self) {

@@ -159,6 +159,18 @@ impl Trust {
         self.verdict.read().chart.has(node)
     }
 
+    /// The owners that have said nothing lately.
+    pub(super) fn silent(&self) -> Vec<Address> {
+        let words = self.words.lock();
+        let is_silent = |owner: &&Arc<Node>| {
+            let word = words.by.get(&owner.address);
+            word.is_none_or(|word| word.asked.elapsed() >= LEASE)
+        };
+        let chart = self.chart();
+        let silent = chart.owners.iter().filter(is_silent);
+        silent.map(|owner| owner.address.clone()).collect()
+    }
+
     fn chart(&self) -> Arc<Chart> {
         Arc::clone(&self.verdict.read().chart)
     }
