@@ -159,6 +159,15 @@ impl Trust {
         self.verdict.read().chart.has(node)
     }
 
+    /// How many tags have another owner than by the map, added up over the words of all owners.
+    pub(super) fn objections(&self) -> usize {
+        let words = self.words.lock();
+        let chart = self.chart();
+        let voters = chart.owners.iter();
+        let words = voters.filter_map(|owner| words.by.get(&owner.address));
+        words.map(|word| word.differs.count()).sum()
+    }
+
     /// The owners that have said nothing lately.
     pub(super) fn silent(&self) -> Vec<Address> {
         let words = self.words.lock();
