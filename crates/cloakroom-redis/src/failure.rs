@@ -43,6 +43,8 @@ pub enum Class {
     CannotSave,
     /// `CLUSTERDOWN` or `MASTERDOWN`: a part of the data has no primary.
     Down,
+    /// Too few of those who say who is primary answer: the sentinels, or a cluster's primaries.
+    NoMajority,
     /// `TRYAGAIN`, `MOVED`, `ASK`: slots are moving.
     Moving,
     /// `NOREPLICAS`: too few replicas for a write.
@@ -127,6 +129,13 @@ const TABLE: &[Row] = &[
         &["CLUSTERDOWN", "MASTERDOWN"],
         true,
         "a primary is missing: a failover is under way or must be made",
+    ),
+    (
+        Class::NoMajority,
+        &[],
+        true,
+        "bring back those that do not answer, and name all sentinels in the URL: without a majority nobody \
+         knows who is primary",
     ),
     (
         Class::Moving,
@@ -227,7 +236,7 @@ const TABLE: &[Row] = &[
         Class::NoDatabase,
         &["ERR DB index"],
         false,
-        "write a lower number after the host, or raise databases at the server",
+        "write a lower database into the URL, or raise databases at the server",
     ),
     (
         Class::NoScript,
@@ -239,7 +248,7 @@ const TABLE: &[Row] = &[
         Class::Protocol,
         &["NOPROTO"],
         false,
-        "check that this is Redis 6.2 or Valkey 7.2, or newer",
+        "check host and port, and that this is Redis 6.2 or Valkey 7.2, or newer",
     ),
 ];
 
@@ -275,6 +284,10 @@ impl Class {
         if code == "ERR" && detail.contains("cluster support disabled") {
             return Self::NoCluster;
         }
+        // The client tells of SELECT by what the server said, without its first word.
+        if code == "ERR" && detail.contains("has no permissions to run") {
+            return Self::Permission;
+        }
         inside
             .then(|| words.find_map(|found| class_of(&|word| *word == found)))
             .flatten()
@@ -291,6 +304,14 @@ impl Failure {
             redirect: None,
             unsent: false,
             named: false,
+        }
+    }
+
+    /// One whose words name the servers that it is about.
+    pub(crate) fn naming(class: Class, detail: impl Into<String>) -> Self {
+        Self {
+            named: true,
+            ..Self::new(class, detail)
         }
     }
 
@@ -347,7 +368,9 @@ impl Failure {
     /// Whether nothing was done, and another server, or the same in a moment, may do it.
     pub(crate) fn was_refused(&self) -> bool {
         match self.class {
-            Class::Moving | Class::Down | Class::Loading | Class::ReadOnly => true,
+            Class::Moving | Class::Down | Class::NoMajority | Class::Loading | Class::ReadOnly => {
+                true
+            }
             Class::Unreachable => self.unsent,
             _ => false,
         }
@@ -360,6 +383,22 @@ impl Failure {
             self.named = true;
         }
         self
+    }
+
+    /// The same failure of somebody who does not know yet whether there is a server: no answer is no server.
+    pub(crate) fn of_a_stranger(mut self, tls: bool) -> Self {
+        if self.class == Class::Timeout {
+            self.class = Class::Unreachable;
+            if tls {
+                self.detail += "; a port without TLS gives none to TLS";
+            }
+        }
+        self
+    }
+
+    /// What happened, without what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The same failure of a mass revocation, of which a part may be done.
@@ -391,6 +430,9 @@ impl Failure {
             }
             redis::ErrorKind::Io if error.to_string().contains("certificate") => {
                 Self::new(Class::Untrusted, error.to_string())
+            }
+            redis::ErrorKind::Io if error.to_string().contains("corrupt message") => {
+                Self::new(Class::Unreachable, "what answers does not speak TLS")
             }
             redis::ErrorKind::Io => Self::new(Class::Unreachable, error.to_string()),
             redis::ErrorKind::Parse => Self::new(

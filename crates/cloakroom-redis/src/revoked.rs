@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom_core::id::{SlotTag, StoredKey};
-use cloakroom_core::{UnixMillis, limits};
+use cloakroom_core::{Error, UnixMillis, limits};
 use parking_lot::Mutex;
 
 use crate::epoch::Epoch;
+use crate::failure::{Class, Failure};
 use crate::head::Marker;
 use crate::keys;
 use crate::settings::LayoutName;
@@ -43,6 +44,21 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// The server has answered. If what is under the only key is somebody else's, nothing is in doubt, and it must
+    /// not be written over when doubts are settled or a server is told again.
+    pub(crate) fn answered<T>(mut self, answer: Result<T, Error>) -> Result<T, Error> {
+        let is_foreign = |error: &Error| Failure::class_of(error) == Some(Class::Foreign);
+        match (&answer, &*self.keys) {
+            (Ok(_), _) => self.done(),
+            (Err(error), [key]) if is_foreign(error) => {
+                self.revoked.unnote(key);
+                self.keys.clear();
+            }
+            (Err(_), _) => {}
+        }
+        answer
+    }
+
     /// It is acknowledged.
     pub(crate) fn done(mut self) {
         let mut doubtful = self.revoked.doubtful.lock();
@@ -160,6 +176,12 @@ impl Revoked {
     /// is acknowledged and not noted.
     pub(crate) fn note(&self, keys: impl IntoIterator<Item = StoredKey>) {
         self.push(keys.into_iter().map(What::Session));
+    }
+
+    /// Forgets that this one was to be ended.
+    fn unnote(&self, key: &StoredKey) {
+        let is_it = |what: &What| matches!(what, What::Session(noted) if noted == key);
+        self.kept.lock().retain(|(_, what)| !is_it(what));
     }
 
     /// Remembers that all sessions are about to be ended, by this epoch.

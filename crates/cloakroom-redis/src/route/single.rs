@@ -100,7 +100,10 @@ pub(super) async fn send_each(
     match node.exchange(lane, commands.collect()).await {
         Ok(Answers { replies, confirmed }) => {
             let mut replies = replies.into_iter();
-            let mut take = |_| Answers::take(&mut replies, &confirmed);
+            let mut take = |_| {
+                let reply = Answers::take(&mut replies, &confirmed);
+                reply.map_err(|failure| node.named(failure))
+            };
             let answers = sizes.into_iter().map(|size| {
                 let own: Vec<_> = (0..size).map(&mut take).collect();
                 own.into_iter().collect()

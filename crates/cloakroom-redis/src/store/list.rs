@@ -131,9 +131,8 @@ impl RedisStore {
             let found = self
                 .steps
                 .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
-                .await?
-                .unwrap_or_default();
-            attempt.done();
+                .await;
+            let found = attempt.answered(found)?.unwrap_or_default();
             unless_any_left(&endings, &found)?;
             if found.contains(&Found::Alive) {
                 return Ok(true);

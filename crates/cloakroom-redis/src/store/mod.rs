@@ -7,6 +7,7 @@ mod moves;
 mod open;
 mod refused;
 mod revoke_all;
+mod rights;
 mod rotate;
 mod scan;
 mod sweep;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloakroom_core::Error;
 use cloakroom_core::observe::Concern;
 
-use super::RedisStore;
+use super::{RedisStore, rights};
 use crate::epoch;
 use crate::failure::{Class, Failure};
 use crate::keys;
@@ -35,22 +35,15 @@ impl RedisStore {
             let abilities = probe(&*route, settings).await?;
             Ok::<_, Failure>((route, abilities))
         };
-        let (route, abilities) = match tokio::time::timeout(settings.timeout, opening).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(failure)) if failure.class() != Class::Timeout => {
-                return Err(failure.at(&settings.addresses[0].to_string()).into());
-            }
-            Ok(Err(_)) | Err(_) => {
-                let words = match settings.addresses[0] {
-                    Address::Tcp { tls: true, .. } => {
-                        "no answer in time; a port without TLS gives none to TLS"
-                    }
-                    _ => "no answer in time",
-                };
-                let silent = Failure::new(Class::Unreachable, words);
-                return Err(silent.at(&settings.addresses[0].to_string()).into());
-            }
-        };
+        // Whoever is asked has the time of an operation, and so can be named if there is no answer.
+        let opened = tokio::time::timeout(2 * settings.timeout, opening).await;
+        let silent = |_| Err(Failure::new(Class::Timeout, "no answer in time"));
+        let opened = opened.unwrap_or_else(silent);
+        let (route, abilities) = opened.map_err(|failure| {
+            let first = &settings.addresses[0];
+            let tls = matches!(first, Address::Tcp { tls: true, .. });
+            failure.at(&first.to_string()).of_a_stranger(tls)
+        })?;
         let Abilities {
             scripts,
             swaps,
@@ -134,36 +127,18 @@ async fn probe(route: &dyn Route, settings: &Settings) -> Result<Abilities, Fail
     for answer in route.send_each(Lane::Main, first).await {
         answer?;
     }
-    may_write(route).await?;
     for node in route.nodes().wires {
         let node = probe_node(&*node, settings).await?;
         all.scripts &= node.scripts;
         all.durability = all.durability.max(node.durability);
     }
+    rights::check(route, settings.layout, all.scripts).await?;
     all.swaps = settings.layout == LayoutName::Packed && probe_compare_and_set(route).await?;
     if !all.scripts {
         let saves = if all.swaps { "IFEQ" } else { "WATCH" };
         tracing::info!(saves, "no scripts are used here: how sessions are saved");
     }
     Ok(all)
-}
-
-/// Says at the start, and not at the first visitor, that the user may only read. What is written here changes
-/// nothing, because it is about keys that nobody has; whatever else the server answers shows when it is used.
-async fn may_write(route: &dyn Route) -> Result<(), Failure> {
-    for tag in keys::tags().take(1) {
-        let (session, index) = (keys::probe(tag), keys::probe_index(tag));
-        let commands = [
-            wire::command("SET", [&*session, "", "XX"]),
-            wire::command("HDEL", [&*session, "probe"]),
-            wire::command("ZREM", [&*index, "probe"]),
-        ];
-        match route.send(tag, Lane::Main, commands.into()).await {
-            Err(failure) if failure.class() == Class::Permission => return Err(failure),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 async fn probe_node(node: &dyn Wire, settings: &Settings) -> Result<Abilities, Failure> {

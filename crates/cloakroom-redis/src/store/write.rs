@@ -252,8 +252,8 @@ impl RedisStore {
             let found = self
                 .steps
                 .end(at.tag(), index.as_deref(), &[ending], None)
-                .await?;
-            attempt.done();
+                .await;
+            let found = attempt.answered(found)?;
             match found.as_deref() {
                 Some([Found::Moved(target)]) => {
                     unless_left(&at, target)?;

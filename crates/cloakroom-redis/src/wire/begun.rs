@@ -16,7 +16,7 @@ use super::bundle::{Answered, Asked, Asking};
 use super::known::Ask;
 use super::lane::{RedisWire, Slot, Waiting, is_no_primary};
 use super::open::{OpenShared, check};
-use super::{Command, Lane, Question, Reply, Seen};
+use super::{Command, Lane, Question, Reply, Seen, Wire as _};
 use crate::failure::{Class, Failure};
 
 /// A call that was begun. It ends by itself when the time of an operation is over.
@@ -87,7 +87,8 @@ impl RedisWire {
 impl Begun<'_> {
     fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answered, Failure>> {
         let answered = ready!(self.asking.poll_unpin(cx));
-        Poll::Ready(self.wire.told(&mut self.waiting, answered))
+        let told = self.wire.told(&mut self.waiting, answered);
+        Poll::Ready(told.map_err(|failure| self.wire.named(failure)))
     }
 }
 
@@ -106,7 +107,8 @@ impl Future for Begun<'_> {
         if is_no_primary(&reply) {
             self.wire.let_go();
         }
-        Poll::Ready(check(&reply).map(|()| reply))
+        let reply = check(&reply).map(|()| reply);
+        Poll::Ready(reply.map_err(|failure| self.wire.named(failure)))
     }
 }
 
@@ -122,6 +124,6 @@ impl Future for BegunRead<'_> {
         {
             self.call.wire.let_go();
         }
-        Poll::Ready(seen)
+        Poll::Ready(seen.map_err(|failure| self.call.wire.named(failure)))
     }
 }

@@ -182,7 +182,8 @@ fn has_confirmed(reply: Option<Reply>, wanted: u64) -> Result<(), Failure> {
 #[async_trait]
 impl Exclusive for RedisExclusive {
     async fn send(&mut self, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        without_errors(self.exchange(commands).await?)
+        let replies = self.exchange(commands).await.and_then(without_errors);
+        replies.map_err(|failure| self.opener.named(failure))
     }
 
     async fn send_safe(
@@ -190,7 +191,9 @@ impl Exclusive for RedisExclusive {
         lane: Lane,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, Failure> {
-        let replies = self.exchange_safe(lane, commands).await?.all()?;
+        let answers = self.exchange_safe(lane, commands).await;
+        let replies = answers.and_then(Answers::all);
+        let replies = replies.map_err(|failure| self.opener.named(failure))?;
         if lane == Lane::Final {
             self.opener.trust().settled().await;
         }

@@ -217,30 +217,19 @@ impl Wire for RedisWire {
             {
                 self.slots.discard();
             }
-            seen
+            seen.map_err(|failure| self.named(failure))
         })
     }
 
     async fn exchange(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
-        self.exchange_now(lane, commands).await
+        let answers = self.exchange_now(lane, commands).await;
+        answers.map_err(|failure| self.named(failure))
     }
 
     fn call(&self, lane: Lane, command: Command) -> BoxFuture<'_, Result<Reply, Failure>> {
         Box::pin(async move {
-            let Some(slot) = self.slot(lane) else {
-                let answers = self.exchange_now(lane, vec![command]).await?;
-                let [reply] = super::exactly(answers.all()?)?;
-                return Ok(reply);
-            };
-            let answered = self.exchange_on(lane, slot, Asked::One(command)).await?;
-            let [reply] = match answered {
-                Answered::One(reply) => [reply],
-                Answered::Many(replies) => super::exactly(replies)?,
-            };
-            if is_no_primary(&reply) {
-                self.slots.discard();
-            }
-            check(&reply).map(|()| reply)
+            let replied = self.call_now(lane, command).await;
+            replied.map_err(|failure| self.named(failure))
         })
     }
 
@@ -259,11 +248,33 @@ impl Wire for RedisWire {
 
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure> {
         let opened = RedisExclusive::take(&self.slots.spares, &self.opener).await;
-        Ok(Box::new(opened.map_err(Failure::unsent)?))
+        let opened = opened.map_err(|failure| self.named(failure.unsent()))?;
+        Ok(Box::new(opened))
+    }
+
+    fn named(&self, failure: Failure) -> Failure {
+        self.opener.named(failure)
     }
 }
 
 impl RedisWire {
+    async fn call_now(&self, lane: Lane, command: Command) -> Result<Reply, Failure> {
+        let Some(slot) = self.slot(lane) else {
+            let answers = self.exchange_now(lane, vec![command]).await?;
+            let [reply] = super::exactly(answers.all()?)?;
+            return Ok(reply);
+        };
+        let answered = self.exchange_on(lane, slot, Asked::One(command)).await?;
+        let [reply] = match answered {
+            Answered::One(reply) => [reply],
+            Answered::Many(replies) => super::exactly(replies)?,
+        };
+        if is_no_primary(&reply) {
+            self.slots.discard();
+        }
+        check(&reply).map(|()| reply)
+    }
+
     async fn exchange_now(&self, lane: Lane, commands: Vec<Command>) -> Result<Answers, Failure> {
         let answers = match self.slot(lane) {
             Some(slot) => {

@@ -107,9 +107,13 @@ pub(crate) trait Wire: Send + Sync + std::fmt::Debug {
     /// A connection that nobody else uses, for a transaction.
     async fn exclusive(&self) -> Result<Box<dyn Exclusive>, Failure>;
 
+    /// The same failure, naming the node.
+    fn named(&self, failure: Failure) -> Failure;
+
     /// Sends `commands` in one trip; as many replies, none of them an error.
     async fn send(&self, lane: Lane, commands: Vec<Command>) -> Result<Vec<Reply>, Failure> {
-        self.exchange(lane, commands).await?.all()
+        let answers = self.exchange(lane, commands).await?;
+        answers.all().map_err(|failure| self.named(failure))
     }
 }
 

@@ -95,6 +95,14 @@ impl Opener {
         &self.trust
     }
 
+    /// The same failure, naming the server that connections lead to, or the first sentinel before any is known.
+    pub(super) fn named(&self, failure: Failure) -> Failure {
+        match self.trust.server() {
+            Some(primary) => failure.at(&primary.to_string()),
+            None => failure.at(&self.address.to_string()),
+        }
+    }
+
     /// Opens one for a caller alone. Its failure names the address.
     pub(super) async fn open(&self) -> Result<Open, Failure> {
         let resp3 = self.protocol == Protocol::Resp3;
@@ -112,10 +120,7 @@ impl Opener {
     ) -> Result<T, Failure> {
         match tokio::time::timeout(self.timeout, opening).await {
             Ok(opened) => opened,
-            Err(_) => {
-                let late = Failure::new(Class::Timeout, "no connection in time");
-                Err(late.at(&self.address.to_string()))
-            }
+            Err(_) => Err(self.named(Failure::new(Class::Timeout, "no answer in time"))),
         }
     }
 
@@ -247,10 +252,7 @@ impl Opener {
             let revoked = &self.shared.revoked;
             retell(&mut open.connection, revoked, &is_one, Elsewhere::IsWrong).await
         };
-        match tokio::time::timeout(self.timeout, telling).await {
-            Ok(told) => told,
-            Err(_) => Err(Failure::new(Class::Timeout, "no answer in time")),
-        }
+        self.in_time(telling).await
     }
 }
 

@@ -241,6 +241,12 @@ impl Trust {
         }
     }
 
+    /// The primary that was believed last.
+    pub(super) fn server(&self) -> Option<Address> {
+        let view = self.view.borrow();
+        view.primary.as_ref().map(|(primary, _)| primary.clone())
+    }
+
     /// Waits until no process believes an older primary. Bounded by the caller.
     pub(super) async fn settled(&self) {
         let settled = self.view.borrow().settled;
@@ -337,13 +343,16 @@ fn failure(words: &[Option<Result<Word, Failure>>]) -> Option<Failure> {
         .iter()
         .flatten()
         .filter_map(|word| word.as_ref().err());
-    let most_telling = failures.max_by_key(|failure| !failure.class().is_retryable())?;
+    let most_telling = failures
+        .clone()
+        .max_by_key(|failure| !failure.class().is_retryable())?;
     if answered == 0 || !most_telling.class().is_retryable() {
         return Some(most_telling.clone());
     }
-    let all = words.len();
-    let words = format!("{answered} of {all} sentinels answer, which is no majority");
-    Some(Failure::new(Class::Down, words))
+    let silent: Vec<&str> = failures.map(Failure::detail).collect();
+    let (all, silent) = (words.len(), silent.join(", "));
+    let words = format!("{answered} of {all} sentinels answer, which is no majority ({silent})");
+    Some(Failure::naming(Class::NoMajority, words))
 }
 
 #[cfg(test)]

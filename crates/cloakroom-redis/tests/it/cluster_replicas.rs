@@ -74,3 +74,45 @@ fn the_only_replica_is_being_filled() {
         panic!("it has all by now");
     });
 }
+
+/// Who joins after a store was opened is asked as well once there is trouble, and not only when it is promoted.
+#[test]
+fn one_that_joins_is_known() {
+    let cluster = Cluster::start();
+    let url = cluster.url("timeout=500");
+    kit::run(async {
+        let store = kit::open_patiently(&url).await;
+        let late = cluster::node(Brand::Redis, &[]);
+        let first = &cluster.nodes[0];
+        let (port, bus) = (first.port.to_string(), first.bus().to_string());
+        cluster::ok(&late, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        let id = first.cli(&["CLUSTER", "MYID"]);
+        cluster.wait("a replica that is told so", || {
+            late.cli(&["CLUSTER", "REPLICATE", &id]) == "OK"
+        });
+        let name = late.port.to_string();
+        cluster.wait("news of it", || {
+            let mut nodes = cluster.nodes.iter();
+            nodes.all(|node| node.cli(&["CLUSTER", "SLOTS"]).contains(&name))
+        });
+        // Nobody is promoted, so nothing else tells of it.
+        for replica in [&cluster.nodes[3], &late] {
+            let never = ["CONFIG", "SET", "cluster-replica-no-failover", "yes"];
+            cluster::ok(replica, &never);
+        }
+        let is_asked = || late.cli(&["CLIENT", "LIST"]).contains("cmd=cluster|nodes");
+        assert!(!is_asked(), "nobody asks it while all is well");
+        let (ids, firsts) = (Ids::new(), cluster.tags_of_the_first());
+        let keys = std::iter::repeat_with(|| ids.key(None));
+        let mut keys = keys.filter(|key| firsts.contains(&key.tag()));
+        let key = keys.next().expect("there are always more");
+        first.signal("STOP");
+        for _ in 0..40 {
+            store.load(&key).await.expect_err("its primary hangs");
+            if is_asked() {
+                return;
+            }
+        }
+        panic!("it is not asked");
+    });
+}

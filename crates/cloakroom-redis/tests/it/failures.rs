@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use cloakroom_core::{Error, ErrorKind, Store};
 use cloakroom_redis::{Class, Failure, RedisStore};
 
-use crate::cluster::node;
+use crate::cluster::{Cluster, node};
+use crate::constellation::Constellation;
 use crate::fake;
 use crate::kit::{self, Ids};
 use crate::server::{Brand, Server, free_port};
@@ -265,6 +266,11 @@ fn what_is_wrong_is_told_at_the_start() {
             Class::Unreachable,
         ),
         (
+            "TLS to a web server",
+            format!("rediss://127.0.0.1:{web}?ca={trusted}"),
+            Class::Unreachable,
+        ),
+        (
             "plain to a TLS port",
             format!("redis://127.0.0.1:{tls_port}"),
             Class::Unreachable,
@@ -349,6 +355,80 @@ fn what_is_wrong_is_told_at_the_start() {
                 !text.contains("wrong") && !text.contains("secret"),
                 "{text}"
             );
+        }
+    });
+}
+
+/// Who does not answer is named, and not who was asked first and did.
+#[test]
+fn who_is_silent_is_named() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent = silent.local_addr().expect("it is bound").port();
+    let one = Server::start(&[]);
+    let constellation = Constellation::start();
+    let cluster = Cluster::start();
+    let (first, others) = cluster.nodes.split_at(1);
+    let shards = format!("redis+shards://127.0.0.1:{}|127.0.0.1:{silent}", one.port);
+    let [sentinel, away, gone] = [constellation.sentinels[0].port, free_port(), free_port()];
+    let sentinels =
+        format!("redis+sentinel://127.0.0.1:{sentinel},127.0.0.1:{away},127.0.0.1:{gone}/shop");
+    let behind = constellation.url(0, "timeout=500");
+    let seeds = format!("redis+cluster://127.0.0.1:{}?timeout=500", first[0].port);
+    kit::run(async {
+        let told = async |url: &str, named: &[u16], not: u16| {
+            let error = RedisStore::open(url).await.expect_err("somebody is silent");
+            let text = failure(&error).to_string();
+            for port in named {
+                assert!(
+                    text.contains(&format!("127.0.0.1:{port}")),
+                    "{text} does not name {port}"
+                );
+            }
+            assert!(!text.contains(&not.to_string()), "{text} names who answers");
+        };
+        told(&format!("{shards}?timeout=500"), &[silent], one.port).await;
+        told(&sentinels, &[away, gone], sentinel).await;
+        constellation.servers[0].signal("STOP");
+        told(&behind, &[constellation.servers[0].port], sentinel).await;
+        for node in others {
+            node.signal("STOP");
+        }
+        told(&seeds, &[others[0].port, others[1].port], first[0].port).await;
+    });
+}
+
+/// A store that is open names who failed as well.
+#[test]
+fn who_fails_later_is_named() {
+    let mut servers = [Server::start(&[]), Server::start(&[])];
+    let [one, other] = [servers[0].port, servers[1].port];
+    let url = format!("redis+shards://127.0.0.1:{one}|127.0.0.1:{other}");
+    let name = format!("127.0.0.1:{one}: ");
+    kit::run(async {
+        for way in ["?", "?layout=fields", "?scripts=never"] {
+            let store = RedisStore::open(&format!("{url}{way}")).await;
+            let store = store.expect("both answer");
+            servers[0].cli(&["CONFIG", "SET", "maxmemory", "1"]);
+            let ids = Ids::new();
+            let mut full = 0;
+            for _ in 0..20 {
+                let created = store.create(&ids.key(None), &ids.new_session(None)).await;
+                if let Err(error) = created {
+                    let text = failure(&error).to_string();
+                    assert!(text.starts_with(&name), "{text} does not name the server");
+                    full += 1;
+                }
+            }
+            assert_ne!(full, 0, "half of them have no room");
+            servers[0].cli(&["CONFIG", "SET", "maxmemory", "0"]);
+            servers[0].kill();
+            for _ in 0..20 {
+                if let Err(error) = store.load(&ids.key(None)).await {
+                    let text = failure(&error).to_string();
+                    assert!(text.starts_with(&name), "{text} does not name the server");
+                }
+            }
+            servers[0].kill_and_restart();
         }
     });
 }

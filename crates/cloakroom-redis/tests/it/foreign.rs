@@ -82,3 +82,31 @@ fn foreign_values_are_never_touched() {
         }
     });
 }
+
+/// Nor by a process that had seen the session there, tries to end it, and tries again: what was refused is not
+/// made sure of later.
+#[test]
+fn what_is_foreign_is_not_ended_later() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        for (database, way) in ["", "&layout=fields", "&scripts=never"].iter().enumerate() {
+            let store = RedisStore::open(&server.url(database, way)).await;
+            let store = store.expect("it opens");
+            let ids = Ids::new();
+            let place = ids.key(None);
+            let created = store.create(&place, &ids.new_session(None)).await;
+            created.expect("created");
+            let number = database.to_string();
+            let name = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
+            server.cli(&["-n", &number, "DEL", &name]);
+            server.cli(&["-n", &number, "RPUSH", &name, "item"]);
+            for _ in 0..3 {
+                let ended = store.destroy(&place).await;
+                let error = ended.expect_err("it is no session");
+                assert_eq!(failure(&error).class(), Class::Foreign, "{way}: {error:?}");
+            }
+            let kind = server.cli(&["-n", &number, "TYPE", &name]);
+            assert_eq!(kind, "list", "{way}: the value was touched");
+        }
+    });
+}

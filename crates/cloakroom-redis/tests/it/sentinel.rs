@@ -175,9 +175,13 @@ fn most_sentinels_must_answer() {
                 Err(error) => break error,
             }
         };
-        assert_eq!(failure(&error).class(), Class::Down, "{error:?}");
+        assert_eq!(failure(&error).class(), Class::NoMajority, "{error:?}");
         let text = failure(&error).to_string();
         assert!(text.contains("1 of 3 sentinels"), "{text}");
+        for silent in [hung, back] {
+            let port = format!("127.0.0.1:{}: ", silent.port);
+            assert!(text.contains(&port), "{text} does not name who is silent");
+        }
         assert!(error.is_retryable());
         back.signal("CONT");
         eventually(async || store.load(&key).await.map(drop)).await;

@@ -175,6 +175,18 @@ impl Server {
         )
     }
 
+    /// Waits until this replica has what its primary has.
+    pub(crate) fn wait_for_its_primary(&self) {
+        for _ in 0..500 {
+            let info = self.cli(&["INFO", "replication"]);
+            if info.contains("master_link_status:up") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the replica does not find its primary");
+    }
+
     /// Runs redis-cli, and gives what it printed.
     pub(crate) fn cli(&self, args: &[&str]) -> String {
         cli(self.port, args)

@@ -51,7 +51,25 @@ async fn until(store: &RedisStore, class: Class) {
 fn a_replica_takes_no_writes() {
     let primary = Server::start(&[]);
     let replica = primary.replica();
-    kit::run(is_refused_as(&replica, Class::ReadOnly));
+    kit::run(async {
+        for way in WAYS {
+            replica.wait_for_its_primary();
+            let opened = RedisStore::open(&replica.url(0, way)).await;
+            let error = opened.expect_err("it is told at the start");
+            assert_eq!(failure(&error).class(), Class::ReadOnly, "{error:?}");
+            let text = failure(&error).to_string();
+            let name = format!("127.0.0.1:{}: ", replica.port);
+            assert!(text.starts_with(&name), "{text} does not name the replica");
+            replica.cli(&["REPLICAOF", "NO", "ONE"]);
+            let store = RedisStore::open(&replica.url(0, way)).await;
+            let store = store.expect("it is a primary");
+            replica.cli(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+            let ids = Ids::new();
+            let created = store.create(&ids.key(None), &ids.new_session(None)).await;
+            let error = created.expect_err("it is a replica");
+            assert_eq!(failure(&error).class(), Class::ReadOnly, "{error:?}");
+        }
+    });
 }
 
 #[test]
@@ -61,16 +79,10 @@ fn a_replica_that_lost_its_primary() {
     replica.cli(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
     kit::run(async {
         let url = replica.url(0, "&durability=fast");
-        for _ in 0..500 {
-            if replica
-                .cli(&["INFO", "replication"])
-                .contains("master_link_status:up")
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        replica.cli(&["REPLICAOF", "NO", "ONE"]);
         let store = RedisStore::open(&url).await.expect("it opens");
+        replica.cli(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        replica.wait_for_its_primary();
         primary.kill();
         until(&store, Class::Down).await;
     });
@@ -175,6 +187,43 @@ fn a_right_is_missing() {
             );
         }
     });
+}
+
+/// What visitors need is asked for when the store opens, command by command.
+#[test]
+fn each_missing_right_is_told_at_the_start() {
+    const ALWAYS: &str = "select get set exists pttl pexpireat zadd zrange zrem";
+    const SCRIPTS: &str = "evalsha zcard zscore zrangebyscore";
+    const FIELDS: &str = "hgetall hmget hget hlen hexists del pexpire";
+    let server = Server::start(&["--user", "app", "on", ">secret", "~*", "+@all"]);
+    kit::run(async {
+        for (layout, needed) in [
+            ("packed", [ALWAYS, SCRIPTS, "getrange"]),
+            ("fields", [ALWAYS, SCRIPTS, FIELDS]),
+        ] {
+            let url = format!(
+                "redis://app:secret@127.0.0.1:{}/1?timeout=30000&layout={layout}",
+                server.port
+            );
+            for right in needed.iter().flat_map(|rights| rights.split(' ')) {
+                server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]);
+                let error = RedisStore::open(&url).await.expect_err(right);
+                let found = failure(&error);
+                assert_eq!(found.class(), Class::Permission, "{right}: {error:?}");
+                let named = format!("127.0.0.1:{}: the server answered ", server.port);
+                let text = found.to_string();
+                let tells = text.starts_with(&named) && text.contains(&format!("to {right:?}"));
+                assert!(tells, "{right} is not named: {text}");
+                server.cli(&["ACL", "SETUSER", "app", &format!("+{right}")]);
+            }
+            RedisStore::open(&url).await.expect("nothing is missing");
+        }
+    });
+    assert_eq!(
+        server.cli(&["-n", "1", "DBSIZE"]),
+        "0",
+        "nothing was written"
+    );
 }
 
 /// A `redis-cli` that waits for a server. Ended with the test, if it does not end by itself.

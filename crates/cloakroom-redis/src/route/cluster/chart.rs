@@ -75,6 +75,11 @@ impl Tags {
         self.0.iter().all(|word| *word == 0)
     }
 
+    pub(super) fn count(&self) -> usize {
+        let words = self.0.iter().map(|word| word.count_ones() as usize);
+        words.sum()
+    }
+
     pub(super) fn has(&self, number: usize) -> bool {
         self.0[number / 64] >> (number % 64) & 1 == 1
     }

@@ -77,7 +77,7 @@ impl Cluster {
         asked: bool,
     ) -> Result<Box<dyn Exclusive>, Failure> {
         if self.scout.trust.belief(tag, &node, asked) != Belief::Yes {
-            return Err(Failure::new(Class::Down, run::UNVOUCHED));
+            return Err(self.scout.nobody_vouches());
         }
         let open = node.wire.exclusive().await?;
         let party = Party {

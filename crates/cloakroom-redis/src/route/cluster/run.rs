@@ -40,10 +40,6 @@ struct Unit {
     ended_at: Option<Arc<Node>>,
 }
 
-/// Why nothing was sent to a server.
-pub(super) const UNVOUCHED: &str =
-    "no majority of the cluster's primaries vouches for who has this slot";
-
 /// A node, whether its owner sends us there, and the commands for it.
 type Group = (Arc<Node>, bool, Vec<usize>);
 
@@ -102,7 +98,7 @@ impl<'a> Run<'a> {
                 false => Err(unvouched()),
             });
             unit.refused = None;
-            match answer {
+            match answer.map_err(|failure| from.wire.named(failure)) {
                 Err(failure) if failure.was_refused() => {
                     unit.refused = Some((failure, Arc::clone(from)));
                 }
@@ -157,7 +153,7 @@ impl<'a> Run<'a> {
         let answers = units.map(|unit| match (unit.answer, unit.refused) {
             (Some(answer), _) => answer,
             (None, Some((failure, _))) => Err(failure),
-            (None, None) => Err(Failure::new(Class::Down, UNVOUCHED)),
+            (None, None) => Err(self.scout.nobody_vouches()),
         });
         answers.collect()
     }
@@ -187,7 +183,7 @@ impl<'a> Run<'a> {
                 None => match map.owner(unit.tag) {
                     None => worst = Some(Failure::new(Class::Down, "nobody has this slot")),
                     Some(owner) if !self.scout.trust.believes(unit.tag, owner) => {
-                        worst = Some(Failure::new(Class::Down, UNVOUCHED));
+                        worst = Some(self.scout.nobody_vouches());
                     }
                     Some(_) => {}
                 },

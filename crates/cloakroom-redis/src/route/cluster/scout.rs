@@ -104,6 +104,8 @@ impl Scout {
         let mut trouble: Option<Instant> = None;
         // Since when there is trouble, and since when somebody names another owner.
         let [mut troubled, mut contested]: [Option<Instant>; 2] = [None; 2];
+        // When somebody last named another owner than before.
+        let mut news: Option<Instant> = None;
         loop {
             match trouble {
                 Some(_) => {
@@ -117,7 +119,7 @@ impl Scout {
             trouble = trouble.filter(|last| last.elapsed() < WARY);
             troubled = trouble.and(troubled.or(trouble));
             contested = self.contested(contested);
-            let mut since = [troubled, contested].into_iter().flatten();
+            let mut since = [troubled, contested, news].into_iter().flatten();
             let pause = if since.any(|since| since.elapsed() < FRESH) {
                 AT_ONCE
             } else if trouble.is_some() || self.trust.is_unsettled() {
@@ -127,7 +129,10 @@ impl Scout {
             };
             let paused = tokio::time::sleep(pause);
             if trouble.is_some() {
-                paused.await;
+                tokio::select! {
+                    () = paused => {}
+                    () = self.look_out() => news = Some(Instant::now()),
+                }
                 let more = tokio::time::timeout(Duration::ZERO, self.trouble.notified());
                 if more.await.is_ok() {
                     trouble = Some(Instant::now());
@@ -142,6 +147,29 @@ impl Scout {
             if contested.is_some() {
                 trouble = Some(Instant::now());
             }
+        }
+    }
+
+    /// Asks one owner after another, so that one that names a new owner is heard soon, although everybody is
+    /// asked less often; returns when somebody names others than before.
+    async fn look_out(&self) {
+        let before = self.trust.objections();
+        let mut heard = self.trust.listen();
+        let others_named =
+            async { while self.trust.objections() == before && heard.changed().await.is_ok() {} };
+        let silent = self.trust.silent();
+        let mut owners = self.map().owners();
+        owners.retain(|owner| !silent.contains(&owner.address));
+        let asking = async {
+            for owner in owners.iter().cycle() {
+                tokio::time::sleep(AT_ONCE).await;
+                drop(self.ask(vec![Arc::clone(owner)]));
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = others_named => {}
+            () = asking => {}
         }
     }
 
@@ -226,6 +254,19 @@ impl Scout {
         }
     }
 
+    /// Why nothing is sent to a server.
+    pub(super) fn nobody_vouches(&self) -> Failure {
+        let words = "no majority of the cluster's primaries vouches for who has this slot";
+        let silent: Vec<String> = self.trust.silent().iter().map(Address::to_string).collect();
+        match silent.is_empty() {
+            true => Failure::new(Class::NoMajority, words),
+            false => {
+                let words = format!("{words} (no answer from {})", silent.join(", "));
+                Failure::naming(Class::NoMajority, words)
+            }
+        }
+    }
+
     /// Finds out which owners were primaries for so long, by their own word, that nobody can believe who
     /// had their tags before: who was never promoted since it was started.
     pub(super) async fn look_back(&self) {
@@ -248,6 +289,10 @@ impl Scout {
     pub(super) async fn refresh(&self) -> Result<(), Failure> {
         let views = self.views().await?;
         if views.iter().all(|(_, agrees)| *agrees) {
+            // A replica that joined since may be the one that is promoted, and is asked as well from now on.
+            for address in views.iter().flat_map(|(slots, _)| &slots.nodes) {
+                self.node(address);
+            }
             return Ok(());
         }
         let views: Vec<_> = views.into_iter().map(|(slots, _)| slots).collect();

@@ -159,6 +159,27 @@ impl Trust {
         self.verdict.read().chart.has(node)
     }
 
+    /// How many tags have another owner than by the map, added up over the words of all owners.
+    pub(super) fn objections(&self) -> usize {
+        let words = self.words.lock();
+        let chart = self.chart();
+        let voters = chart.owners.iter();
+        let words = voters.filter_map(|owner| words.by.get(&owner.address));
+        words.map(|word| word.differs.count()).sum()
+    }
+
+    /// The owners that have said nothing lately.
+    pub(super) fn silent(&self) -> Vec<Address> {
+        let words = self.words.lock();
+        let is_silent = |owner: &&Arc<Node>| {
+            let word = words.by.get(&owner.address);
+            word.is_none_or(|word| word.asked.elapsed() >= LEASE)
+        };
+        let chart = self.chart();
+        let silent = chart.owners.iter().filter(is_silent);
+        silent.map(|owner| owner.address.clone()).collect()
+    }
+
     fn chart(&self) -> Arc<Chart> {
         Arc::clone(&self.verdict.read().chart)
     }

@@ -211,3 +211,20 @@ fn a_replica_is_excused_by_a_majority() {
     trial.say(1, [0, 1, 2], Instant::now());
     assert_eq!(wanted(), 1);
 }
+
+#[test]
+fn who_names_another_owner_objects() {
+    let trial = Trial::new();
+    let now = Instant::now();
+    for node in 0..3 {
+        trial.say(node, [0, 1, 2], now);
+    }
+    assert_eq!(trial.trust.objections(), 0, "all say what the map says");
+    trial.say(1, [3, 1, 2], now);
+    let one = trial.trust.objections();
+    assert_ne!(one, 0, "one says otherwise");
+    trial.say(2, [3, 1, 2], now);
+    assert_eq!(trial.trust.objections(), 2 * one, "so do two");
+    trial.adopt([3, 1, 2]);
+    assert_eq!(trial.trust.objections(), 0, "they were right");
+}

@@ -126,4 +126,8 @@ impl Wire for Whole {
         // What is watched has a tag, and goes by that.
         self.node.wire.exclusive().await
     }
+
+    fn named(&self, failure: Failure) -> Failure {
+        self.node.wire.named(failure)
+    }
 }
