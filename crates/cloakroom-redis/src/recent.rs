@@ -74,7 +74,7 @@ impl Recent {
 mod tests {
     use cloakroom_core::id::Handle;
     use cloakroom_core::record::{Changes, Fields, NewSession, Value};
-    use cloakroom_core::{Lifetimes, UnixMillis};
+    use cloakroom_core::{Codec, Lifetimes, UnixMillis};
 
     use super::shard::SHARD_BYTES;
     use super::*;
@@ -114,6 +114,24 @@ mod tests {
     fn later(record: &Record, seen_at: u64) -> Record {
         let mut record = record.clone();
         let applied = record.apply(&changes(), UnixMillis::new(seen_at));
+        applied.expect("within the limits");
+        record
+    }
+
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+    fn data(bytes: usize) -> Changes {
+        let mut changes = Changes::new();
+        for name in NAMES {
+            let value = Value::new(Codec::Raw, vec![1; bytes / NAMES.len()]);
+            changes.set(name, value).expect("within the limits");
+        }
+        changes
+    }
+
+    fn with_data(record: &Record, bytes: usize) -> Record {
+        let mut record = record.clone();
+        let applied = record.apply(&data(bytes), UnixMillis::new(2000));
         applied.expect("within the limits");
         record
     }
@@ -220,6 +238,143 @@ mod tests {
             recent.see(&key(1), &second);
             recent.saved(&key(1), place, &changes(), now);
             assert_eq!(recent.get(&key(1)), Some(second.clone()), "seen again");
+        }
+    }
+
+    #[test]
+    fn a_state_is_told_from_another_by_each_of_its_parts() {
+        let first = record();
+        let version = later(&first, first.times.seen_at.as_millis());
+        let mut times = first.clone();
+        times.touch(UnixMillis::new(3000));
+        let mut handle = first.clone();
+        handle.handle = Handle::from_bytes([8; 12]);
+        for other in [version, times, handle] {
+            let recent = Recent::default();
+            recent.see(&key(1), &first);
+            recent.see(&key(1), &other);
+            assert_eq!(recent.get(&key(1)), Some(other));
+        }
+    }
+
+    #[test]
+    fn a_place_is_of_one_state() {
+        let (first, now) = (record(), UnixMillis::new(3000));
+        let second = later(&first, 2000);
+        for is_cleared in [false, true] {
+            let recent = Recent::default();
+            recent.see(&key(1), &first);
+            let before = place(&recent, &key(1));
+            if is_cleared {
+                recent.clear();
+            }
+            recent.see(&key(1), &second);
+            recent.saved(&key(1), before, &changes(), now);
+            assert_eq!(recent.get(&key(1)), Some(second.clone()));
+        }
+        // One that is seen once more is where it was.
+        let recent = Recent::default();
+        recent.see(&key(1), &first);
+        let saved = place(&recent, &key(1));
+        recent.saved(&key(1), saved, &changes(), UnixMillis::new(2000));
+        let before = place(&recent, &key(1));
+        recent.see(&key(1), &second);
+        recent.saved(&key(1), before, &changes(), now);
+        assert_eq!(recent.get(&key(1)), Some(later(&second, 3000)));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_forgotten() {
+        let recent = Recent::default();
+        recent.see(&key(1), &with_data(&record(), 10));
+        let mut increment = Changes::new();
+        increment.increment(NAMES[0], 1).expect("within the limits");
+        let before = place(&recent, &key(1));
+        recent.saved(&key(1), before, &increment, UnixMillis::new(2000));
+        assert_eq!(recent.get(&key(1)), None);
+    }
+
+    #[test]
+    fn a_tag_is_forgotten_without_the_others() {
+        let recent = Recent::default();
+        let tag = SlotTag::new(7).expect("there is such a tag");
+        let other = StoredKey::from_parts(tag, *key(1).hash());
+        recent.see(&key(2), &record());
+        recent.see(&other, &record());
+        recent.forget_tags(&|one| one == tag);
+        assert_eq!(recent.get(&other), None);
+        assert!(recent.get(&key(2)).is_some());
+    }
+
+    #[test]
+    fn marks_of_one_form_lead_to_their_own_session() {
+        let recent = Recent::default();
+        let mut hash = *key(1).hash();
+        hash[10] ^= 1;
+        let alike = StoredKey::from_parts(SlotTag::default(), hash);
+        let (first, second) = (record(), later(&record(), 2000));
+        recent.see(&key(1), &first);
+        recent.see(&alike, &second);
+        assert_eq!(recent.get(&key(1)), Some(first));
+        assert_eq!(recent.get(&alike), Some(second));
+    }
+
+    #[test]
+    fn a_buffer_is_empty_for_each() {
+        let recent = Recent::default();
+        recent.see(&key(1), &record());
+        for _ in 0..2 {
+            let found = recent.with(&key(1), |_, _, buffer| {
+                assert!(buffer.is_empty());
+                buffer.push(1);
+                Some(())
+            });
+            found.expect("it is there");
+        }
+    }
+
+    #[test]
+    fn who_comes_and_goes_leaves_no_row() {
+        let recent = Recent::default();
+        for _ in 0..1 << 17 {
+            recent.see(&key(1), &record());
+            recent.forget(&key(1));
+        }
+        recent.see(&key(1), &record());
+        assert!(recent.get(&key(1)).is_some());
+    }
+
+    /// Who grows makes others go, and not himself; and what is counted is what is there.
+    #[test]
+    fn sessions_that_grow_take_no_more_than_there_is() {
+        let keys: Vec<_> = (0..5)
+            .map(|number| {
+                let mut hash = *key(number).hash();
+                hash[0] = 0;
+                StoredKey::from_parts(SlotTag::default(), hash)
+            })
+            .collect();
+        let bytes = |recent: &Recent| recent.0[0].lock().bytes;
+        let small = with_data(&record(), 10);
+        let large = with_data(&small, 200_000);
+        for is_saved in [true, false] {
+            let recent = Recent::default();
+            for key in &keys {
+                recent.see(key, &small);
+                recent.see(key, &large);
+            }
+            assert!(bytes(&recent) > 1_000_000, "{}", bytes(&recent));
+            if is_saved {
+                let before = place(&recent, &keys[0]);
+                recent.saved(&keys[0], before, &data(250_000), UnixMillis::new(2000));
+            } else {
+                recent.see(&keys[0], &with_data(&large, 250_000));
+            }
+            assert!(recent.get(&keys[0]).is_some(), "it was seen just now");
+            assert!(recent.get(&keys[1]).is_none(), "it was the oldest");
+            assert!(bytes(&recent) < SHARD_BYTES, "{}", bytes(&recent));
+            keys.iter().for_each(|key| recent.forget(key));
+            assert_eq!(bytes(&recent), 0);
         }
     }
 
