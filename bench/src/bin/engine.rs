@@ -1,7 +1,7 @@
 //! Nanoseconds per operation of the embedded store, called as the middleware calls it, at random
 //! over a million sessions of 400 bytes in 8 fields, and over as many string keys of 43 and 400 bytes
 //! with a deadline, which come into the same engine behind the sessions' rows. `engine [sessions]
-//! [operations] [rounds]`.
+//! [operations] [rounds] [dashmap]`; with the last word the map's rows alone in the process.
 //!
 //! Inside of a figure is all that a caller pays: the future, where there is one, the lock, the store's
 //! clock, the record that is made and freed. Outside: making keys and changes, a thousand at a time, which are then
@@ -30,6 +30,9 @@ fn main() {
         given.map_or(usual, |text| text.parse().expect("arguments are numbers"))
     };
     let (operations, rounds) = (number(2, 500_000), number(3, 5));
+    let map_alone = std::env::args()
+        .nth(4)
+        .is_some_and(|word| word == "dashmap");
     println!(
         "| {sessions} sessions, least of {rounds} rounds | threads | CPU ns/op | x one read | M/s per core |"
     );
@@ -37,7 +40,6 @@ fn main() {
     for threads in [1, 2] {
         let store = EmbeddedStore::default();
         let engine = store.engine();
-        fill_sessions(&store, sessions, threads);
         let run = Run {
             store: &store,
             engine: &engine,
@@ -47,9 +49,15 @@ fn main() {
             operations,
             threads,
         };
-        let mut least = least_of(rounds, |round| run.round(round));
-        fill_strings(&engine, sessions, threads);
-        least.extend(least_of(rounds, |round| run.strings(round)));
+        let least = if map_alone {
+            least_of(rounds, |round| run.map_alone(round))
+        } else {
+            fill_sessions(&store, sessions, threads);
+            let mut least = least_of(rounds, |round| run.round(round));
+            fill_strings(&engine, sessions, threads);
+            least.extend(least_of(rounds, |round| run.strings(round)));
+            least
+        };
         let one_read = least[0].1;
         for (name, nanos) in least {
             println!(
@@ -149,21 +157,14 @@ impl Run<'_> {
         let destroy = |store: &EmbeddedStore, key: StoredKey| {
             assert_eq!(ready(store.destroy(&key)).ok(), Some(true));
         };
-        let in_map = |at| map_key(mix(at + round) % sessions);
-        let there = |key: [u8; 32]| self.map.get(&key).expect("it is there");
-        let pointer = |_: &EmbeddedStore, key: [u8; 32]| {
-            black_box(Arc::clone(&there(key)));
-        };
-        let copy = |_: &EmbeddedStore, key: [u8; 32]| {
-            black_box(Box::<[u8]>::from(&**there(key)));
-        };
         let (usual, few) = (self.operations, self.operations / 4);
+        let [pointer, copy] = self.map(round);
         vec![
             self.one_read(),
             self.one_copy(),
             self.one_chain(),
-            self.of("(dashmap: a pointer to 400 bytes)", usual, in_map, pointer),
-            self.of("(dashmap: a copy of 400 bytes)", usual, in_map, copy),
+            pointer,
+            copy,
             self.of("load + due-touch check", usual, at_random, load),
             self.of(
                 "apply one field of the same size",
@@ -174,6 +175,28 @@ impl Run<'_> {
             self.of("touch", usual, at_random, touch),
             self.of("create", few, new, create),
             self.of("destroy", few, old, destroy),
+        ]
+    }
+
+    /// The map, where no store is beside it.
+    fn map_alone(&self, round: u64) -> Vec<Row> {
+        let [pointer, copy] = self.map(round);
+        vec![self.one_read(), pointer, copy]
+    }
+
+    fn map(&self, round: u64) -> [Row; 2] {
+        let in_map = |at| map_key(mix(at + round) % self.sessions);
+        let there = |key: [u8; 32]| self.map.get(&key).expect("it is there");
+        let pointer = |_: &EmbeddedStore, key: [u8; 32]| {
+            black_box(Arc::clone(&there(key)));
+        };
+        let copy = |_: &EmbeddedStore, key: [u8; 32]| {
+            black_box(Box::<[u8]>::from(&**there(key)));
+        };
+        let usual = self.operations;
+        [
+            self.of("(dashmap: a pointer to 400 bytes)", usual, in_map, pointer),
+            self.of("(dashmap: a copy of 400 bytes)", usual, in_map, copy),
         ]
     }
 

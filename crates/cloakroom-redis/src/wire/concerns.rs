@@ -182,6 +182,8 @@ async fn setting(connection: &mut MultiplexedConnection, name: &str) -> Result<S
 
 #[cfg(test)]
 mod tests {
+    use cloakroom_core::observe::Unobserved;
+
     use super::*;
 
     #[test]
@@ -214,5 +216,19 @@ mod tests {
             };
             assert_eq!(memory.concerns(), concerns, "{memory:?}");
         }
+    }
+
+    #[test]
+    fn the_servers_that_were_met_last_are_not_asked_again() {
+        let concerns = Concerns::new(Arc::new(Unobserved));
+        let servers: Vec<_> = (0..REMEMBERED).map(usize::to_le_bytes).collect();
+        assert!(concerns.is_new(None));
+        for server in &servers {
+            assert!(!concerns.is_new(None), "so many others did not come");
+            assert!(concerns.is_new(Some(server)));
+            assert!(!concerns.is_new(Some(server)));
+        }
+        assert!(concerns.is_new(None), "so many others came since");
+        assert!(!concerns.is_new(Some(&servers[1])));
     }
 }

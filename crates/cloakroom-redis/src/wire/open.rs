@@ -34,6 +34,14 @@ pub(super) struct OpenShared {
     pub(super) known: Arc<Known>,
 }
 
+/// Who answers at the other end of a connection.
+enum Server {
+    /// The one that was met last.
+    Known,
+    /// One that was not met before, with its run, if it may be asked for that.
+    Stranger(Option<Vec<u8>>),
+}
+
 /// How to open a connection.
 pub(super) struct Opener {
     /// The server, or the first sentinel.
@@ -191,19 +199,15 @@ impl Opener {
         let client = client.map_err(|error| Failure::of(&error))?;
         let opening = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = opening.await.map_err(|error| Failure::of(&error))?;
-        if let Some(run) = self.meet(&mut connection).await? {
+        if let Server::Stranger(run) = self.meet(&mut connection).await? {
             let address = address.to_string();
             Concerns::send(&self.shared, client, run.as_deref(), &address);
         }
         Ok(connection)
     }
 
-    /// Finds out who answers, and tells a server that was not met before what was revoked. Gives the run of such
-    /// a one, as far as it says.
-    async fn meet(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<Option<Option<Vec<u8>>>, Failure> {
+    /// Finds out who answers, and tells a server that was not met before what was revoked.
+    async fn meet(&self, connection: &mut MultiplexedConnection) -> Result<Server, Failure> {
         if self.sentinels.is_some() {
             let role = ask(connection, command::<&str>("ROLE", [])).await?;
             let role = array(role)?.into_iter().next().unwrap_or_default();
@@ -233,7 +237,7 @@ impl Opener {
         };
         let one_tells = self.retelling.lock().await;
         if run.is_some() && *self.met.lock() == run {
-            return Ok(None);
+            return Ok(Server::Known);
         }
         self.shared.turn_over();
         let holds = |tag| self.holds.has(tag);
@@ -241,7 +245,7 @@ impl Opener {
         self.shared.recent.clear();
         self.met.lock().clone_from(&run);
         drop(one_tells);
-        Ok(Some(run))
+        Ok(Server::Stranger(run))
     }
 
     /// Tells a server that got these tags what was revoked of them.

@@ -109,3 +109,55 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.push(ending);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// A file of so many pages, in which somebody writes two, from the beginning on, behind each that is read.
+    #[derive(Debug)]
+    struct InUse(Mutex<(Vec<u8>, usize)>);
+
+    impl DiskFile for InUse {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.lock().0.len() as u64)
+        }
+
+        fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+            let (bytes, written) = &mut *self.0.lock();
+            let at = usize::try_from(at).unwrap();
+            into.copy_from_slice(&bytes[at..at + into.len()]);
+            let more = bytes.len().min(*written + 2 * PAGE);
+            bytes[*written..more].fill(1);
+            *written = more;
+            Ok(into.len())
+        }
+
+        fn write_all_at(&self, at: u64, page: &[u8]) -> io::Result<()> {
+            let at = usize::try_from(at).unwrap();
+            self.0.lock().0[at..at + page.len()].copy_from_slice(page);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_copied_of_a_file_in_use_has_all_that_was_written_before_it() {
+        let file = |bytes| InUse(Mutex::new((bytes, 0)));
+        let (from, to) = (
+            file(vec![0; 10 * PAGE + 100]),
+            file(vec![9; 10 * PAGE + 100]),
+        );
+        copy_backwards(&from, &to).unwrap();
+        let copied = &to.0.lock().0;
+        let written = copied.iter().take_while(|byte| **byte == 1).count();
+        assert!(written > 0 && copied[written..].iter().all(|byte| *byte == 0));
+    }
+}

@@ -137,7 +137,7 @@ fn a_disk_that_takes_nothing_is_told_though_only_the_redis_protocol_is_spoken() 
     let mut wire = Wire::to(&server);
     assert_eq!(wire.ask("SET key value"), Reply::ok());
     // The log is such a file as well.
-    server.limit_files("100000");
+    server.limit_files("100000:");
     // The one whose write it was is cut off; it cannot be told what came of it.
     wire.send(&[b"SET", b"key", &[b'x'; 200_000]]);
     assert_eq!(wire.rest(), "");
@@ -147,6 +147,9 @@ fn a_disk_that_takes_nothing_is_told_though_only_the_redis_protocol_is_spoken() 
     assert_eq!(wire.ask("GET key").text().len(), 200_000, "reads go on");
     let log = server.heard(&["the journal takes no writes", "File too large"]);
     assert!(log.contains("ERROR"), "{log}");
+    server.limit_files("unlimited");
+    server.heard(&["the journal takes writes again"]);
+    assert_eq!(wire.ask("SET key other"), Reply::ok());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use cloakroom_embedded::journal::{Disk, Durability, Journal, JournalConfig, Reco
 use cloakroom_embedded::{EmbeddedConfig, EmbeddedStore, SystemClock};
 
 use super::disk::FakeDisk;
-use super::{block_on, read, record};
+use super::{block_on, open, read, record};
 use crate::kit::{self, key, session, set, tag_of};
 
 /// One segment with a record that is synced and one more, in the file of one with 20 records; its name, and the
@@ -69,6 +69,18 @@ fn what_an_older_segment_left_is_no_torn_end() {
     let damaged: Arc<dyn Disk> = Arc::new(damaged);
     let repaired = repair(&damaged, 0, &mut |_| Ok(())).unwrap();
     let lost = (name.clone(), 104, first as u64 - 104);
+    assert_eq!((repaired.records, repaired.lost), (1, vec![lost]));
+}
+
+/// The next segment says where this one ends, so nothing before that is another's.
+#[test]
+fn what_is_lost_of_a_segment_that_another_follows_is_told() {
+    let (disk, name, [first, second]) = reused();
+    drop(open(&disk, Durability::Always).unwrap());
+    disk.edit(&name, |bytes| bytes[second - 1] ^= 1);
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let repaired = repair(&disk, 0, &mut |_| Ok(())).unwrap();
+    let lost = (name, first as u64 + 40, (second - first) as u64 - 40);
     assert_eq!((repaired.records, repaired.lost), (1, vec![lost]));
 }
 
