@@ -315,6 +315,11 @@ impl Failure {
         }
     }
 
+    /// Whether an error says that a value is not what we wrote.
+    pub(crate) fn is_foreign(error: &Error) -> bool {
+        Self::class_of(error) == Some(Class::Foreign)
+    }
+
     /// A value that is not what we wrote.
     pub(crate) fn foreign(what: &str) -> Self {
         Self::new(Class::Foreign, what)

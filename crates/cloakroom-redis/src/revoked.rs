@@ -12,7 +12,7 @@ use cloakroom_core::{Error, UnixMillis, limits};
 use parking_lot::Mutex;
 
 use crate::epoch::Epoch;
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::head::Marker;
 use crate::keys;
 use crate::settings::LayoutName;
@@ -47,10 +47,9 @@ impl Attempt<'_> {
     /// The server has answered. If what is under the only key is somebody else's, nothing is in doubt, and it must
     /// not be written over when doubts are settled or a server is told again.
     pub(crate) fn answered<T>(mut self, answer: Result<T, Error>) -> Result<T, Error> {
-        let is_foreign = |error: &Error| Failure::class_of(error) == Some(Class::Foreign);
         match (&answer, &*self.keys) {
             (Ok(_), _) => self.done(),
-            (Err(error), [key]) if is_foreign(error) => {
+            (Err(error), [key]) if Failure::is_foreign(error) => {
                 self.revoked.unnote(key);
                 self.keys.clear();
             }

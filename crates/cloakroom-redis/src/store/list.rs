@@ -169,8 +169,13 @@ impl RedisStore {
                 self.shared.recent.forget(&entry.key);
             }
             let tag = SlotTag::of_subject(subject);
-            let found = self.steps.end(tag, Some(&index), &endings, besides);
-            let found = found.await?;
+            let found = match self.steps.end(tag, Some(&index), &endings, besides).await {
+                Err(error) if Failure::is_foreign(&error) => {
+                    attempt.done();
+                    return Err(self.end_ours(subject, &entries, error).await);
+                }
+                found => found?,
+            };
             attempt.done();
             let Some(found) = found else {
                 continue;
@@ -186,6 +191,29 @@ impl RedisStore {
 }
 
 impl RedisStore {
+    /// Ends one session after the other, because under the key of one of them is somebody else's value. That
+    /// stays, and is no session of the subject any more. Gives what there is to tell: why not all were ended.
+    async fn end_ours(&self, subject: &Subject, entries: &[Entry], mut why: Error) -> Error {
+        let (tag, index) = (SlotTag::of_subject(subject), keys::index(subject));
+        for entry in entries {
+            let attempt = self.shared.revoked.ending(vec![entry.key]);
+            let one = [ending(entry)];
+            let found = self.steps.end(tag, Some(&index), &one, None).await;
+            let done = match attempt.answered(found) {
+                Ok(found) => unless_any_left(&one, &found.unwrap_or_default()).map_err(Error::from),
+                Err(error) if Failure::is_foreign(&error) => {
+                    why = error;
+                    self.forget_entries(subject, &[*entry]).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                return error;
+            }
+        }
+        why
+    }
+
     /// Ends sessions of a tag for good whose end was asked for before and not acknowledged. What is
     /// found after that is the truth: who tries again is not told that nothing is there, by a server
     /// that will be forgotten.

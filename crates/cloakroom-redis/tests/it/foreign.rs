@@ -2,6 +2,7 @@
 //! is.
 
 use cloakroom_core::Store;
+use cloakroom_core::store::Lookup;
 use cloakroom_redis::{Class, RedisStore};
 
 use crate::failures::failure;
@@ -106,6 +107,56 @@ fn what_is_foreign_is_not_ended_later() {
                 assert_eq!(failure(&error).class(), Class::Foreign, "{way}: {error:?}");
             }
             let kind = server.cli(&["-n", &number, "TYPE", &name]);
+            assert_eq!(kind, "list", "{way}: the value was touched");
+        }
+    });
+}
+
+/// The sessions of a subject end all the same, and the next revocation has nothing to tell any more.
+#[test]
+fn what_is_foreign_keeps_no_session_of_its_subject_alive() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        let ways = [
+            "",
+            "&layout=fields",
+            "&scripts=never",
+            "&scripts=never&layout=fields",
+        ];
+        for (database, way) in ways.into_iter().enumerate() {
+            let store = RedisStore::open(&server.url(database, way)).await;
+            let store = store.expect("it opens");
+            let ids = Ids::new();
+            let user = kit::subject("alice");
+            let number = database.to_string();
+            let mut places = Vec::new();
+            let mut first = String::new();
+            for _ in 0..5 {
+                let place = ids.key(Some(&user));
+                let created = store.create(&place, &ids.new_session(Some(&user))).await;
+                created.expect("created");
+                if places.is_empty() {
+                    first = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
+                }
+                places.push(place);
+            }
+            let name = &*first;
+            server.cli(&["-n", &number, "DEL", name]);
+            server.cli(&["-n", &number, "RPUSH", name, "item"]);
+            let revoked = store.revoke_subject(&user, None).await;
+            let error = revoked.expect_err("one is no session");
+            assert_eq!(failure(&error).class(), Class::Foreign, "{way}: {error:?}");
+            let mut foreign = 0;
+            for place in &places {
+                match store.load(place).await {
+                    Ok(found) => assert!(matches!(found, Lookup::Absent(_)), "{way}: {found:?}"),
+                    Err(_) => foreign += 1,
+                }
+            }
+            assert_eq!(foreign, 1, "{way}");
+            let again = store.revoke_subject(&user, None).await;
+            assert_eq!(again.expect("nothing is left"), 0, "{way}");
+            let kind = server.cli(&["-n", &number, "TYPE", name]);
             assert_eq!(kind, "list", "{way}: the value was touched");
         }
     });
