@@ -7,7 +7,7 @@ use cloakroom_redis::Class;
 use crate::cluster::{self, Cluster};
 use crate::failures::failure;
 use crate::kit::{self, Ids};
-use crate::server::Brand;
+use crate::server::{Brand, Server};
 
 /// Its only replica is one that is being filled, as far as anybody can tell. It may have data of old, and nobody
 /// else would be promoted: ends are refused until it has all, in either mode.
@@ -34,12 +34,7 @@ fn the_only_replica_is_being_filled() {
         cluster::ok(&late, &["CONFIG", "SET", "masterauth", "wrong"]);
         cluster::ok(&late, &["CONFIG", "SET", "masteruser", "nobody"]);
         let first = &cluster.nodes[0];
-        let (port, bus) = (first.port.to_string(), first.bus().to_string());
-        cluster::ok(&late, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
-        let id = first.cli(&["CLUSTER", "MYID"]);
-        cluster.wait("a replica that is told so", || {
-            late.cli(&["CLUSTER", "REPLICATE", &id]) == "OK"
-        });
+        join(&cluster, &late);
         let (gone, come) = (
             format!(":{}@", cluster.nodes[3].port),
             format!(":{}@", late.port),
@@ -75,6 +70,17 @@ fn the_only_replica_is_being_filled() {
     });
 }
 
+/// Has a server become a replica of the first primary.
+fn join(cluster: &Cluster, late: &Server) {
+    let first = &cluster.nodes[0];
+    let (port, bus) = (first.port.to_string(), first.bus().to_string());
+    cluster::ok(late, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    let id = first.cli(&["CLUSTER", "MYID"]);
+    cluster.wait("a replica that is told so", || {
+        late.cli(&["CLUSTER", "REPLICATE", &id]) == "OK"
+    });
+}
+
 /// Who joins after a store was opened is asked as well once there is trouble, and not only when it is promoted.
 #[test]
 fn one_that_joins_is_known() {
@@ -83,13 +89,7 @@ fn one_that_joins_is_known() {
     kit::run(async {
         let store = kit::open_patiently(&url).await;
         let late = cluster::node(Brand::Redis, &[]);
-        let first = &cluster.nodes[0];
-        let (port, bus) = (first.port.to_string(), first.bus().to_string());
-        cluster::ok(&late, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
-        let id = first.cli(&["CLUSTER", "MYID"]);
-        cluster.wait("a replica that is told so", || {
-            late.cli(&["CLUSTER", "REPLICATE", &id]) == "OK"
-        });
+        join(&cluster, &late);
         let name = late.port.to_string();
         cluster.wait("news of it", || {
             let mut nodes = cluster.nodes.iter();
@@ -106,7 +106,7 @@ fn one_that_joins_is_known() {
         let keys = std::iter::repeat_with(|| ids.key(None));
         let mut keys = keys.filter(|key| firsts.contains(&key.tag()));
         let key = keys.next().expect("there are always more");
-        first.signal("STOP");
+        cluster.nodes[0].signal("STOP");
         for _ in 0..40 {
             store.load(&key).await.expect_err("its primary hangs");
             if is_asked() {

@@ -149,13 +149,7 @@ fn a_refused_login_is_not_told_again() {
 #[test]
 fn an_older_state_undoes_no_logout() {
     kit::run(async {
-        let ways = [
-            "",
-            "&layout=fields",
-            "&scripts=never",
-            "&scripts=never&layout=fields",
-        ];
-        for way in ways {
+        for way in kit::WAYS {
             let mut server = Server::start(&[]);
             let store = RedisStore::open(&server.url(0, way))
                 .await

@@ -22,13 +22,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
 fn foreign_values_are_never_touched() {
     let server = Server::start(&[]);
     kit::run(async {
-        let ways = [
-            "",
-            "&layout=fields",
-            "&scripts=never",
-            "&scripts=never&layout=fields",
-        ];
-        for (database, way) in ways.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way))
                 .await
                 .expect("it opens");
@@ -90,7 +84,7 @@ fn foreign_values_are_never_touched() {
 fn what_is_foreign_is_not_ended_later() {
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in ["", "&layout=fields", "&scripts=never"].iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way)).await;
             let store = store.expect("it opens");
             let ids = Ids::new();
@@ -117,13 +111,7 @@ fn what_is_foreign_is_not_ended_later() {
 fn what_is_foreign_keeps_no_session_of_its_subject_alive() {
     let server = Server::start(&[]);
     kit::run(async {
-        let ways = [
-            "",
-            "&layout=fields",
-            "&scripts=never",
-            "&scripts=never&layout=fields",
-        ];
-        for (database, way) in ways.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way)).await;
             let store = store.expect("it opens");
             let ids = Ids::new();

@@ -8,6 +8,14 @@ use cloakroom_core::record::{Changes, Fields, Keep, Login, NewSession, Rotation,
 use cloakroom_core::{Codec, Handle, Lifetimes, OsEntropy, SessionId, StoredKey};
 use cloakroom_redis::RedisStore;
 
+/// Both layouts, with scripts and without: what is added to a URL.
+pub(crate) const WAYS: [&str; 4] = [
+    "",
+    "&layout=fields",
+    "&scripts=never",
+    "&scripts=never&layout=fields",
+];
+
 /// Makes keys and sessions.
 pub(crate) struct Ids;
 

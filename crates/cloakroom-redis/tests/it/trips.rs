@@ -37,14 +37,8 @@ const TABLE: &[(&str, [usize; 6])] = &[
 fn every_operation_keeps_its_budget() {
     let server = Server::start(&[]);
     kit::run(async {
-        let ways = [
-            "",
-            "&layout=fields",
-            "&scripts=never",
-            "&scripts=never&layout=fields",
-        ];
         let mut measured = Vec::new();
-        for (number, way) in ways.iter().enumerate() {
+        for (number, way) in kit::WAYS.iter().enumerate() {
             measured.push(measure(&server, number, way).await);
         }
         let valkey = Server::start_brand(Brand::Valkey, &[]);
