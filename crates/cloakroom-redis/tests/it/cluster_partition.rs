@@ -15,6 +15,7 @@ use crate::cluster::{self, Cluster};
 use crate::histories::side_by_side;
 use crate::kit::{self, Ids};
 use crate::mesh::{Cut, Mesh, Side};
+use crate::server::Server;
 
 const SESSIONS: usize = 30;
 /// How long the client that is cut off goes on looking after the last end.
@@ -148,11 +149,20 @@ fn another_beside(key: &StoredKey) -> StoredKey {
 
 /// Sessions whose slots the first node has.
 async fn of_the_first(cluster: &Cluster, store: &RedisStore) -> Vec<StoredKey> {
+    created(cluster, store, |slot| slot <= cluster::FIRST_HAS).await
+}
+
+/// Sessions in such slots.
+async fn created(
+    cluster: &Cluster,
+    store: &RedisStore,
+    wanted: impl Fn(u16) -> bool,
+) -> Vec<StoredKey> {
     let (ids, first) = (Ids::new(), &cluster.nodes[0]);
     let mut keys = Vec::new();
     while keys.len() < SESSIONS {
         let key = ids.key(None);
-        if cluster::slot_of(first, key.tag().number()) <= cluster::FIRST_HAS {
+        if wanted(cluster::slot_of(first, key.tag().number())) {
             let created = store.create(&key, &ids.new_session(None)).await;
             created.expect("created");
             keys.push(key);
@@ -175,4 +185,42 @@ async fn look(
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// It is promoted, and hangs before it could be told what was ended. Its own tags wait for it; the others'
+/// primaries are asked as before, and believed.
+#[test]
+fn a_new_primary_that_hangs_holds_up_its_own_tags_alone() {
+    let cluster = Cluster::start();
+    kit::run(async {
+        let store = kit::open_patiently(&cluster.url("timeout=20000")).await;
+        let old = of_the_first(&cluster, &store).await;
+        let ended = store.destroy(&old[0]).await;
+        assert!(ended.expect("it is ended"), "there is something to tell");
+        let others = created(&cluster, &store, |slot| slot > cluster::FIRST_HAS).await;
+        let id = cluster.nodes[3].cli(&["CLUSTER", "MYID"]);
+        cluster::ok(&cluster.nodes[3], &["CLUSTER", "FAILOVER", "TAKEOVER"]);
+        cluster.wait("the others, who name the new primary", || {
+            let knows = |node: &Server| {
+                let nodes = node.cli(&["CLUSTER", "NODES"]);
+                let mut lines = nodes.lines().filter(|line| line.starts_with(&id));
+                lines.all(|line| line.contains("master"))
+            };
+            cluster.nodes[1..3].iter().all(knows)
+        });
+        cluster.nodes[3].signal("STOP");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(6) {
+            // It finds out that there is somebody new.
+            drop(tokio::time::timeout(Duration::from_millis(50), store.load(&old[1])).await);
+            for key in &others {
+                let load = store.load(key);
+                let load = tokio::time::timeout(Duration::from_secs(5), load).await;
+                let load = load.expect("nothing is wrong with its server");
+                assert!(matches!(load, Ok(Lookup::Found(_))), "{load:?}");
+            }
+        }
+        cluster.nodes[3].signal("CONT");
+        follows(&store, &old[1]).await;
+    });
 }

@@ -10,6 +10,8 @@ mod map;
 mod node;
 mod run;
 mod scout;
+#[cfg(test)]
+mod trial;
 mod trust;
 mod view;
 mod vouched;

@@ -22,7 +22,7 @@ const AT_ONCE: u32 = 4;
 
 /// Commands on their way.
 pub(super) struct Run<'a> {
-    scout: &'a Scout,
+    scout: &'a Arc<Scout>,
     lane: Lane,
     units: Vec<Unit>,
     began: Instant,
@@ -44,7 +44,7 @@ struct Unit {
 type Group = (Arc<Node>, bool, Vec<usize>);
 
 impl<'a> Run<'a> {
-    pub(super) const fn new(scout: &'a Scout, lane: Lane, began: Instant) -> Self {
+    pub(super) const fn new(scout: &'a Arc<Scout>, lane: Lane, began: Instant) -> Self {
         Self {
             scout,
             lane,

@@ -1,26 +1,26 @@
 //! Finding out who has which tag, again whenever there is trouble, from whatever nodes answer. A new
-//! owner is told what was revoked before anybody is sent to it. And asking the owners all the time, so
-//! that it is known whom to believe ([`super::trust`]).
+//! owner is told what was revoked before anybody is sent to it ([`mapping`]). And asking the owners all the
+//! time, so that it is known whom to believe ([`super::trust`]).
+
+mod mapping;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloakroom_core::id::SlotTag;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::map::{Election, Map};
+use super::map::Map;
 use super::node::Node;
 use super::run::budget;
 use super::trust::{Belief, Trust};
 use super::view::Slots;
 use crate::failure::{Class, Failure};
-use crate::keys;
 use crate::settings::{Address, Settings};
-use crate::wire::{self, Holds, LEASE, PROMPT, Shared};
+use crate::wire::{self, LEASE, PROMPT, Shared};
 
 /// The longest that one node is waited for, so that a dead one does not hold up the others' news.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -46,9 +46,9 @@ pub(super) struct Scout {
     pub(super) trust: Arc<Trust>,
     /// Everybody who may know about the cluster.
     nodes: Mutex<BTreeMap<Address, Arc<Node>>>,
-    publishing: tokio::sync::Mutex<()>,
+    publishing: Arc<tokio::sync::Mutex<()>>,
     trouble: Notify,
-    /// Counts the times that nodes were asked.
+    /// Counts the times that nodes were asked, or tags got another owner.
     asked: watch::Sender<u64>,
 }
 
@@ -59,7 +59,7 @@ impl Scout {
             shared: Arc::clone(shared),
             trust: Arc::new(Trust::new()),
             nodes: Mutex::default(),
-            publishing: tokio::sync::Mutex::default(),
+            publishing: Arc::default(),
             trouble: Notify::new(),
             asked: watch::channel(0).0,
         };
@@ -92,7 +92,7 @@ impl Scout {
         self.trouble.notify_one();
     }
 
-    /// Waits until nodes were asked again, but not longer than `longest`.
+    /// Waits until nodes were asked again or the map is another one, but not longer than `longest`.
     pub(super) async fn news(&self, longest: Duration) {
         let mut asked = self.asked.subscribe();
         self.report();
@@ -108,11 +108,7 @@ impl Scout {
         let mut news: Option<Instant> = None;
         loop {
             match trouble {
-                Some(_) => {
-                    if let Err(failure) = self.refresh().await {
-                        tracing::debug!(%failure, "the cluster's map cannot be made");
-                    }
-                }
+                Some(_) => self.look_around().await,
                 None => drop(self.ask(self.map().owners())),
             }
             self.asked.send_modify(|count| *count += 1);
@@ -283,120 +279,6 @@ impl Scout {
         });
         let first = join_all(looks).await;
         self.trust.are_first(first.into_iter().flatten().collect());
-    }
-
-    /// Asks everybody, and makes a map of what most of them say.
-    pub(super) async fn refresh(&self) -> Result<(), Failure> {
-        let views = self.views().await?;
-        if views.iter().all(|(_, agrees)| *agrees) {
-            // A replica that joined since may be the one that is promoted, and is asked as well from now on.
-            for address in views.iter().flat_map(|(slots, _)| &slots.nodes) {
-                self.node(address);
-            }
-            return Ok(());
-        }
-        let views: Vec<_> = views.into_iter().map(|(slots, _)| slots).collect();
-        let election = Election::of(&views, &self.map());
-        let named = election.nodes.iter().map(|address| self.node(address));
-        let nodes: Vec<_> = named.collect();
-        self.keep(&election.nodes);
-        let owners = keys::tags().map(|tag| (tag, election.owner(tag)));
-        let owners = owners.map(|(tag, owner)| (tag, owner.map(|at| Arc::clone(&nodes[at]))));
-        self.publish(owners.collect()).await
-    }
-
-    /// What a majority of the nodes say, or as many as answer in time.
-    async fn views(&self) -> Result<Vec<(Arc<Slots>, bool)>, Failure> {
-        let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
-        let enough = nodes.len() / 2 + 1;
-        let mut answers = self.ask(nodes);
-        let mut views = Vec::new();
-        let mut failed = Failure::new(Class::Unreachable, "no node answers in time");
-        // Each is bounded.
-        while let Some(answer) = answers.recv().await {
-            match answer {
-                Ok(view) => views.push(view),
-                Err(failure) => failed = failure,
-            }
-            if views.len() >= enough {
-                break;
-            }
-        }
-        if views.is_empty() {
-            return Err(failed);
-        }
-        Ok(views)
-    }
-
-    /// Forgets nodes that nobody names any more, but for the seeds and those that have tags.
-    fn keep(&self, named: &[Address]) {
-        let owners = self.map().owners();
-        let seeds = &self.settings.addresses;
-        let has_tags = |address: &Address| owners.iter().any(|node| node.address == *address);
-        let is_known = |address: &Address| {
-            named.contains(address) || seeds.contains(address) || has_tags(address)
-        };
-        self.nodes.lock().retain(|address, _| is_known(address));
-        self.trust.keep(is_known);
-    }
-
-    /// Tags have these owners from now on. An owner who is new to a tag is told what was revoked of
-    /// it; one who cannot be told is not the owner yet.
-    pub(super) async fn publish(
-        &self,
-        owners: Vec<(SlotTag, Option<Arc<Node>>)>,
-    ) -> Result<(), Failure> {
-        let _one_publishes = self.publishing.lock().await;
-        let present = self.map();
-        let mut next = Map::clone(&present);
-        let mut gained: BTreeMap<Address, (Arc<Node>, Holds)> = BTreeMap::new();
-        for (tag, owner) in owners {
-            let before = present.owner(tag).map(|node| &node.address);
-            match &owner {
-                Some(node) if before != Some(&node.address) => {
-                    let gains = gained.entry(node.address.clone());
-                    let gains = gains.or_insert_with(|| (Arc::clone(node), Holds::nothing()));
-                    gains.1.set(tag, true);
-                }
-                // A tag that nobody names stays where it was: somebody will have it again.
-                _ => continue,
-            }
-            next.set(tag, owner);
-        }
-        if gained.is_empty() {
-            return Ok(());
-        }
-        let before = self.shared.revoked.count();
-        self.shared.turn_over();
-        let mut failed = None;
-        for (node, gains) in gained.values() {
-            if let Err(failure) = node.wire.retell(gains).await {
-                for tag in keys::tags().filter(|tag| gains.has(*tag)) {
-                    next.set(tag, present.owner(tag).cloned());
-                }
-                failed = Some(failure);
-            }
-            self.shared.recent.forget_tags(&|tag| gains.has(tag));
-        }
-        for tag in keys::tags() {
-            let (old, new) = (present.owner(tag), next.owner(tag));
-            if let (Some(old), Some(new)) = (old, new)
-                && old.address != new.address
-            {
-                old.holds.set(tag, false);
-            }
-            if let Some(new) = new {
-                new.holds.set(tag, true);
-            }
-        }
-        self.trust.adopt(next);
-        // What was revoked while the others were told went to the old owner.
-        if self.shared.revoked.count() != before {
-            for (node, gains) in gained.values() {
-                node.wire.retell(gains).await?;
-            }
-        }
-        failed.map_or(Ok(()), Err)
     }
 }
 

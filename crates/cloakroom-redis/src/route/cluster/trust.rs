@@ -159,6 +159,25 @@ impl Trust {
         self.verdict.read().chart.has(node)
     }
 
+    /// Whether the owner of a tag took it from another: somebody says so and may be right, and of the two it has
+    /// the greater configuration epoch.
+    pub(super) fn came_after(&self, tag: SlotTag, owner: &Node, other: &Node) -> bool {
+        let words = self.words.lock();
+        let fresh = words
+            .by
+            .values()
+            .filter(|word| word.asked.elapsed() < LEASE);
+        let fresh = fresh.map(|word| &word.view);
+        let epoch = |node: &Node| {
+            let epochs = fresh.clone().map(|view| view.epoch_of(&node.address));
+            epochs.max().flatten()
+        };
+        let number = usize::from(tag.number());
+        let mut named = fresh.clone().map(|view| view.slots.owner(number));
+        named.any(|named| named == Some(&owner.address))
+            && matches!((epoch(owner), epoch(other)), (Some(ours), Some(theirs)) if ours > theirs)
+    }
+
     /// How many tags have another owner than by the map, added up over the words of all owners.
     pub(super) fn objections(&self) -> usize {
         let words = self.words.lock();

@@ -1,96 +1,9 @@
-//! What words come to: majorities, leases, who is excused. Three owners, `0`, `1` and `2`; a fourth node is
-//! promoted in place of the first.
+//! Words and what they come to: majorities, leases, who is excused. Three owners, `0`, `1` and `2`; a fourth
+//! node is promoted in place of the first.
 
-use std::time::Duration;
-
-use futures_util::FutureExt as _;
-
-use super::super::view::{Replica, Slots};
+use super::super::trial::{Trial, ago, keys};
+use super::super::view::Slots;
 use super::*;
-use crate::settings::Settings;
-use crate::wire::Shared;
-
-const TAGS: usize = SlotTag::COUNT;
-
-struct Trial {
-    trust: Trust,
-    nodes: Vec<Arc<Node>>,
-}
-
-impl Trial {
-    fn new() -> Self {
-        let settings = Settings::parse("redis+cluster://127.0.0.1:7000").expect("a URL");
-        let shared = Arc::new(Shared::new(&settings).expect("no CA"));
-        let node = |number: u16| {
-            let address = settings.addresses[0].beside("127.0.0.1", 7000 + number);
-            Arc::new(Node::new(&settings, address, &shared))
-        };
-        let trial = Self {
-            trust: Trust::new(),
-            nodes: (0..4).map(node).collect(),
-        };
-        trial.adopt([0, 1, 2]);
-        trial
-    }
-
-    /// The map names these owners, of a third of the tags each.
-    fn adopt(&self, owners: [usize; 3]) {
-        let mut map = Map::empty();
-        for tag in keys() {
-            let owner = owners[usize::from(tag.number()) * 3 / TAGS];
-            map.set(tag, Some(Arc::clone(&self.nodes[owner])));
-        }
-        self.trust.adopt(map);
-    }
-
-    /// `node` names these owners.
-    fn say(&self, node: usize, owners: [usize; 3], asked: Instant) {
-        self.say_with(node, owners, asked, true);
-    }
-
-    /// The same, and whether the replica of the first could be promoted.
-    fn say_with(&self, node: usize, owners: [usize; 3], asked: Instant, able: bool) {
-        let addresses = self.nodes.iter().map(|node| node.address.clone());
-        let slots = Slots {
-            nodes: addresses.collect(),
-            owners: (0..TAGS).map(|tag| Some(owners[tag * 3 / TAGS])).collect(),
-            ids: owners.map(|owner| (owner, owner.to_string())).into(),
-            ..Slots::default()
-        };
-        let replica = Replica {
-            of: owners[0],
-            id: "replica".to_owned(),
-            able,
-        };
-        let view = View {
-            slots: Arc::new(slots),
-            replicas: vec![replica],
-        };
-        self.trust.hear(&self.nodes[node].address, asked, view);
-    }
-
-    /// What is believed of a node that has the first tag.
-    fn belief(&self, node: usize) -> Belief {
-        self.trust.belief(first_tag(), &self.nodes[node], false)
-    }
-
-    fn is_settled(&self, node: usize) -> bool {
-        self.trust.settled(&self.nodes[node]).now_or_never() == Some(true)
-    }
-}
-
-fn keys() -> impl Iterator<Item = SlotTag> {
-    crate::keys::tags()
-}
-
-fn first_tag() -> SlotTag {
-    keys().next().expect("there are tags")
-}
-
-fn ago(time: Duration) -> Instant {
-    let then = Instant::now().checked_sub(time);
-    then.expect("the machine is up")
-}
 
 #[test]
 fn a_majority_is_needed_and_a_fresh_one() {
@@ -123,13 +36,16 @@ fn nobody_is_believed_when_words_contradict_each_other() {
     assert_eq!(trial.belief(0), Belief::Yes, "two are left");
     trial.say(2, [3, 1, 2], Instant::now());
     assert_eq!(trial.belief(0), Belief::NotNow, "two know another");
-    assert!(trial.trust.is_contested());
+    assert!(trial.scout.trust.is_contested());
     let last = keys().last().expect("there are tags");
-    assert!(trial.trust.believes(last, &trial.nodes[2]), "not contested");
+    assert!(
+        trial.scout.trust.believes(last, &trial.nodes[2]),
+        "not contested"
+    );
     trial.adopt([3, 1, 2]);
     assert_eq!(trial.belief(3), Belief::Yes);
     assert_eq!(trial.belief(0), Belief::Never);
-    assert_eq!(trial.trust.belief_in(&trial.nodes[0]), Belief::Never);
+    assert_eq!(trial.scout.trust.belief_in(&trial.nodes[0]), Belief::Never);
 }
 
 /// A slot moved on from a primary that still is one: what it said before counts.
@@ -141,12 +57,12 @@ fn who_gave_a_tag_away_is_believed_as_long_as_it_is_a_primary() {
     }
     let last = keys().last().expect("there are tags");
     assert_eq!(
-        trial.trust.belief(last, &trial.nodes[0], false),
+        trial.scout.trust.belief(last, &trial.nodes[0], false),
         Belief::Yes
     );
     trial.adopt([3, 1, 2]);
     assert_eq!(
-        trial.trust.belief(last, &trial.nodes[0], false),
+        trial.scout.trust.belief(last, &trial.nodes[0], false),
         Belief::Never
     );
 }
@@ -161,15 +77,19 @@ fn a_majority_is_one_of_all_that_anybody_knows() {
     let addresses = trial.nodes.iter().map(|node| node.address.clone());
     let many = Slots {
         nodes: addresses.collect(),
-        owners: (0..TAGS).map(|tag| Some(tag * 3 / TAGS)).collect(),
+        owners: (0..SlotTag::COUNT)
+            .map(|tag| Some(tag * 3 / SlotTag::COUNT))
+            .collect(),
         ids: (0..4).map(|owner| (owner, owner.to_string())).collect(),
         ..Slots::default()
     };
     let view = View {
         slots: Arc::new(many),
         replicas: Vec::new(),
+        epochs: Vec::new(),
     };
     trial
+        .scout
         .trust
         .hear(&trial.nodes[1].address, Instant::now(), view);
     assert_eq!(trial.belief(0), Belief::NotNow, "two of four");
@@ -184,13 +104,16 @@ async fn an_end_waits_for_who_believes_an_older_owner() {
     trial.say(3, [3, 1, 2], Instant::now());
     trial.say(1, [3, 1, 2], Instant::now());
     assert_eq!(trial.belief(3), Belief::Yes);
-    let standing = |node: usize| trial.trust.verdict.read().nodes[&trial.nodes[node].address];
+    let standing = |node: usize| trial.scout.trust.verdict.read().nodes[&trial.nodes[node].address];
     assert_eq!(standing(3).settled, None, "one of the others knows");
     trial.say(2, [3, 1, 2], Instant::now());
     let settled = standing(3).settled.expect("both know");
     assert!(settled > Instant::now() + LEASE / 2, "a lease from now");
     assert!(!trial.is_settled(3));
-    trial.trust.are_first(vec![trial.nodes[3].address.clone()]);
+    trial
+        .scout
+        .trust
+        .are_first(vec![trial.nodes[3].address.clone()]);
     assert!(trial.is_settled(3), "there was none before it");
     trial.adopt([0, 1, 2]);
     trial.adopt([3, 1, 2]);
@@ -219,12 +142,16 @@ fn who_names_another_owner_objects() {
     for node in 0..3 {
         trial.say(node, [0, 1, 2], now);
     }
-    assert_eq!(trial.trust.objections(), 0, "all say what the map says");
+    assert_eq!(
+        trial.scout.trust.objections(),
+        0,
+        "all say what the map says"
+    );
     trial.say(1, [3, 1, 2], now);
-    let one = trial.trust.objections();
+    let one = trial.scout.trust.objections();
     assert_ne!(one, 0, "one says otherwise");
     trial.say(2, [3, 1, 2], now);
-    assert_eq!(trial.trust.objections(), 2 * one, "so do two");
+    assert_eq!(trial.scout.trust.objections(), 2 * one, "so do two");
     trial.adopt([3, 1, 2]);
-    assert_eq!(trial.trust.objections(), 0, "they were right");
+    assert_eq!(trial.scout.trust.objections(), 0, "they were right");
 }

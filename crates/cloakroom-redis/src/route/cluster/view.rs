@@ -16,6 +16,9 @@ pub(super) struct View {
     pub(super) slots: Arc<Slots>,
     /// The replicas of owners.
     pub(super) replicas: Vec<Replica>,
+    /// Owners, by their places, and their configuration epochs, where they are known: of two that claim a
+    /// slot, the cluster gives it to the greater one.
+    pub(super) epochs: Vec<(usize, u64)>,
 }
 
 /// Who has which tags, as one node says.
@@ -44,20 +47,33 @@ pub(super) struct Replica {
 
 impl View {
     /// `states` is the reply to `CLUSTER NODES`. Without it, because not everybody may ask for that, all
-    /// replicas that the slots name could be promoted.
+    /// replicas that the slots name could be promoted, and nobody is known to have come after another.
     pub(super) fn new(slots: Arc<Slots>, states: Option<Reply>) -> Result<Self, Failure> {
-        let replicas = match states {
-            None => slots.replicas.iter().map(Replica::able).collect(),
+        let (mut replicas, mut epochs) = (Vec::new(), Vec::new());
+        match states {
+            None => replicas.extend(slots.replicas.iter().map(Replica::able)),
             Some(states) => {
                 let text = wire::bytes(states)?.unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
-                let replicas = text.lines().filter_map(|line| Replica::read(line, &slots));
-                let mut replicas: Vec<_> = replicas.collect();
+                for state in text.lines().filter_map(State::read) {
+                    replicas.extend(Replica::of(&state, &slots));
+                    epochs.extend(slots.place_of(state.id).zip(state.epoch));
+                }
                 excuse_who_has_nothing(&mut replicas, &slots);
-                replicas
             }
-        };
-        Ok(Self { slots, replicas })
+        }
+        Ok(Self {
+            slots,
+            replicas,
+            epochs,
+        })
+    }
+
+    /// The configuration epoch of an owner.
+    pub(super) fn epoch_of(&self, owner: &Address) -> Option<u64> {
+        let place = self.slots.place(owner)?;
+        let epoch = self.epochs.iter().find(|(known, _)| *known == place);
+        epoch.map(|(_, epoch)| *epoch)
     }
 }
 
@@ -106,6 +122,42 @@ impl Slots {
     pub(super) fn place(&self, node: &Address) -> Option<usize> {
         self.nodes.iter().position(|known| known == node)
     }
+
+    /// The place of the owner with this name.
+    fn place_of(&self, id: &str) -> Option<usize> {
+        let owner = self.ids.iter().find(|(_, owner)| owner == id);
+        owner.map(|(place, _)| *place)
+    }
+
+    /// The owner of the tag with this number.
+    pub(super) fn owner(&self, number: usize) -> Option<&Address> {
+        self.owners[number].map(|place| &self.nodes[place])
+    }
+}
+
+/// A line of `CLUSTER NODES`.
+struct State<'a> {
+    id: &'a str,
+    flags: &'a str,
+    primary: &'a str,
+    epoch: Option<u64>,
+    link: &'a str,
+}
+
+impl<'a> State<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let &[id, _, flags, primary, _, _, epoch, link, ..] = words.as_slice() else {
+            return None;
+        };
+        Some(Self {
+            id,
+            flags,
+            primary,
+            epoch: epoch.parse().ok(),
+            link,
+        })
+    }
 }
 
 impl Replica {
@@ -117,19 +169,16 @@ impl Replica {
         }
     }
 
-    /// Reads a line of `CLUSTER NODES`, if it is about a replica of one of these owners. One that just went
-    /// away has a link that is broken.
-    fn read(line: &str, slots: &Slots) -> Option<Self> {
-        let words: Vec<&str> = line.split(' ').collect();
-        let &[id, _, flags, primary, _, _, _, link, ..] = words.as_slice() else {
-            return None;
-        };
-        let (of, _) = slots.ids.iter().find(|(_, owner)| owner == primary)?;
-        let (of, id) = (*of, id.to_owned());
+    /// A replica of one of these owners, if this is about one. One that just went away has a link that is
+    /// broken.
+    fn of(state: &State<'_>, slots: &Slots) -> Option<Self> {
         let out = ["fail", "fail?", "handshake", "noaddr"];
-        let is_out = flags.split(',').any(|flag| out.contains(&flag));
-        let able = !is_out && link == "connected";
-        Some(Self { of, id, able })
+        let is_out = state.flags.split(',').any(|flag| out.contains(&flag));
+        Some(Self {
+            of: slots.place_of(state.primary)?,
+            id: state.id.to_owned(),
+            able: !is_out && state.link == "connected",
+        })
     }
 }
 

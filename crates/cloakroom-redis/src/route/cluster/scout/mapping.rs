@@ -1,0 +1,266 @@
+//! Making the map anew: who is named by most, unless the owner took the tag from that one, and telling new
+//! owners. Whoever begins to tell them finishes it, whatever becomes of the call that needed it; and nodes
+//! are asked meanwhile, so that one that hangs holds up only its own tags.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloakroom_core::id::SlotTag;
+use futures_util::future::join_all;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
+
+use super::super::map::{Election, Map};
+use super::super::node::Node;
+use super::super::view::Slots;
+use super::{Scout, unvouched};
+use crate::failure::{Class, Failure};
+use crate::keys;
+use crate::settings::Address;
+use crate::wire::Holds;
+
+/// Tags and who has them.
+type Owners = Vec<(SlotTag, Option<Arc<Node>>)>;
+
+impl Scout {
+    /// Asks everybody, and makes a map of what most of them say.
+    pub(in super::super) async fn refresh(self: &Arc<Self>) -> Result<(), Failure> {
+        match self.election().await? {
+            Some(owners) => self.publish(owners).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same, but a map that is being made is not waited for.
+    pub(super) async fn look_around(self: &Arc<Self>) {
+        match self.election().await {
+            Ok(Some(owners)) => {
+                if let Ok(turn) = Arc::clone(&self.publishing).try_lock_owned() {
+                    drop(self.begin_to_publish(turn, owners));
+                }
+            }
+            Ok(None) => {}
+            Err(failure) => tracing::debug!(%failure, "the cluster's map cannot be made"),
+        }
+    }
+
+    /// Who has which tag by most of the nodes; `None`: as the map says.
+    async fn election(&self) -> Result<Option<Owners>, Failure> {
+        let views = self.views().await?;
+        if views.iter().all(|(_, agrees)| *agrees) {
+            // A replica that joined since may be the one that is promoted, and is asked as well from now on.
+            for address in views.iter().flat_map(|(slots, _)| &slots.nodes) {
+                self.node(address);
+            }
+            return Ok(None);
+        }
+        let views: Vec<_> = views.into_iter().map(|(slots, _)| slots).collect();
+        Ok(Some(self.elected(&views)))
+    }
+
+    /// Who is named by most of these. Those who have not heard yet of whoever took a tag may be most of them.
+    fn elected(&self, views: &[Arc<Slots>]) -> Owners {
+        let present = self.map();
+        let election = Election::of(views, &present);
+        let named = election.nodes.iter().map(|address| self.node(address));
+        let nodes: Vec<_> = named.collect();
+        self.keep(&election.nodes);
+        let owners = keys::tags().map(|tag| {
+            let before = present.owner(tag);
+            let is_older = |owner: &Node| {
+                before.is_some_and(|before| self.trust.came_after(tag, before, owner))
+            };
+            let owner = election.owner(tag).map(|at| &nodes[at]);
+            let owner = owner.filter(|owner| !is_older(owner)).or(before);
+            (tag, owner.cloned())
+        });
+        owners.collect()
+    }
+
+    /// What a majority of the nodes say, or as many as answer in time.
+    async fn views(&self) -> Result<Vec<(Arc<Slots>, bool)>, Failure> {
+        let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
+        let enough = nodes.len() / 2 + 1;
+        let mut answers = self.ask(nodes);
+        let mut views = Vec::new();
+        let mut failed = Failure::new(Class::Unreachable, "no node answers in time");
+        // Each is bounded.
+        while let Some(answer) = answers.recv().await {
+            match answer {
+                Ok(view) => views.push(view),
+                Err(failure) => failed = failure,
+            }
+            if views.len() >= enough {
+                break;
+            }
+        }
+        if views.is_empty() {
+            return Err(failed);
+        }
+        Ok(views)
+    }
+
+    /// Forgets nodes that nobody names any more, but for the seeds and those that have tags.
+    fn keep(&self, named: &[Address]) {
+        let owners = self.map().owners();
+        let seeds = &self.settings.addresses;
+        let has_tags = |address: &Address| owners.iter().any(|node| node.address == *address);
+        let is_known = |address: &Address| {
+            named.contains(address) || seeds.contains(address) || has_tags(address)
+        };
+        self.nodes.lock().retain(|address, _| is_known(address));
+        self.trust.keep(is_known);
+    }
+
+    /// Tags have these owners from now on. An owner who is new to a tag is told what was revoked of
+    /// it; one who cannot be told is not the owner yet.
+    pub(in super::super) async fn publish(self: &Arc<Self>, owners: Owners) -> Result<(), Failure> {
+        let turn = Arc::clone(&self.publishing).lock_owned().await;
+        let published = self.begin_to_publish(turn, owners).await;
+        published.unwrap_or_else(|_| Err(unvouched()))
+    }
+
+    fn begin_to_publish(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        owners: Owners,
+    ) -> JoinHandle<Result<(), Failure>> {
+        let scout = Arc::clone(self);
+        tokio::spawn(async move {
+            let published = scout.publish_now(owners).await;
+            drop(turn);
+            published
+        })
+    }
+
+    async fn publish_now(&self, owners: Owners) -> Result<(), Failure> {
+        let present = self.map();
+        let mut next = Map::clone(&present);
+        let mut gained: BTreeMap<Address, (Arc<Node>, Holds)> = BTreeMap::new();
+        for (tag, owner) in owners {
+            let before = present.owner(tag).map(|node| &node.address);
+            match &owner {
+                Some(node) if before != Some(&node.address) => {
+                    let gains = gained.entry(node.address.clone());
+                    let gains = gains.or_insert_with(|| (Arc::clone(node), Holds::nothing()));
+                    gains.1.set(tag, true);
+                }
+                // A tag that nobody names stays where it was: somebody will have it again.
+                _ => continue,
+            }
+            next.set(tag, owner);
+        }
+        if gained.is_empty() {
+            return Ok(());
+        }
+        let before = self.shared.revoked.count();
+        self.shared.turn_over();
+        let telling = gained.values();
+        let telling = telling.map(|(node, gains)| node.wire.retell(gains));
+        let told = join_all(telling).await;
+        let mut failed = None;
+        for ((_, gains), told) in gained.values().zip(told) {
+            if let Err(failure) = told {
+                for tag in keys::tags().filter(|tag| gains.has(*tag)) {
+                    next.set(tag, present.owner(tag).cloned());
+                }
+                failed = Some(failure);
+            }
+            self.shared.recent.forget_tags(&|tag| gains.has(tag));
+        }
+        for tag in keys::tags() {
+            let (old, new) = (present.owner(tag), next.owner(tag));
+            if let (Some(old), Some(new)) = (old, new)
+                && old.address != new.address
+            {
+                old.holds.set(tag, false);
+            }
+            if let Some(new) = new {
+                new.holds.set(tag, true);
+            }
+        }
+        self.trust.adopt(next);
+        self.asked.send_modify(|count| *count += 1);
+        // What was revoked while the others were told went to the old owner.
+        if self.shared.revoked.count() != before {
+            for (node, gains) in gained.values() {
+                node.wire.retell(gains).await?;
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::super::trial::{Trial, ago, first_tag, keys};
+    use super::super::super::view::View;
+
+    use crate::wire::LEASE;
+
+    /// The first tag's owner and the last one's, by nodes that name these.
+    fn elected(trial: &Trial, named: &[[usize; 3]]) -> [usize; 2] {
+        let views = named.iter().map(|owners| trial.view(*owners, true).slots);
+        let owners = trial.scout.elected(&views.collect::<Vec<_>>());
+        [first_tag(), keys().last().expect("there are tags")].map(|wanted| {
+            let mut owners = owners.iter();
+            let owner = owners.find(|(tag, _)| *tag == wanted);
+            let owner = owner.and_then(|(_, owner)| owner.as_ref());
+            let owner = owner.expect("it has one");
+            let place = trial.nodes.iter().position(|node| node.is(owner));
+            place.expect("it is one of those")
+        })
+    }
+
+    /// News travels from node to node: those who have not heard of the new owner yet do not bring back the old
+    /// one, which may hang.
+    #[test]
+    fn who_took_a_tag_keeps_it_until_somebody_newer_comes() {
+        let (before, after) = ([0, 1, 2], [3, 1, 2]);
+        let trial = Trial::new();
+        assert_eq!(elected(&trial, &[after, after, before]), [3, 2], "by most");
+        trial.say(1, before, Instant::now());
+        trial.say(3, after, Instant::now());
+        trial.adopt(after);
+        let late = [before, before, after];
+        assert_eq!(elected(&trial, &late), [3, 2], "two have not heard");
+        trial.say(3, before, Instant::now());
+        assert_eq!(elected(&trial, &late), [0, 2], "it says so no more");
+        let trial = Trial::new();
+        trial.say(1, before, Instant::now());
+        trial.say(3, after, ago(LEASE));
+        trial.adopt(after);
+        assert_eq!(elected(&trial, &late), [0, 2], "nobody said so lately");
+    }
+
+    #[test]
+    fn without_epochs_most_of_the_nodes_decide() {
+        let (before, after) = ([0, 1, 2], [3, 1, 2]);
+        let trial = Trial::new();
+        trial.say(1, before, Instant::now());
+        trial.adopt(after);
+        let silent = View {
+            epochs: Vec::new(),
+            ..trial.view(after, true)
+        };
+        let node = &trial.nodes[3].address;
+        trial.scout.trust.hear(node, Instant::now(), silent);
+        assert_eq!(elected(&trial, &[before, before, after]), [0, 2]);
+    }
+
+    /// The old owner came back, and was promoted.
+    #[test]
+    fn the_greater_epoch_is_the_newer_owner() {
+        let trial = Trial::new();
+        trial.say(1, [0, 1, 2], Instant::now());
+        trial.adopt([3, 1, 2]);
+        trial.say(3, [3, 1, 2], Instant::now());
+        let mut back = trial.view([0, 1, 2], true);
+        back.epochs = vec![(0, 9)];
+        let node = &trial.nodes[0].address;
+        trial.scout.trust.hear(node, Instant::now(), back);
+        assert_eq!(elected(&trial, &[[0, 1, 2], [0, 1, 2], [3, 1, 2]]), [0, 2]);
+    }
+}
