@@ -1,6 +1,7 @@
 //! One node of a cluster, and which tags it has by what is known here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,6 +18,8 @@ pub(super) struct Node {
     pub(super) wire: Arc<RedisWire>,
     /// What is told again to the node when it turns out to be another run.
     pub(super) holds: Arc<Holds>,
+    /// Whether it did not answer when it was asked last.
+    is_silent: AtomicBool,
     /// The slots as it said last, which seldom change: read once.
     said: Mutex<Option<(Reply, Arc<Slots>)>>,
 }
@@ -29,6 +32,7 @@ impl Node {
             address,
             wire: Arc::new(wire),
             holds,
+            is_silent: AtomicBool::new(false),
             said: Mutex::default(),
         }
     }
@@ -36,8 +40,9 @@ impl Node {
     /// Asks the node what it knows of the cluster.
     pub(super) async fn ask(&self, patience: Duration) -> Result<View, Failure> {
         let questions = ["SLOTS", "NODES"].map(|what| wire::command("CLUSTER", [what]));
-        let answers = self.wire.question(patience, questions.into()).await?;
-        let mut answers = answers.into_iter();
+        let answers = self.wire.question(patience, questions.into()).await;
+        self.is_silent.store(answers.is_err(), Ordering::Relaxed);
+        let mut answers = answers?.into_iter();
         let mut next = || Answers::take(&mut answers, &Ok(()));
         let slots = self.slots(next()?)?;
         match next() {
@@ -57,6 +62,11 @@ impl Node {
         let slots = Arc::new(Slots::read(reply.clone(), &self.address)?);
         *said = Some((reply, Arc::clone(&slots)));
         Ok(slots)
+    }
+
+    /// Whether its answer is not worth waiting for.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed)
     }
 
     /// Whether both are one server.

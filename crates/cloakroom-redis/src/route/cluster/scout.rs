@@ -34,8 +34,13 @@ const AT_ONCE: Duration = Duration::from_millis(10);
 const FRESH: Duration = Duration::from_millis(200);
 const WARY: Duration = Duration::from_secs(5);
 
-/// Who has what as a node says, and whether that is what the map says.
-type Answer = Result<(Arc<Slots>, bool), Failure>;
+/// What a node answered.
+struct Answer {
+    /// Whether it answered when it was asked before.
+    expected: bool,
+    /// Who has what as it says, and whether that is what the map says.
+    view: Result<(Arc<Slots>, bool), Failure>,
+}
 
 /// What is known of a cluster.
 #[derive(Debug)]
@@ -181,16 +186,17 @@ impl Scout {
         let patience = PATIENCE.min(self.settings.timeout / 2);
         for node in nodes {
             let (trust, tell) = (Arc::clone(&self.trust), tell.clone());
+            let expected = !node.is_silent();
             tokio::spawn(async move {
                 let asked = Instant::now();
-                let answer = node.ask(patience).await.map(|view| {
+                let view = node.ask(patience).await.map(|view| {
                     let slots = Arc::clone(&view.slots);
                     let agrees = trust.hear(&node.address, asked, view);
                     (slots, agrees)
                 });
-                let answer = answer.map_err(|failure| failure.at(&node.address.to_string()));
+                let view = view.map_err(|failure| failure.at(&node.address.to_string()));
                 // Nobody may wait for it any more.
-                drop(tell.send(answer));
+                drop(tell.send(Answer { expected, view }));
             });
         }
         answers

@@ -77,20 +77,23 @@ impl Scout {
         owners.collect()
     }
 
-    /// What a majority of the nodes say, or as many as answer in time.
+    /// What a majority of the nodes say, or as many as answer in time. Who did not answer the last time is not
+    /// waited for where somebody does.
     async fn views(&self) -> Result<Vec<(Arc<Slots>, bool)>, Failure> {
         let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
         let enough = nodes.len() / 2 + 1;
+        let mut expected = nodes.iter().filter(|node| !node.is_silent()).count();
         let mut answers = self.ask(nodes);
         let mut views = Vec::new();
         let mut failed = Failure::new(Class::Unreachable, "no node answers in time");
         // Each is bounded.
         while let Some(answer) = answers.recv().await {
-            match answer {
+            expected = expected.saturating_sub(usize::from(answer.expected));
+            match answer.view {
                 Ok(view) => views.push(view),
                 Err(failure) => failed = failure,
             }
-            if views.len() >= enough {
+            if views.len() >= enough || expected == 0 && !views.is_empty() {
                 break;
             }
         }
