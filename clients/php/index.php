@@ -91,6 +91,8 @@ if (getenv('VARIANT') === 'locking') {
     require 'locking.php';
 }
 if (!session_start()) {
+    // PHP has made a new id because it could not ask for this one; the visitor keeps theirs.
+    header_remove('Set-Cookie');
     answer(['why' => 'the session could not be read'], 503);
     return;
 }

@@ -23,6 +23,7 @@ const BUILD: &[&[&str]] = &[
 const SOURCES: &[&str] = &[
     "pom.xml",
     "src/main/java/clients/App.java",
+    "src/main/java/clients/ReactiveRoutes.java",
     "src/main/java/clients/Routes.java",
     "src/main/resources/application.properties",
 ];

@@ -16,7 +16,7 @@ pub enum Carried {
     Plain,
     /// As it is or with a signature behind a dot; Express puts `s:` in front.
     Signed,
-    /// In base64 (Spring).
+    /// In base64 (Spring on servlets) or as it is (on WebFlux).
     Base64,
     /// In gob in base64 beside time and signature (gorilla/securecookie).
     SecureCookie,
@@ -39,7 +39,7 @@ impl Carried {
         match self {
             Self::Plain => "as it is",
             Self::Signed => "`s:<id>.<signature>`, `<id>.<signature>` or as it is",
-            Self::Base64 => "base64",
+            Self::Base64 => "base64 or as it is",
             Self::SecureCookie => "gorilla/securecookie",
             Self::Rack => "as it is; the key has its SHA-256",
             Self::OauthTicket => "a ticket `v2.<id>.<secret>`",
@@ -64,7 +64,7 @@ impl Carried {
                 let value = value.strip_prefix(b"s:").unwrap_or(&value);
                 value.split(|byte| *byte == b'.').next().map(<[u8]>::to_vec)
             }
-            Self::Base64 => STANDARD_64.decode(value).ok(),
+            Self::Base64 => Some(STANDARD_64.decode(&value).unwrap_or(value)),
             Self::SecureCookie => {
                 let outer = URL_64.decode(value).ok()?;
                 let inner = outer.split(|byte| *byte == b'|').nth(1)?;

@@ -59,7 +59,8 @@ pub enum Tombstones {
     /// goes on with an id that it does not know, so a visitor whose session expired a moment ago
     /// comes back under the same one, as a guest.
     Adopted,
-    /// Never: the framework ends a session and goes on under the same id on purpose.
+    /// Never: the framework ends a session and goes on under the same id on purpose. One that was revoked from
+    /// outside stays ended all the same.
     Never,
 }
 

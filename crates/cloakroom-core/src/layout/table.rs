@@ -140,6 +140,7 @@ pub(super) const TABLE: [Row; 15] = [
         encodings: &[Encoding::Jdk, Encoding::Json],
         subject: &[
             "sessionAttr:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME",
+            "sessionAttr:PRINCIPAL_NAME_INDEX_NAME",
             "sessionAttr:SPRING_SECURITY_CONTEXT/authentication/principal/username",
             "sessionAttr:SPRING_SECURITY_CONTEXT/authentication/principal",
             "sessionAttr:SPRING_SECURITY_CONTEXT/authentication/principal/name",
@@ -154,6 +155,7 @@ pub(super) const TABLE: [Row; 15] = [
             "spring:session:sessions:expirations",
             "spring:session:expirations:1795965540000",
             "spring:session:index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:alice",
+            "spring:session:sessions:index:PRINCIPAL_NAME_INDEX_NAME:alice",
         ],
         ..PLAIN
     },
@@ -178,6 +180,9 @@ pub(super) const TABLE: [Row; 15] = [
             "*_cache_:{id:40:mixed}",
             "*_cache:{id:40:mixed}",
             "*-cache-{id:40:mixed}",
+            // `CACHE_PREFIX=` in the application's settings.
+            "*_database_{id:40:mixed}",
+            "*-database-{id:40:mixed}",
         ],
         head: "laravel_database_laravel",
         encodings: &[Encoding::Php],
@@ -193,6 +198,7 @@ pub(super) const TABLE: [Row; 15] = [
         companions: &[
             "laravel_database_laravel_cache_session:iAXNZRn4g5hJNfuSQdOVUwLYMzOQ8iJXqH9we3aO",
             "laravel_database_laravel_cache_da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "laravel_database_da39a3ee5e6b4b0d3255bfef95601890afd80709",
         ],
         ..PLAIN
     },

@@ -100,18 +100,14 @@ impl Head {
         tx.set_mark(db, key, &self.encode())
     }
 
-    /// Has an ended session's head stand as its tombstone, where the layout has any.
-    pub(super) fn bury(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], tombstones: Tombstones) {
-        if tombstones == Tombstones::Never {
-            tx.remove(beside(db), key);
-            return;
-        }
+    /// Has an ended session's head stand as its tombstone.
+    pub(super) fn bury(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) {
         let until = self.first.saturating_add(limits::TOMBSTONE);
         // Where memory is short there is none: a late write is then as new as any.
         let _ = tx.set_string(beside(db), key, &self.encode(), Some(until));
     }
 
-    /// As [`Head::bury`], of a session that can still be read for a while.
+    /// As [`Head::bury`], of a session that can still be read for a while; not where the layout has no tombstones.
     pub(super) fn freeze(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], tombstones: Tombstones) {
         let mark = match tombstones {
             Tombstones::Never => Vec::new(),

@@ -143,8 +143,8 @@ impl Foreign {
         if !alive || !head.is_some_and(|head| !head.ended && is_theirs(&head)) {
             return false;
         }
-        if let Some(layout) = self.layout(key) {
-            self.end(tx, db, key, layout);
+        if self.layout(key).is_some() {
+            Self::bury(tx, db, key);
         }
         tx.remove(db, key)
     }

@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::layout::{Layout, Layouts};
+use cloakroom_core::layout::{Layout, Layouts, Tombstones};
 use cloakroom_core::observe::{Observer, Unobserved};
 use cloakroom_core::{Error, ErrorKind, Event, Lifetimes, OsEntropy, UnixMillis, limits};
 
@@ -227,10 +227,18 @@ impl Foreign {
         idle.map_or(absolute, |idle| idle.min(absolute))
     }
 
-    /// Ends a session: its key may go now, and its tombstone stands.
-    fn end(&self, tx: &mut Tx<'_>, db: Db, key: &[u8], layout: &Layout) {
-        let now = tx.now();
-        Head::ended(now).bury(tx, db, key, layout.tombstones());
+    /// Its client ends a session: its key may go now, and its tombstone stands, where the layout has any. One that
+    /// stands from a revocation stays.
+    fn end(tx: &mut Tx<'_>, db: Db, key: &[u8], layout: &Layout) {
+        match layout.tombstones() {
+            Tombstones::Never => Self::note_end(),
+            Tombstones::Always | Tombstones::Adopted => Self::bury(tx, db, key),
+        }
+    }
+
+    /// A session's key may go now, and its tombstone stands.
+    fn bury(tx: &mut Tx<'_>, db: Db, key: &[u8]) {
+        Head::ended(tx.now()).bury(tx, db, key);
         Self::note_end();
     }
 

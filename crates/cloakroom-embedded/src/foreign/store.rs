@@ -61,14 +61,19 @@ impl WithForeign {
         let inner = cursor & ((1 << DB_AT) - 1);
         let (sessions, next) = self.foreign.page(&self.engine, db, inner, limit);
         let next = match next {
-            0 if db + 1 < DATABASES => Some((db + 1, 0)),
-            0 => None,
-            next => Some((db, next)),
+            0 => self.theirs_from(db + 1),
+            next => Some(theirs_at(db, next)),
         };
-        Page {
-            sessions,
-            next: next.map(|(db, inner)| Cursor(THEIRS | u64::from(db) << DB_AT | inner)),
-        }
+        Page { sessions, next }
+    }
+
+    /// Where theirs begin in the first keyspace from this one on that has any.
+    fn theirs_from(&self, db: Db) -> Option<Cursor> {
+        let mut dbs = db..DATABASES;
+        let with_some = self
+            .engine
+            .with_all(|tx| dbs.find(|db| tx.count_marked(*db) > 0));
+        with_some.map(|db| theirs_at(db, 0))
     }
 }
 
@@ -152,7 +157,16 @@ impl Store for WithForeign {
             return Ok(self.theirs(cursor.0, limit.min(limits::SCAN_PAGE)));
         }
         let mut page = self.own.scan(cursor, limit).await?;
-        page.next = page.next.or(Some(Cursor(THEIRS)));
+        if page.next.is_some() {
+            return Ok(page);
+        }
+        page.next = self.theirs_from(0);
+        let room = limit.saturating_sub(page.sessions.len());
+        if let Some(first) = page.next.filter(|_| room > 0) {
+            let theirs = self.theirs(first.0, room);
+            page.sessions.extend(theirs.sessions);
+            page.next = theirs.next;
+        }
         Ok(page)
     }
 
@@ -162,4 +176,8 @@ impl Store for WithForeign {
         stats.sessions += stats.of_frameworks;
         Ok(stats)
     }
+}
+
+fn theirs_at(db: Db, inner: u64) -> Cursor {
+    Cursor(THEIRS | u64::from(db) << DB_AT | inner)
 }

@@ -116,7 +116,7 @@ impl Foreign {
         if let Some(layout) = self.layout(key) {
             let alive = tx.kind(db, key).is_some();
             let frozen = Head::read(tx, db, key).is_some_and(|head| head.ended);
-            self.end(tx, db, key, layout);
+            Self::end(tx, db, key, layout);
             if alive && !frozen {
                 self.observe(&Event::LoggedOut(Some(handle_of(db, key))));
             }
@@ -185,7 +185,7 @@ impl Foreign {
             if over {
                 self.observe(&Event::LateWriteDropped);
                 if let Some(layout) = old {
-                    self.end(tx, from.0, from.1, layout);
+                    Self::end(tx, from.0, from.1, layout);
                 }
                 return Ok(tx.remove(from.0, from.1));
             }
@@ -205,7 +205,7 @@ impl Foreign {
             return Err(why);
         }
         if let Some(layout) = old {
-            self.end(tx, from.0, from.1, layout);
+            Self::end(tx, from.0, from.1, layout);
             if new.is_some() {
                 self.observe(&Event::Renewed(handle_of(to.0, to.1)));
             }
@@ -251,7 +251,7 @@ impl Foreign {
         let now = tx.now();
         let Some(deadline) = tx.deadline(db, key) else {
             // The write left nothing: it was empty, or its deadline had passed.
-            self.end(tx, db, key, layout);
+            Self::end(tx, db, key, layout);
             return Ok(());
         };
         let first = before.map_or(now, |head| head.first);
@@ -259,7 +259,7 @@ impl Foreign {
         let wanted = deadline.unwrap_or_else(|| now.saturating_add(self.unstated));
         let wanted = wanted.min(latest);
         if wanted <= now {
-            self.end(tx, db, key, layout);
+            Self::end(tx, db, key, layout);
             tx.remove(db, key);
             return Ok(());
         }
@@ -343,9 +343,9 @@ fn is_over(layout: &Layout, head: Option<&Head>, alive: bool, written: Written<'
         return false;
     };
     match layout.tombstones() {
-        Tombstones::Never => false,
         _ if head.ended => true,
         _ if alive => false,
+        Tombstones::Never => false,
         Tombstones::Always => true,
         Tombstones::Adopted => match written {
             Written::Value(value) => !matches!(layout.subject_of_value(value), Ok(None)),

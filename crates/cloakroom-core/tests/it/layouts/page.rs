@@ -39,7 +39,8 @@ if it had happened, and dropped.
   frameworks go on with an id that they do not know, so a visitor whose session expired a moment ago comes back under the same
   id, as a guest.
 - *never*: the framework ends a session and goes on under the same id on purpose. PHP does so unless
-  `session.use_strict_mode=1`; where that is set, say `php tombstones=always`.
+  `session.use_strict_mode=1`; where that is set, say `php tombstones=always`. What the HTTP API ends stays out all the same: who comes
+  with that id has a session that keeps nothing for 120 s, until a sign-in gives them another id.
 
 Whoever writes a key only if it is not there (`SET .. NX`, `SETNX`, `MSETNX`, `HSETNX`, `RENAMENX`) asks for a new session, and is told
 that there is one already: then it takes another id, where a yes would leave a visitor with a session that keeps

@@ -78,6 +78,24 @@ fn php_starts_again_under_the_same_id() {
 }
 
 #[test]
+fn what_the_api_ended_stays_out_of_php_too() {
+    let front = front();
+    front.setex(PHP, b"user_id|i:42;");
+    let subject = Subject::new("42").unwrap();
+    let revoke = || front.foreign.revoke_subject(&front.engine, &subject, None);
+    assert_eq!(revoke(), 1);
+    // A request that had read the session saves it, and one that PHP signs out comes in between.
+    front.setex(PHP, b"user_id|i:42;");
+    assert!(!front.del(PHP));
+    front.setex(PHP, b"user_id|i:42;");
+    assert_eq!(front.get(PHP), None);
+    front.pass(tombstone());
+    front.setex(PHP, b"user_id|i:42;");
+    assert!(front.get(PHP).is_some());
+    assert_eq!(revoke(), 1);
+}
+
+#[test]
 fn after_an_expiry_a_guest_may_come_back_where_ids_are_adopted() {
     let value = |user: &str| {
         let inner = format!("a:1:{{{user}}}");

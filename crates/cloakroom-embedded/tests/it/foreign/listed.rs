@@ -177,6 +177,8 @@ fn a_store_shows_and_ends_them_beside_its_own() {
         cursor = page.next;
     }
     assert_eq!(seen, 3);
+    let page = now(store.scan(Cursor::default(), 100)).unwrap();
+    assert_eq!((page.sessions.len(), page.next), (3, None), "on one page");
     assert_eq!(now(store.revoke_subject(&who, None)).unwrap(), 2);
     assert_eq!(front.get(SID), None);
     now(store.revoke_all()).unwrap();
