@@ -14,8 +14,7 @@ use cloakroom_core::id::SlotTag;
 
 use crate::engine::{Engine, KeyHash};
 use crate::journal::{
-    Concern, Disk, Effect, Effects, Journal, JournalConfig, RecoverError, Recovered, Refused,
-    snapshot_name,
+    Concern, Effect, Effects, Found, Journal, JournalConfig, RecoverError, Recovered, Refused,
 };
 use crate::shard::At;
 use crate::store::Inner;
@@ -44,7 +43,8 @@ pub(crate) fn read(
         refused: OnceLock::new(),
         together: Barrier::new(lanes),
     };
-    let snapshot = snapshot_bytes(&*config.disk)?;
+    let found = Found::list(&*config.disk)?;
+    let snapshot = found.snapshot_bytes(&*config.disk)?;
     // Where room may run short, tables grow as they must: what is made ready and not used would be another's.
     let limit = engine.0.memory.limit();
     let roomy = limit.is_none_or(|limit| snapshot < limit / 2);
@@ -63,7 +63,7 @@ pub(crate) fn read(
             sample,
         };
         let clock = Arc::clone(&engine.0.clock);
-        let opened = Journal::open(config, clock, &mut |record| reader.take(record));
+        let opened = Journal::open_found(config, clock, &found, &mut |record| reader.take(record));
         (0..lanes).for_each(|lane| reader.send(lane));
         opened
     });
@@ -76,15 +76,6 @@ pub(crate) fn read(
             UnixMillis::new(all.latest.load(Ordering::Relaxed)),
         )),
     }
-}
-
-/// Bytes of the snapshot, if there is one.
-fn snapshot_bytes(disk: &dyn Disk) -> Result<u64, RecoverError> {
-    let Some(name) = snapshot_name(disk)? else {
-        return Ok(0);
-    };
-    let bytes = disk.open(&name).and_then(|file| file.len());
-    bytes.map_err(RecoverError::disk(&name))
 }
 
 /// What an effect is about: a shard, or all of them, and the hash of a key's name if it is a key.

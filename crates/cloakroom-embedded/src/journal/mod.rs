@@ -43,7 +43,7 @@ pub use disk::{Disk, DiskFile, OsDisk};
 pub(crate) use effect::Concern;
 pub use effect::{Effect, Effects, Step};
 pub use queue::Wait;
-pub(crate) use recover::snapshot_name;
+pub(crate) use recover::Found;
 pub use recover::{Cut, RecoverError, Recovered, Refused, Take, recover};
 pub use repair::{Repaired, repair};
 pub(crate) use snapshot::{Portion, SnapshotWriter, remove_spares, remove_stale};
@@ -256,7 +256,17 @@ impl Journal {
         clock: Arc<dyn Clock>,
         take: &mut Take<'_>,
     ) -> Result<(Self, Recovered), RecoverError> {
-        let recovered = recover(&*config.disk, take)?;
+        Self::open_found(config, clock, &Found::list(&*config.disk)?, take)
+    }
+
+    /// As [`Journal::open`], of the files that were found.
+    pub(crate) fn open_found(
+        config: &JournalConfig,
+        clock: Arc<dyn Clock>,
+        found: &Found,
+        take: &mut Take<'_>,
+    ) -> Result<(Self, Recovered), RecoverError> {
+        let recovered = recover::read(&*config.disk, found, take)?;
         remove_stale(config, recovered.snapshot)?;
         let failed = |error| RecoverError::disk("a new segment")(error);
         let writer = Writer::create(

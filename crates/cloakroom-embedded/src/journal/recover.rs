@@ -169,7 +169,15 @@ pub type Take<'a> = dyn FnMut(&[u8]) -> Result<(), Refused> + 'a;
 /// # Errors
 /// See [`RecoverError`]; nothing on the disk is changed then.
 pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, RecoverError> {
-    let found = Found::list(disk)?;
+    read(disk, &Found::list(disk)?, take)
+}
+
+/// As [`recover`], of the files that were found.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    found: &Found,
+    take: &mut Take<'_>,
+) -> Result<Recovered, RecoverError> {
     let mut recovered = Recovered::default();
     let mut first_seq = 0;
     if let Some(number) = found.snapshot {
@@ -182,7 +190,7 @@ pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, Recove
         recovered.snapshot = number;
         first_seq = snapshot.header.first_seq;
     }
-    let journals = open_all(disk, &found)?;
+    let journals = open_all(disk, found)?;
     for (index, segment) in journals.iter().enumerate() {
         if segment.header.first_seq != first_seq {
             return Err(segment.damaged(0, "its records are not numbered on from those before"));
@@ -216,13 +224,6 @@ pub fn recover(disk: &dyn Disk, take: &mut Take<'_>) -> Result<Recovered, Recove
     Ok(recovered)
 }
 
-/// The file of the snapshot that counts, if there is one.
-pub(crate) fn snapshot_name(disk: &dyn Disk) -> Result<Option<String>, RecoverError> {
-    let found = Found::look(disk)?;
-    let name = |number| format::name(Kind::Snapshot, number);
-    Ok(found.snapshot.map(name))
-}
-
 /// The segments of the journal that count, all with a header.
 fn open_all(disk: &dyn Disk, found: &Found) -> Result<Vec<Segment>, RecoverError> {
     let mut segments = Vec::new();
@@ -250,7 +251,10 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn list(disk: &dyn Disk) -> Result<Self, RecoverError> {
-        let found = Self::look(disk)?;
+        let segments = segments(disk)?;
+        let snapshots = segments.iter().filter(|(kind, _)| *kind == Kind::Snapshot);
+        let snapshot = snapshots.map(|(_, number)| *number).max();
+        let found = Self::since(snapshot, &segments);
         let first = found.snapshot.unwrap_or(1);
         let missing = |number| RecoverError::Missing {
             file: format::name(Kind::Journal, number),
@@ -266,12 +270,14 @@ impl Found {
         Ok(found)
     }
 
-    /// As [`Found::list`], with holes.
-    pub(crate) fn look(disk: &dyn Disk) -> Result<Self, RecoverError> {
-        let segments = segments(disk)?;
-        let snapshots = segments.iter().filter(|(kind, _)| *kind == Kind::Snapshot);
-        let snapshot = snapshots.map(|(_, number)| *number).max();
-        Ok(Self::since(snapshot, &segments))
+    /// Bytes of the snapshot, if there is one.
+    pub(crate) fn snapshot_bytes(&self, disk: &dyn Disk) -> Result<u64, RecoverError> {
+        let Some(number) = self.snapshot else {
+            return Ok(0);
+        };
+        let name = format::name(Kind::Snapshot, number);
+        let bytes = disk.open(&name).and_then(|file| file.len());
+        bytes.map_err(RecoverError::disk(&name))
     }
 
     /// Those of `segments` that count if this snapshot does.
