@@ -51,6 +51,15 @@ impl Entry<'_> {
         self.view.mark()
     }
 
+    /// When it ends; one that has no deadline, at the end of time.
+    pub(crate) fn deadline(&self) -> UnixMillis {
+        UnixMillis::new(self.view.deadline())
+    }
+
+    pub(crate) const fn now(&self) -> UnixMillis {
+        self.now
+    }
+
     /// What a string is, or a hash has in its fields.
     pub(crate) fn each_value(&self, each: &mut dyn FnMut(&[u8])) {
         match self.kind() {

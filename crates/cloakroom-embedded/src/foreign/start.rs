@@ -6,7 +6,7 @@ use std::thread;
 use cloakroom_core::layout::Layout;
 
 use super::Foreign;
-use super::head::{Head, beside};
+use super::head::{Facts, Head, beside};
 use super::seal::{self, Found};
 use crate::engine::{DATABASES, Db, Engine, Entry, KeyError, Kind, Place, Tx};
 
@@ -131,18 +131,23 @@ impl Foreign {
         found
     }
 
-    /// Sees to it that a session has its mark: one that was written before there were layouts, or came from
-    /// elsewhere, is taken as new; what earlier versions kept beside it is put where it belongs.
+    /// Sees to it that a session has its mark and is within its limits, which may be others now: one that was written
+    /// before there were layouts, or came from elsewhere, is taken as new; what earlier versions kept beside it is put
+    /// where it belongs.
     fn take_up(&self, tx: &mut Tx<'_>, db: Db, key: &[u8]) {
-        if tx.mark(db, key).is_some() {
+        let Some(layout) = self.layout(key) else {
             return;
-        }
-        match Head::read(tx, db, key) {
-            Some(head) if !head.ended => head.bring_in(tx, db, key),
-            Some(_) => {}
+        };
+        let Some(head) = Head::read(tx, db, key) else {
             // As any write of it would: it gets a deadline and a head.
-            None => drop(self.write(tx, db, key, super::Written::Part, (), |_| Ok(()))),
+            let _ = self.write(tx, db, key, super::Written::Part, (), |_| Ok(()));
+            return;
+        };
+        if !head.ended {
+            head.bring_in(tx, db, key);
         }
+        let deadline = tx.deadline(db, key).flatten();
+        self.move_deadline(tx, db, key, layout, deadline);
     }
 
     fn write_anew(&self, engine: &Engine, db: Db, key: &[u8], taken: &mut TakenUp) {
@@ -167,10 +172,10 @@ impl Foreign {
             }
             self.reseal(tx, key, (db, &name))?;
             // A mark does not go along with a name.
-            match head {
-                Some(head) => head.bring_in(tx, db, &name),
-                None => self.take_up(tx, db, &name),
+            if let Some(head) = head {
+                head.bring_in(tx, db, &name);
             }
+            self.take_up(tx, db, &name);
             Ok(())
         });
         // Without room it stays as it is, and can be read as well.
@@ -238,13 +243,21 @@ impl Foreign {
         }
     }
 
+    /// Whether it has its mark, and ends when it has to at the latest.
+    fn is_within(&self, entry: &Entry<'_>) -> bool {
+        let facts = entry.mark().and_then(Facts::of);
+        facts.is_some_and(|facts| {
+            facts.ended || entry.deadline() <= self.latest(facts.first, entry.now())
+        })
+    }
+
     /// Whether there is something to be done for what lies here. Most have nothing, and need no step of their own.
     fn is_wanted(&self, entry: &Entry<'_>) -> bool {
         let key = entry.key();
         if !matches!(entry.kind(), Kind::String | Kind::Hash) {
             return false;
         }
-        let mut wanted = entry.mark().is_none() || !self.is_rightly_named(key);
+        let mut wanted = !self.is_within(entry) || !self.is_rightly_named(key);
         if !wanted {
             let (sealer, present) = (self.sealer.as_ref(), self.seals(key));
             entry.each_value(&mut |value| {

@@ -179,7 +179,7 @@ pub(crate) const LAYOUT_ABSOLUTE: Setting = Setting {
     unit: "DURATION",
     default: "14d",
     doc: "How long a session of another framework lives in any case, counted from its first write, \
-          whatever its client asks for.",
+          whatever its client asks for. A shorter time holds from the next start on, also for those that are there.",
 };
 
 pub(crate) const LAYOUT_IDLE: Setting = Setting {

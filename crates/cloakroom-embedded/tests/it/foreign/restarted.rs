@@ -215,6 +215,43 @@ fn what_nothing_is_known_of_is_taken_up_wherever_it_lies() {
     assert_eq!(deadline(1).unwrap().since(front.now()), DAY);
 }
 
+/// A limit that is shorter from a start on holds for those that are there, too.
+#[test]
+fn shorter_limits_hold_from_the_start_on() {
+    let config = ForeignConfig::default;
+    for (settings, left) in [
+        (config(), Some(10 * DAY - HOUR)),
+        (config().absolute(3 * HOUR), Some(2 * HOUR)),
+        (config().idle(Some(HOUR / 2)), Some(HOUR / 2)),
+        (config().absolute(HOUR), None),
+    ] {
+        let front = front();
+        front.set(SID, ALICE, Some(10 * DAY)).unwrap();
+        front.hset(SPRING, PRINCIPAL, NAME);
+        front.expire(SPRING, Some(10 * DAY));
+        front.pass(HOUR);
+        let taken = Foreign::new(settings).unwrap().reindex(&front.engine);
+        assert_eq!(taken, cloakroom_embedded::TakenUp::default());
+        for key in [SID, SPRING] {
+            assert_eq!(front.ttl(key), left);
+        }
+        front.setex(SID, ALICE);
+        assert_eq!(front.get(SID).is_some(), left.is_some());
+    }
+}
+
+/// It was written while no layout was told, over a session that had ended.
+#[test]
+fn what_came_over_an_end_is_there_for_a_while_only() {
+    let front = front();
+    front.setex(SID, ALICE);
+    front.del(SID);
+    let plain = |tx: &mut cloakroom_embedded::Tx<'_>| tx.set_string(0, SID, GUEST, None);
+    front.engine.with_key(0, SID, plain).unwrap();
+    front.foreign.reindex(&front.engine);
+    assert_eq!(front.ttl(SID), Some(Duration::from_secs(300)));
+}
+
 /// A value that nobody can read is noticed, in a field of a large hash as well.
 #[test]
 fn a_key_that_is_missing_is_missed() {
