@@ -85,8 +85,8 @@ taken out at the next. A start that finds a session sealed with a key that is no
 
 Switched on, both are applied to what is there at the next start. The journal keeps what was written before until it is written anew (`BGREWRITEAOF`, or by
 itself when it has grown), and backups keep it for ever. Switched off, values are opened at the next start as long as the file still has
-their key, and sessions with hashed names are over: nobody can present them. For one layout: `ids=plain`, `ids=hashed`,
-`values=plain`, `values=sealed`.
+their key, and sessions with hashed names are over: nobody can present them. Their tombstones lead nowhere either, so a write that was late by
+then makes a new session. For one layout: `ids=plain`, `ids=hashed`, `values=plain`, `values=sealed`.
 
 ## Other prefixes, other layouts
 

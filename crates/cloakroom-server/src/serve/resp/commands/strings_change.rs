@@ -16,7 +16,7 @@ pub(super) static ROWS: [Command; 8] = [
     Command::new("incrby", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Adds to a whole number.", Run::Keys(incrby)),
     Command::new("decrby", 3, WRITE | GROWS | FAST, ONE, String, "1.0.0", "Takes from a whole number.", Run::Keys(decrby)),
     Command::new("incrbyfloat", 3, WRITE | GROWS | FAST, ONE, String, "2.6.0", "Adds to a number.", Run::Keys(incrbyfloat))
-        .differs("as Redis reckons, up to 38 digits; beyond them with fewer bits"),
+        .differs("as Redis reckons, up to 38 digits; beyond them in the 64 bits of a double, where Redis has 80, and a sum above 1.8e308 is an error"),
     Command::new("substr", 4, READ, ONE, String, "1.0.0", "The old name of GETRANGE.", Run::Keys(super::strings::getrange)),
 ];
 
