@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn serve(low: &LowSettings) -> ExitCode {
     match Settings::from_low(low) {
-        Ok(settings) => outcome(serve::run(&settings)),
+        Ok(settings) => outcome(serve::run(&settings, low)),
         Err(error) => refused(&error),
     }
 }

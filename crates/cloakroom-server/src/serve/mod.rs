@@ -27,7 +27,7 @@ use crate::logs::{self, Events, often};
 use crate::observed::Observed;
 use crate::open::{self, Opened};
 use crate::process;
-use crate::settings::Settings;
+use crate::settings::{LowSettings, Secret, Settings};
 use auth::ApiKeys;
 use data_dir::DataDir;
 use http::{App, Metrics};
@@ -38,8 +38,8 @@ use shutdown::Shutdown;
 use tls::Tls;
 use touches::{Recording, Touches};
 
-/// Serves until a signal ends it.
-pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
+/// Serves until a signal ends it. `low` is what the settings are made of.
+pub(crate) fn run(settings: &Settings, low: &LowSettings) -> Result<(), Box<dyn Error>> {
     let _written = logs::start(settings);
     for name in &settings.unknown_variables {
         tracing::warn!(name, "this environment variable names no setting");
@@ -59,10 +59,10 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(serve(settings))
+        .block_on(serve(settings, low))
 }
 
-async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
+async fn serve(settings: &Settings, low: &LowSettings) -> Result<(), Box<dyn Error>> {
     // Held until the end: no other server takes the directory meanwhile.
     let data = match settings.uses_data() {
         true => Some(DataDir::take(&settings.data)?),
@@ -97,8 +97,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let front = front(settings, &opened, tls.as_ref(), &shutdown, &metrics).await?;
     shutdown.on_signal(settings.drain_delay)?;
     often::start_summing_up();
-    let server = front.as_ref().map(Front::server);
-    read_again_on(hangups, tls, keys.clone(), server);
+    let resp = front.as_ref().map(|front| (front.server(), low.clone()));
+    read_again_on(hangups, tls, keys.clone(), resp);
 
     let mut out = std::io::stdout();
     banner::show(
@@ -175,7 +175,7 @@ fn read_again_on(
     mut hangups: Signal,
     tls: Option<Arc<Tls>>,
     keys: ApiKeys,
-    resp: Option<Arc<resp::Server>>,
+    resp: Option<(Arc<resp::Server>, LowSettings)>,
 ) {
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
@@ -183,7 +183,10 @@ fn read_again_on(
                 Ok(keys) => tracing::info!(keys, "SIGHUP: API keys read again"),
                 Err(error) => tracing::error!(%error, "SIGHUP: the API keys in use stay"),
             }
-            match resp.as_deref().map(resp::Server::read_users_again) {
+            match resp
+                .as_ref()
+                .map(|(server, low)| read_users_again(server, low))
+            {
                 None => {}
                 Some(Ok(users)) => tracing::info!(users, "SIGHUP: RESP users read again"),
                 Some(Err(error)) => tracing::error!(%error, "SIGHUP: the RESP users in use stay"),
@@ -197,4 +200,11 @@ fn read_again_on(
             }
         }
     });
+}
+
+/// The users of the Redis protocol; of the settings, which may be in a file, the default user's password.
+fn read_users_again(server: &resp::Server, low: &LowSettings) -> Result<usize, Box<dyn Error>> {
+    let settings = Settings::from_low(&low.read_again()?)?;
+    let password = settings.resp.password.as_ref().map(Secret::reveal);
+    Ok(server.read_users_again(password)?)
 }

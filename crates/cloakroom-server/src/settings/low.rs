@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::table::{CONFIG, ENV_PREFIX, Setting, TABLE};
 use super::{SettingError, masked};
 
 /// Every value that was given, by the setting's name. It has no `Debug`: a value may be a secret.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LowSettings {
     given: BTreeMap<&'static str, (String, Origin)>,
     unknown_variables: Vec<String>,
@@ -49,10 +49,16 @@ impl LowSettings {
         let known: Vec<String> = TABLE.iter().map(|setting| setting.env()).collect();
         low.unknown_variables = environment.into_keys().collect();
         low.unknown_variables.retain(|name| !known.contains(name));
-        let (file, _) = low.get(&CONFIG);
-        if !file.is_empty() {
-            low.read_file(Path::new(&file.to_owned()))?;
-        }
+        low.read_file()?;
+        Ok(low)
+    }
+
+    /// The same with what the file says by now.
+    pub(crate) fn read_again(&self) -> Result<Self, SettingError> {
+        let mut low = self.clone();
+        low.given
+            .retain(|_, (_, origin)| !matches!(origin, Origin::File(_)));
+        low.read_file()?;
         Ok(low)
     }
 
@@ -98,8 +104,12 @@ impl LowSettings {
         self.given.entry(setting.name).or_insert((value, origin));
     }
 
-    fn read_file(&mut self, path: &Path) -> Result<(), SettingError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+    fn read_file(&mut self) -> Result<(), SettingError> {
+        let path = PathBuf::from(self.get(&CONFIG).0);
+        if path.as_os_str().is_empty() {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| {
             self.refuse(&CONFIG, format!("name a file that can be read ({error})"))
         })?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -114,7 +124,7 @@ impl LowSettings {
             let refuse = |fix: &str| SettingError {
                 setting: key.clone(),
                 value: masked::url(&value.to_string()),
-                origin: Origin::File(path.to_owned()),
+                origin: Origin::File(path.clone()),
                 fix: fix.to_owned(),
             };
             let Some(setting) = setting.filter(|setting| setting.name != CONFIG.name) else {
@@ -128,7 +138,7 @@ impl LowSettings {
                 toml::Value::Integer(number) => number.to_string(),
                 _ => return Err(refuse("give text in quotes, or a whole number")),
             };
-            self.give(setting, text, Origin::File(path.to_owned()));
+            self.give(setting, text, Origin::File(path.clone()));
         }
         Ok(())
     }

@@ -131,7 +131,7 @@ pub(crate) const RESP_PASSWORD: Setting = Setting {
     unit: "PASSWORD",
     default: "",
     doc: "The password of the default user of the Redis protocol. Better in the environment or the \
-          file than in a flag.",
+          file than in a flag; in the file it is read again on SIGHUP.",
 };
 
 pub(crate) const RESP_USERS: Setting = Setting {

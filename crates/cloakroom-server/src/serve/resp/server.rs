@@ -141,11 +141,12 @@ impl Server {
         self.counts.open.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Reads the users again and returns how many there are. Whoever signed in as one that is gone or is another by now is
-    /// cut off: nobody goes on with rights, or with a password, that were taken away.
-    pub(crate) fn read_users_again(&self) -> Result<usize, String> {
+    /// Reads the users again, of whom the default one has this password, and returns how many there are. Whoever signed
+    /// in as one that is gone or is another by now is cut off: nobody goes on with rights, or with a password, that
+    /// were taken away.
+    pub(crate) fn read_users_again(&self, password: Option<&str>) -> Result<usize, String> {
         let before = self.users.all();
-        let count = self.users.read_again()?;
+        let count = self.users.read_again(password)?;
         let mut gone = before;
         gone.retain(|user| !self.users.has(user));
         for client in self.hub.clients.lock().values() {

@@ -17,8 +17,6 @@ use super::table::{ADMIN, Command, DANGEROUS, WRITE};
 #[derive(Debug)]
 pub(crate) struct Users {
     known: RwLock<Vec<Arc<User>>>,
-    /// The default user as the settings have it; a line of the file may take its place.
-    default: Arc<User>,
     file: Option<PathBuf>,
 }
 
@@ -53,19 +51,8 @@ pub(crate) enum Rights {
 impl Users {
     /// The default user alone, with a password or without.
     pub(crate) fn new(password: Option<&str>) -> Self {
-        let mut user = User::nobody("default");
-        user.on = true;
-        user.patterns = vec![b"*".to_vec()];
-        user.channels = vec![b"*".to_vec()];
-        user.rights = Rights::All;
-        match password {
-            Some(password) => user.passwords.push(sha256(password.as_bytes())),
-            None => user.no_password = true,
-        }
-        let default = Arc::new(user);
         Self {
-            known: RwLock::new(vec![Arc::clone(&default)]),
-            default,
+            known: RwLock::new(vec![Arc::new(User::default(password))]),
             file: None,
         }
     }
@@ -74,18 +61,16 @@ impl Users {
     pub(crate) fn of(password: Option<&str>, file: Option<&Path>) -> Result<Self, String> {
         let mut users = Self::new(password);
         users.file = file.map(Path::to_owned);
-        users.read_again()?;
+        users.read_again(password)?;
         Ok(users)
     }
 
-    /// Reads the file again, if there is one. Returns how many users there are. Those that are known stay where it
-    /// cannot be used; who is in it as before is the same user.
-    pub(crate) fn read_again(&self) -> Result<usize, String> {
-        let Some(file) = &self.file else {
-            return Ok(self.known.read().len());
-        };
-        let mut users = vec![Arc::clone(&self.default)];
-        for user in read(file)? {
+    /// Reads the file again, if there is one; the default user has this password, unless a line of the file takes its
+    /// place. Returns how many users there are. Those that are known stay where the file cannot be used; who is as
+    /// before is the same user.
+    pub(crate) fn read_again(&self, password: Option<&str>) -> Result<usize, String> {
+        let mut users = vec![Arc::new(User::default(password))];
+        for user in self.file.as_deref().map_or(Ok(Vec::new()), read)? {
             users.retain(|known| known.name != user.name);
             users.push(Arc::new(user));
         }
@@ -156,6 +141,22 @@ fn read(file: &Path) -> Result<Vec<User>, String> {
 }
 
 impl User {
+    /// The default user as the settings have it.
+    fn default(password: Option<&str>) -> Self {
+        Self {
+            on: true,
+            passwords: password
+                .map(|it| sha256(it.as_bytes()))
+                .into_iter()
+                .collect(),
+            no_password: password.is_none(),
+            patterns: vec![b"*".to_vec()],
+            channels: vec![b"*".to_vec()],
+            rights: Rights::All,
+            ..Self::nobody("default")
+        }
+    }
+
     fn nobody(name: &str) -> Self {
         Self {
             name: name.to_owned(),

@@ -74,3 +74,21 @@ async fn what_a_client_did_not_wait_for_is_told_to_nobody_else() {
         assert_eq!(other.ask("PING").await, "+PONG");
     }
 }
+
+/// Between the word that it knew and its name as that user, when those who are to be cut off are looked for.
+#[test]
+fn who_signs_in_while_the_user_is_changed_is_cut_off() {
+    let server = server_of(cloakroom_embedded::EmbeddedStore::default().engine());
+    let client = server.enter(&Peer::Unix(String::new())).unwrap();
+    let mut conn = Conn::new(Arc::clone(&server), Arc::clone(&client));
+    let user = server.users.sign_in(b"default", b"any");
+    assert!(user.is_some());
+    conn.becomes(user.clone());
+    let mut letters = Vec::new();
+    client
+        .take(&mut letters, true)
+        .expect("nothing was changed");
+    server.users.read_again(Some("a-word")).unwrap();
+    conn.becomes(user);
+    client.take(&mut letters, true).expect_err("it was changed");
+}

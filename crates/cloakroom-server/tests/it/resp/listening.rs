@@ -379,6 +379,45 @@ async fn users_are_changed_while_the_server_runs() {
     assert_eq!(signed_in("root-word").1, Reply::ok());
 }
 
+#[tokio::test]
+async fn the_password_is_changed_while_the_server_runs() {
+    let dir = TempDir::new();
+    let write = |lines: &str| dir.write("cloakroom.toml", lines);
+    let file = write("resp_password = \"old-word\"\n");
+    let flags = ["--config", file.to_str().unwrap()];
+    let (server, given) = (
+        Server::start(&flags),
+        Server::start(&[flags[0], flags[1], "--resp-password", "flag-word"]),
+    );
+    let signs_in = |server: &Server, word: &str| {
+        let mut wire = Wire::to(server);
+        let said = wire.ask(&format!("AUTH {word}"));
+        (said == Reply::ok()).then_some(wire)
+    };
+    let mut old = signs_in(&server, "old-word").unwrap();
+    let mut of_flag = signs_in(&given, "flag-word").unwrap();
+    write("resp_password = \"new-word\"\n");
+    for server in [&server, &given] {
+        server.signal("HUP");
+        server.logged("RESP users read again users=1").await;
+    }
+    assert_eq!(old.rest(), "", "who came with the old word is cut off");
+    assert!(signs_in(&server, "old-word").is_none());
+    let mut new = signs_in(&server, "new-word").unwrap();
+    assert_eq!(
+        of_flag.ask("PING").text(),
+        "PONG",
+        "a flag wins over the file"
+    );
+    write("resp_password = \"third-word\"\nidle = \"for a while\"\n");
+    server.signal("HUP");
+    server
+        .logged("the RESP users in use stay error=setting idle")
+        .await;
+    assert_eq!(new.ask("PING").text(), "PONG");
+    assert!(signs_in(&server, "third-word").is_none());
+}
+
 #[test]
 fn a_file_of_users_that_others_can_change_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
