@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cloakroom_embedded::{Db, KeyHash, Tx};
 
@@ -38,7 +38,7 @@ pub(crate) struct Conn {
     /// Whether `user` may do everything: then nothing is looked up.
     pub(super) unlimited: bool,
     pub(crate) transaction: Option<Box<Transaction>>,
-    pub(crate) watching: Vec<(Db, Bytes)>,
+    pub(crate) watching: BTreeSet<(Db, Bytes)>,
     pub(crate) channels: BTreeSet<Bytes>,
     pub(crate) patterns: BTreeSet<Bytes>,
     pub(crate) tracked: Option<Box<Tracked>>,
@@ -53,6 +53,8 @@ pub(crate) struct Conn {
     pub(crate) closing: bool,
     /// Wrong passwords that it named since it last knew one.
     pub(crate) wrong_passwords: u8,
+    /// How long the commands took that were timed, in this turn.
+    pub(crate) busy: Duration,
     /// The number of the latest command, and how often it was run and is not counted yet.
     counted: (usize, u64),
 }
@@ -91,7 +93,7 @@ impl Conn {
             user: None,
             unlimited: false,
             transaction: None,
-            watching: Vec::new(),
+            watching: BTreeSet::new(),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             tracked: None,
@@ -101,6 +103,7 @@ impl Conn {
             read_only: false,
             closing: false,
             wrong_passwords: 0,
+            busy: Duration::ZERO,
             counted: (0, 0),
         };
         let initial = conn.server.users.initial();
@@ -210,6 +213,7 @@ impl Conn {
         self.count(number);
         let done = self.perform(command, args, hash, out);
         let took = began.elapsed();
+        self.busy += took;
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.server.counts.micros[number].fetch_add(micros, Ordering::Relaxed);
         if self.server.is_slow(took) && command.name != "exec" {
@@ -356,22 +360,24 @@ impl Conn {
         }
     }
 
+    /// Ends some of what it listens to; says whether that was all.
+    pub(crate) fn stops_listening(&mut self, most: usize) -> bool {
+        for (names, pattern) in [(&mut self.channels, false), (&mut self.patterns, true)] {
+            let some = std::iter::from_fn(|| names.pop_first()).take(most);
+            some.for_each(|name| self.server.hub.unsubscribe(&self.me, &name, pattern));
+        }
+        self.channels.is_empty() && self.patterns.is_empty()
+    }
+
     /// Ends what it has begun: transaction, watches, subscriptions, tracking.
     pub(crate) fn lets_go(&mut self) {
         self.end_transaction();
-        for (names, pattern) in [
-            (std::mem::take(&mut self.channels), false),
-            (std::mem::take(&mut self.patterns), true),
-        ] {
-            for name in names {
-                self.server.hub.unsubscribe(&self.me, &name, pattern);
-            }
-        }
+        self.stops_listening(usize::MAX);
         self.me.channels.store(0, Ordering::Relaxed);
         self.me.patterns.store(0, Ordering::Relaxed);
-        if self.tracked.take().is_some() {
+        if let Some(tracked) = self.tracked.take() {
             self.me.tracking.store(false, Ordering::Relaxed);
-            self.server.hub.tracking.end(self.me.id);
+            self.server.hub.tracking.end(self.me.id, &tracked.prefixes);
         }
     }
 }

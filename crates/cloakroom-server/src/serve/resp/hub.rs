@@ -66,7 +66,7 @@ impl Hub {
     pub(crate) fn unsubscribe(&self, client: &Client, name: &[u8], pattern: bool) {
         let mut names = self.names(pattern).write();
         if let Some(clients) = names.get_mut(name) {
-            clients.retain(|known| known.id != client.id);
+            forget(clients, client);
             if clients.is_empty() {
                 names.remove(name);
             }
@@ -160,7 +160,7 @@ impl Hub {
         let mut watched = self.watched.lock();
         let name = (db, Bytes::from(key));
         if let Some(clients) = watched.get_mut(&name) {
-            clients.retain(|known| known.id != client.id);
+            forget(clients, client);
             if clients.is_empty() {
                 watched.remove(&name);
             }
@@ -196,6 +196,14 @@ impl Hub {
                 self.dirty(db, key);
             }
         }
+    }
+}
+
+/// One of them is looked for by where it lies: to ask each for its number would be a miss of the cache for each.
+fn forget(clients: &mut Vec<Arc<Client>>, client: &Client) {
+    let mut known = clients.iter();
+    if let Some(at) = known.position(|known| std::ptr::eq(&raw const **known, client)) {
+        clients.remove(at);
     }
 }
 

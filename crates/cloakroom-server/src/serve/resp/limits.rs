@@ -46,6 +46,14 @@ pub(crate) const SLOW_READER: Duration = Duration::from_secs(30);
 /// Bytes read at once from a connection; one such buffer per thread, none per connection.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
+/// How long the commands of a pipeline may take until others have their turn, those that came by HTTP among them. One command
+/// is not divided.
+pub(crate) const TURN: Duration = Duration::from_millis(10);
+
+/// Channels, and patterns, that a connection which is over lets go of until others have their turn: two hundred connections with
+/// twenty thousand each held up everybody for three seconds.
+pub(crate) const LET_GO: usize = 256;
+
 /// Commands of a pipeline that are found before the first is run. What they will read has to stay in the
 /// first cache, of which a session takes half a kilobyte.
 pub(crate) const AHEAD: usize = 32;

@@ -1,21 +1,24 @@
 //! The bytes of a connection: what comes is read into a buffer that all connections of a thread share, run
 //! from there, and answered with one write. A connection that waits holds no buffer at all.
 
-use std::cell::RefCell;
+mod scratch;
+
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use cloakroom_embedded::Foreign;
 use cloakroom_embedded::journal::Wait;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use self::scratch::Scratch;
 use super::ahead::Ahead;
 use super::args::Args;
 use super::conn::Conn;
-use super::decode::{Broken, Decoder, Place};
+use super::decode::{Broken, Decoder};
 use super::limits;
 use super::reply::Out;
 use crate::logs::often;
@@ -41,6 +44,8 @@ pub(crate) struct Pump<S> {
     unflushed: bool,
     /// Since the reader takes nothing: when that was too long.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Why it ends, once it does.
+    end: Option<End>,
 }
 
 /// Something that the journal will have done, or not.
@@ -69,28 +74,6 @@ impl std::fmt::Debug for Promise {
     }
 }
 
-/// The buffers of a thread.
-struct Scratch {
-    read: Box<[u8]>,
-    out: Vec<u8>,
-    ahead: Ahead,
-    words: Vec<Place>,
-}
-
-impl Scratch {
-    /// What was answered is sent, or kept elsewhere.
-    fn forget_answers(&mut self) {
-        self.out.clear();
-        if self.out.capacity() > 4 * limits::WRITE_BYTES {
-            self.out = Vec::new();
-        }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
-}
-
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -114,6 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             promise: None,
             unflushed: false,
             stalled: None,
+            end: None,
         }
     }
 
@@ -134,21 +118,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                 let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                 return Ok(Poll::Ready(()));
             }
-            if !self.has_room() {
+            if !self.has_room() || !self.is_kept(cx)? || self.gives_way(cx) {
                 return self.rests(cx);
-            }
-            if self.promise.is_some() && !self.is_kept(cx)? {
-                return self.rests(cx);
-            }
-            if self.put_off {
-                if !self.admits(cx) {
-                    continue;
-                }
-                self.run_rest(&[], scratch);
-                self.answer(cx, scratch)?;
-                continue;
             }
             if !self.admits(cx) {
+                continue;
+            }
+            if self.put_off {
+                self.run_rest(&[], scratch);
+                self.answer(cx, scratch)?;
                 continue;
             }
             let mut buffer = ReadBuf::new(&mut scratch.read);
@@ -194,6 +172,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// Whether so little waits for its reader that more may.
     fn has_room(&self) -> bool {
         self.unsent.len() - self.sent <= limits::OUTPUT_PAUSE_BYTES
+    }
+
+    /// Whether it is the others' turn, because what was run took long.
+    fn gives_way(&mut self, cx: &mut Context<'_>) -> bool {
+        let ends = self.put_off && std::mem::take(&mut self.conn.busy) > limits::TURN;
+        if ends {
+            give_way(cx);
+        }
+        ends
     }
 
     /// Whether the journal takes writes, or for now says no to them. If it is to be waited for, that is
@@ -253,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         };
         let mut at = 0;
         self.put_off = false;
+        self.conn.busy = Duration::ZERO;
         let ends = Foreign::ends_here();
         self.decoder.borrow(&mut scratch.words);
         while !self.conn.closing && !self.put_off {
@@ -288,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             if self.conn.closing {
                 return at;
             }
-            if out.bytes.len() > limits::WRITE_BYTES {
+            if out.bytes.len() > limits::WRITE_BYTES || self.conn.busy > limits::TURN {
                 self.put_off = true;
                 self.decoder.go_back();
                 return at;
@@ -411,31 +399,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
-    type Output = End;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
-        let this = self.get_mut();
-        let mut scratch = SCRATCH.with(RefCell::take).unwrap_or_else(|| Scratch {
-            read: vec![0; limits::READ_BYTES].into_boxed_slice(),
-            out: Vec::with_capacity(limits::READ_BYTES),
-            ahead: Ahead::default(),
-            words: Vec::new(),
-        });
-        let turned = this.turn(cx, &mut scratch);
+impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
+    /// Runs until one side ends it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut scratch = Scratch::of_this_thread();
+        let turned = self.turn(cx, &mut scratch);
         match turned {
             Ok(turned) => {
                 // Not that of a connection that failed: replies that it did not get may be in there, and are
                 // nobody else's.
-                SCRATCH.with(|kept| kept.replace(Some(scratch)));
+                scratch.give_back();
                 ready!(turned);
                 Poll::Ready(End::Gone)
             }
             Err(end) => {
                 if let End::Cut(why) = end {
-                    let counts = &this.conn.server.counts;
+                    let counts = &self.conn.server.counts;
                     counts.slow_readers.fetch_add(1, Ordering::Relaxed);
-                    let (client, address) = (this.conn.me.id, &this.conn.me.address);
+                    let (client, address) = (self.conn.me.id, &self.conn.me.address);
                     if often::CUT.has_a_line() {
                         tracing::warn!(client, address, why, "RESP connection cut off");
                     }
@@ -444,4 +425,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
             }
         }
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Pump<S> {
+    type Output = End;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = self.get_mut();
+        let end = match this.end {
+            Some(end) => end,
+            None => {
+                let end = ready!(this.poll_end(cx));
+                // What it would hear is kept for nobody.
+                this.conn.me.end("it is over");
+                *this.end.insert(end)
+            }
+        };
+        if !this.conn.stops_listening(limits::LET_GO) {
+            give_way(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(end)
+    }
+}
+
+/// Has all others have their turn first, also those for whom the system has something by now.
+fn give_way(cx: &mut Context<'_>) {
+    let waits = pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(waits.is_pending(), "it is asked for the first time");
 }

@@ -57,13 +57,19 @@ impl Tracking {
         }
     }
 
-    /// It tracks no longer. Its keys are forgotten when they change.
-    pub(crate) fn end(&self, client: u64) {
+    /// It tracks no longer: neither these prefixes, nor keys, which are forgotten when they change.
+    pub(crate) fn end(&self, client: u64, prefixes: &[Bytes]) {
         self.clients.fetch_sub(1, Ordering::SeqCst);
-        self.prefixes.lock().retain(|_, readers| {
-            readers.retain(|reader| reader.client != client);
-            !readers.is_empty()
-        });
+        let mut known = self.prefixes.lock();
+        for prefix in prefixes {
+            if let Some(readers) = known.get_mut(prefix) {
+                readers.retain(|reader| reader.client != client);
+                if readers.is_empty() {
+                    known.remove(prefix);
+                }
+            }
+        }
+        drop(known);
         if self.clients() == 0 {
             *self.readers.lock() = HashMap::new();
         }

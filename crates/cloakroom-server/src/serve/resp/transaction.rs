@@ -66,9 +66,8 @@ impl Conn {
             return Err(Fail::say("ERR WATCH inside MULTI is not allowed"));
         }
         for key in args.from(1) {
-            let known = (self.db, key);
-            let mut watching = self.watching.iter();
-            if watching.any(|(db, watched)| (*db, &**watched) == known) {
+            let name = (self.db, Box::from(key));
+            if self.watching.contains(&name) {
                 continue;
             }
             if self.watching.len() >= limits::SUBSCRIPTIONS {
@@ -80,7 +79,7 @@ impl Conn {
                 tx.kind(self.db, key);
                 hub.watch(&self.me, self.db, key);
             });
-            self.watching.push((self.db, key.into()));
+            self.watching.insert(name);
         }
         let watching = u32::try_from(self.watching.len()).unwrap_or(u32::MAX);
         self.me.watching.store(watching, Ordering::Relaxed);

@@ -92,3 +92,53 @@ fn who_signs_in_while_the_user_is_changed_is_cut_off() {
     conn.becomes(user);
     client.take(&mut letters, true).expect_err("it was changed");
 }
+
+/// Reads until so many answers have come.
+async fn answers(client: &mut Client, count: usize) {
+    let (mut lines, mut bytes) = (0, [0; 4_096]);
+    while lines < count {
+        let read = client.0.read(&mut bytes).await.unwrap();
+        lines += bytes[..read].iter().filter(|byte| **byte == b'\n').count();
+    }
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_much_is_let_go_of() {
+    const CHANNELS: usize = 10_000;
+    let server = server_of(cloakroom_embedded::EmbeddedStore::default().engine());
+    let (mut listener, mut other) = (Client::of(&server), Client::of(&server));
+    let names: String = (0..CHANNELS).map(|name| format!(" {name}")).collect();
+    for word in ["SUBSCRIBE", "PSUBSCRIBE"] {
+        listener.send(&format!("{word}{names}")).await;
+        // Three parts, and the name has a line for its length.
+        answers(&mut listener, 6 * CHANNELS).await;
+    }
+    drop(listener);
+    assert_eq!(other.ask("PING").await, "+PONG");
+    let left = server.hub.subscribed(false);
+    assert!(left > CHANNELS / 2, "{left} before anybody else was served");
+    while server.hub.subscribed(true) > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.hub.subscribed(false), 0);
+}
+
+#[tokio::test]
+async fn others_have_their_turn_between_commands_that_take_long() {
+    const COMMANDS: usize = 30;
+    let server = server_of(cloakroom_embedded::EmbeddedStore::default().engine());
+    let (mut slow, mut other) = (Client::of(&server), Client::of(&server));
+    let name = "a".repeat(8_000);
+    assert_eq!(other.ask(&format!("SET {name} v")).await, "+OK");
+    let keys = format!("KEYS *{}b\r\n", "a".repeat(400));
+    slow.send(&keys.repeat(COMMANDS)).await;
+    assert_eq!(other.ask("PING").await, "+PONG");
+    let mut answered = [0; 1 << 10];
+    let read = slow.0.read(&mut answered).await.unwrap();
+    let all = "*0\r\n".len() * COMMANDS;
+    assert!(
+        read < all,
+        "all {read} bytes came before anybody else was served"
+    );
+    answers(&mut slow, COMMANDS - read / "*0\r\n".len()).await;
+}

@@ -60,8 +60,8 @@ pub(super) fn tracking(conn: &mut Conn, args: Args<'_>, out: &mut Out) -> Done {
             return Err(HASHED);
         }
         begin_tracking(conn, tracked)?;
-    } else if conn.tracked.take().is_some() {
-        conn.server.hub.tracking.end(conn.me.id);
+    } else if let Some(old) = conn.tracked.take() {
+        conn.server.hub.tracking.end(conn.me.id, &old.prefixes);
     }
     conn.me.tracking.store(on, Ordering::Relaxed);
     out.ok();
@@ -116,8 +116,8 @@ fn begin_tracking(conn: &mut Conn, mut tracked: Tracked) -> Done {
         ));
     }
     let hub = &conn.server.hub;
-    if conn.tracked.is_some() {
-        hub.tracking.end(conn.me.id);
+    if let Some(old) = &conn.tracked {
+        hub.tracking.end(conn.me.id, &old.prefixes);
     }
     hub.tracking.begin(tracked.reader, &tracked.prefixes);
     conn.tracked = Some(Box::new(tracked));
