@@ -34,7 +34,11 @@ pub(crate) static PROTOCOL: Often = Often::new("RESP connection closed: it break
 /// Whoever asks for more than they read.
 pub(crate) static CUT: Often = Often::new("RESP connection cut off");
 
-static ALL: [&Often; 7] = [
+/// What scripts say.
+#[cfg(feature = "lua")]
+pub(crate) static SCRIPTS: Often = Often::new("redis.log of a script");
+
+static ALL: &[&Often] = &[
     &COOKIES,
     &LOGINS,
     &NOT_TAKEN,
@@ -42,6 +46,8 @@ static ALL: [&Often; 7] = [
     &PASSWORDS,
     &PROTOCOL,
     &CUT,
+    #[cfg(feature = "lua")]
+    &SCRIPTS,
 ];
 
 impl Often {

@@ -55,6 +55,8 @@ pub(crate) struct Conn {
     pub(crate) wrong_passwords: u8,
     /// How long the commands took that were timed, in this turn.
     pub(crate) busy: Duration,
+    /// What is left of the time that scripts may take, of one command or a transaction.
+    script_time: Cell<Duration>,
     /// The number of the latest command, and how often it was run and is not counted yet.
     counted: (usize, u64),
 }
@@ -104,6 +106,7 @@ impl Conn {
             closing: false,
             wrong_passwords: 0,
             busy: Duration::ZERO,
+            script_time: Cell::default(),
             counted: (0, 0),
         };
         let initial = conn.server.users.initial();
@@ -230,6 +233,7 @@ impl Conn {
         hash: Option<KeyHash>,
         out: &mut Out,
     ) -> Result<(), Fail> {
+        self.script_time.set(self.server.script_time);
         let done = match command.run {
             Run::Conn(run) | Run::Whole(run) => run(self, args, out),
             Run::Keys(_) => self.step(command, args, hash, out),
@@ -291,6 +295,7 @@ impl Conn {
             out,
             server: &self.server,
             name: command.name,
+            script_time: &self.script_time,
         };
         let done = run(&mut call);
         self.me.has_looked(call.keys.looks(command, args));

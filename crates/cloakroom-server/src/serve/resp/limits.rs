@@ -92,6 +92,10 @@ pub(crate) const SLOWLOG_ARGUMENTS: usize = 32;
 #[cfg(feature = "lua")]
 pub(crate) const LUA_BYTES: usize = 64 << 20;
 
+/// Bytes that a script has in the log by one call. As Redis.
+#[cfg(feature = "lua")]
+pub(crate) const LUA_LOG_BYTES: usize = 1 << 10;
+
 /// Steps that one matching of a pattern may take: seconds at the worst, and it cannot be interrupted.
 #[cfg(feature = "lua")]
 pub(crate) const LUA_PATTERN: u64 = 1 << 30;

@@ -36,10 +36,6 @@ pub(crate) struct Server {
     pub(crate) max_memory: Option<u64>,
     pub(crate) eviction: &'static str,
     /// How long a script may run.
-    #[cfg_attr(
-        not(feature = "lua"),
-        expect(dead_code, reason = "without an interpreter no script runs")
-    )]
     pub(crate) script_time: Duration,
     pub(crate) draining: AtomicBool,
     looked: Mutex<Looked>,

@@ -262,6 +262,9 @@ fn what_takes_too_much_is_ended_and_the_connection_lives() {
         "while true do xpcall(function() while true do end end, function() end) end",
         "local function f() return f() end return f()",
         "redis.call('SET', KEYS[1], 'kept') while true do redis.call('GET', KEYS[1]) end",
+        // A few instructions or calls, of which each takes long.
+        "local s = string.rep('x', 4000000) for i = 1, 1000 do local longer = s .. 'y' end return 1",
+        "local s = string.rep('x', 2000000) for i = 1, 20 do redis.sha1hex(s) end return 1",
     ] {
         let said = eval(&mut wire, text, &["k"], &[]).text();
         assert!(
@@ -293,6 +296,10 @@ fn what_takes_too_much_is_ended_and_the_connection_lives() {
             "stack overflow",
         ),
         (
+            "local s, t = string.rep('x', 1000000), {} for i = 1, 200 do t[i] = s end return redis.call('DEL', unpack(t))",
+            "more than 128 MiB",
+        ),
+        (
             "return string.find(string.rep('a', 100000), '.-.-.-.-b')",
             "too long",
         ),
@@ -312,6 +319,50 @@ fn what_takes_too_much_is_ended_and_the_connection_lives() {
         eval(&mut wire, "return string.rep('', 2000000000)", &[], &[]),
         Reply::bulk("")
     );
+}
+
+/// Nobody gets at the keys in between, so it is one time for all.
+#[test]
+fn scripts_of_a_transaction_have_no_more_time_than_one() {
+    let server = Server::start(&["--lua-time-limit", "50ms"]);
+    let mut wire = Wire::to(&server);
+    assert_eq!(wire.ask("MULTI"), Reply::ok());
+    for text in [
+        "return 1",
+        "while true do end",
+        "while true do end",
+        "return 1",
+    ] {
+        assert_eq!(eval(&mut wire, text, &["k"], &[]).text(), "QUEUED");
+    }
+    let said = wire.ask("EXEC");
+    let [first, second, others @ ..] = said.items() else {
+        panic!("{said:?}");
+    };
+    assert_eq!(*first, Reply::Integer(1));
+    let too_long = "ERR the script took longer than lua-time-limit";
+    assert!(second.text().starts_with(too_long), "{second:?}");
+    let none_left = "ERR the scripts of this transaction took longer than lua-time-limit";
+    assert!(others.iter().all(|it| it.text() == none_left), "{others:?}");
+    assert_eq!(eval(&mut wire, "return 1", &["k"], &[]), Reply::Integer(1));
+}
+
+#[tokio::test]
+async fn what_scripts_log_is_short_and_no_line_of_the_servers() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::to(&server);
+    let text = "for i = 1, 100 do redis.log(redis.LOG_WARNING, 'first\\n2026 WARN forged' .. string.rep('x', 2000)) end";
+    assert_eq!(eval(&mut wire, text, &[], &[]), Reply::Nil);
+    server.logged("script=first 2026 WARN forgedxxx").await;
+    let log = server.log();
+    let lines = log.lines().filter(|line| line.contains("forged"));
+    assert!(
+        lines
+            .clone()
+            .all(|line| line.len() < 1_200 && line.contains("script=first")),
+        "{log}"
+    );
+    assert_eq!(lines.count(), 5);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::limits;
 use super::reply::Out;
 use super::scripts::{self, Words};
 use super::table::{self, Command, Done, NO_SCRIPT, Run};
+use crate::logs::often;
 
 const PRELUDE: &str = include_str!("prelude.lua");
 const TOO_LONG: &str =
@@ -27,8 +28,8 @@ const TOO_LONG: &str =
 const OUT_OF_MEMORY: Fail =
     Fail::say("ERR the script needs more memory than there is for one, which is 64 MiB");
 
-/// Instructions between two looks at the clock.
-const INSTRUCTIONS: u32 = 10_000;
+/// Instructions between two looks at the clock. One alone may take milliseconds: it puts long texts together, or compares them.
+const INSTRUCTIONS: u32 = 200;
 
 /// Whether a script can be run at all.
 pub(crate) fn check(text: &[u8]) -> Done {
@@ -42,7 +43,19 @@ pub(crate) fn check(text: &[u8]) -> Done {
 
 /// Runs a script and answers what it returns.
 pub(crate) fn run(call: &mut Call<'_, '_, '_>, text: &[u8], words: Words) -> Done {
-    let (lua, over) = machine(call.server.script_time).map_err(broken)?;
+    let (began, limit) = (Instant::now(), call.script_time.get());
+    if limit.is_zero() {
+        return Err(Fail::say(
+            "ERR the scripts of this transaction took longer than lua-time-limit",
+        ));
+    }
+    let done = run_for(call, text, words, limit);
+    call.script_time.set(limit.saturating_sub(began.elapsed()));
+    done
+}
+
+fn run_for(call: &mut Call<'_, '_, '_>, text: &[u8], words: Words, limit: Duration) -> Done {
+    let (lua, over) = machine(limit).map_err(broken)?;
     let declared: Vec<&[u8]> = call
         .args
         .from(words.keys)
@@ -98,7 +111,7 @@ fn machine(limit: Duration) -> mlua::Result<(Lua, Rc<Cell<bool>>)> {
     lua.set_memory_limit(limits::LUA_BYTES)?;
     let (over, until) = (Rc::new(Cell::new(false)), Instant::now() + limit);
     let noted = Rc::clone(&over);
-    let hook = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
+    let hook = HookTriggers::ON_CALLS.every_nth_instruction(INSTRUCTIONS);
     lua.set_hook(hook, move |_, _| {
         if noted.get() || Instant::now() >= until {
             noted.set(true);
@@ -145,9 +158,13 @@ fn helpers(lua: &Lua, raw: &Table, over: &Rc<Cell<bool>>) -> mlua::Result<()> {
     let sha1hex = |_: &Lua, text: LuaString| Ok(scripts::sha(&text.as_bytes()));
     raw.set("sha1hex", lua.create_function(sha1hex)?)?;
     let log = |_: &Lua, (level, text): (u8, LuaString)| {
-        let text = text.to_string_lossy();
+        let text = text.as_bytes();
+        let text = String::from_utf8_lossy(&text[..text.len().min(limits::LUA_LOG_BYTES)]);
+        // A line of its own could be taken for the server's.
+        let text = text.replace(char::is_control, " ");
         match level {
             0 | 1 => tracing::debug!(script = %text),
+            _ if !often::SCRIPTS.has_a_line() => {}
             2 => tracing::info!(script = %text),
             _ => tracing::warn!(script = %text),
         }
@@ -206,6 +223,9 @@ fn words_of(words: &MultiValue) -> Result<Owned, &'static str> {
     }
     let mut owned = Owned::default();
     for word in words {
+        if owned.size() > limits::COMMAND_BYTES {
+            return Err("ERR the command of a script has more than 128 MiB");
+        }
         match word {
             Value::String(text) => owned.push(&text.as_bytes()),
             Value::Integer(_) | Value::Number(_) => owned.push(&values::number(word)),
@@ -264,6 +284,7 @@ impl Inner<'_, '_, '_, '_> {
             out,
             server: self.call.server,
             name: command.name,
+            script_time: self.call.script_time,
         };
         let done = run(&mut call);
         let looks = call.keys.looks(command, args);
