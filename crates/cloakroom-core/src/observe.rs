@@ -83,6 +83,9 @@ pub enum Concern {
     NearlyFull,
     /// Ids are kept as they are: who reads the server can log in as anybody.
     PlainIds,
+    /// Where a subject's session was is a value of somebody else, which counts as none and stays. Told whenever one
+    /// is found.
+    ForeignValue,
 }
 
 impl Concern {
@@ -94,6 +97,7 @@ impl Concern {
             Self::NoMemoryLimit => "no_memory_limit",
             Self::NearlyFull => "nearly_full",
             Self::PlainIds => "plain_ids",
+            Self::ForeignValue => "foreign_value",
         }
     }
 
@@ -117,6 +121,10 @@ impl Concern {
                 "ids=plain keeps session ids readable: whoever can read this server, its dumps, \
                  replicas or MONITOR, can log in as anybody; use it only to share sessions with \
                  programs that need it"
+            }
+            Self::ForeignValue => {
+                "another program writes under our prefix: what it wrote is no session any more and is left \
+                 as it is; give each its own database"
             }
         }
     }

@@ -200,7 +200,8 @@ const TABLE: &[Row] = &[
         Class::Foreign,
         &["WRONGTYPE", "FOREIGN"],
         false,
-        "another program writes under our prefix: give each its own database, or share with ids=plain",
+        "another program, or a process with another layout in its URL, writes under our prefix: give each its own \
+         database, or share with ids=plain",
     ),
     (
         Class::CrossSlot,

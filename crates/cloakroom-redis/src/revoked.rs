@@ -44,16 +44,16 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// The server has answered. If what is under the only key is somebody else's, nothing is in doubt, and it must
+    /// The server has answered. If what is under one of the keys is somebody else's, nothing was done, and that must
     /// not be written over when doubts are settled or a server is told again.
     pub(crate) fn answered<T>(mut self, answer: Result<T, Error>) -> Result<T, Error> {
-        match (&answer, &*self.keys) {
-            (Ok(_), _) => self.done(),
-            (Err(error), [key]) if Failure::is_foreign(error) => {
-                self.revoked.unnote(key);
+        match &answer {
+            Ok(_) => self.done(),
+            Err(error) if Failure::is_foreign(error) => {
+                self.revoked.unnote(&self.keys);
                 self.keys.clear();
             }
-            (Err(_), _) => {}
+            Err(_) => {}
         }
         answer
     }
@@ -177,10 +177,10 @@ impl Revoked {
         self.push(keys.into_iter().map(What::Session));
     }
 
-    /// Forgets that this one was to be ended.
-    fn unnote(&self, key: &StoredKey) {
-        let is_it = |what: &What| matches!(what, What::Session(noted) if noted == key);
-        self.kept.lock().retain(|(_, what)| !is_it(what));
+    /// Forgets that these were to be ended.
+    fn unnote(&self, keys: &[StoredKey]) {
+        let is_one = |what: &What| matches!(what, What::Session(noted) if keys.contains(noted));
+        self.kept.lock().retain(|(_, what)| !is_one(what));
     }
 
     /// Remembers that all sessions are about to be ended, by this epoch.

@@ -80,6 +80,15 @@ impl Kept {
 }
 
 impl LayoutName {
+    /// The layout that keeps its sessions under the same keys.
+    pub(crate) fn other(self) -> Option<Self> {
+        match self {
+            Self::Packed => Some(Self::Fields),
+            Self::Fields => Some(Self::Packed),
+            Self::Plain => None,
+        }
+    }
+
     /// Reads all that is under a key.
     pub(crate) fn read(self, key: &str) -> Command {
         match self {

@@ -14,10 +14,12 @@ if ARGV[1] ~= '' then
   end
   if redis.call('ZCARD', KEYS[2]) > known + tonumber(ARGV[1]) then return {'stale', now} end
 end
+-- All are read first: if one is foreign, nothing is done.
+local heads = {}
+for i = 1, n do heads[i] = read_head(KEYS[2 + i]) end
 local result = {'ok', now}
 for i = 1, n do
-  local key, handle, entry = KEYS[2 + i], ARGV[2 * i], ARGV[1 + 2 * i]
-  local head = read_head(key)
+  local key, handle, entry, head = KEYS[2 + i], ARGV[2 * i], ARGV[1 + 2 * i], heads[i]
   local done = 0
   if head and string.byte(head, 1) == 2 then
     done = head

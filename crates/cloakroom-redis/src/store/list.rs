@@ -1,18 +1,22 @@
 //! The sessions of a subject: listed from the index, and each entry proved by the session itself.
-//! Entries whose sessions are gone are forgotten on the way, a bounded number at a time.
+//! Entries whose sessions are gone are forgotten on the way, a bounded number at a time; so are those where
+//! somebody else's value is, which is no session of the subject and stays as it is.
 
 use cloakroom_core::id::{Handle, SlotTag};
+use cloakroom_core::observe::Concern;
 use cloakroom_core::record::{SessionInfo, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::RedisStore;
 use super::carry::unless_left;
 use crate::epoch;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::keys::{self, Entry};
-use crate::layout::Present;
+use crate::layout::{Kept, Present};
+use crate::route::Batch;
+use crate::settings::LayoutName;
 use crate::steps::{Ending, Found, time};
-use crate::wire::{self, Lane};
+use crate::wire::{self, Lane, Reply};
 
 /// Tries while others change the index.
 const TRIES: usize = 64;
@@ -21,12 +25,22 @@ pub(super) const STEP: usize = 500;
 /// Entries of gone sessions that a listing forgets.
 const TIDY: usize = 64;
 
-/// The live sessions of a subject, the last signed in first; and entries of sessions that are gone.
-type Listed = (Vec<(Entry, Box<Record>)>, Vec<Entry>);
+/// The sessions of a subject.
+pub(super) struct Listed {
+    /// The live ones, the last signed in first.
+    pub(super) alive: Vec<(Entry, Box<Record>)>,
+    /// Entries of those that are gone.
+    pub(super) gone: Vec<Entry>,
+    /// Entries of those that the other layout wrote.
+    theirs: Vec<Entry>,
+    now: UnixMillis,
+}
 
 impl RedisStore {
     pub(super) async fn list(&self, subject: &Subject) -> Result<Vec<SessionInfo>, Error> {
-        let (alive, gone, now) = self.listed_at(subject).await?;
+        let Listed {
+            alive, gone, now, ..
+        } = self.listed(subject).await?;
         self.forget_entries(subject, &gone[..gone.len().min(TIDY)])
             .await?;
         Ok(alive.iter().map(|(_, record)| record.info(now)).collect())
@@ -34,29 +48,31 @@ impl RedisStore {
 
     /// The entries of a subject's index, proved.
     pub(super) async fn listed(&self, subject: &Subject) -> Result<Listed, Error> {
-        let (alive, gone, _) = self.listed_at(subject).await?;
-        Ok((alive, gone))
+        let listed = self.look_through(subject).await?;
+        unless_any_theirs(&listed.theirs)?;
+        Ok(listed)
     }
 
-    async fn listed_at(
-        &self,
-        subject: &Subject,
-    ) -> Result<(Vec<(Entry, Box<Record>)>, Vec<Entry>, UnixMillis), Error> {
+    async fn look_through(&self, subject: &Subject) -> Result<Listed, Error> {
         let entries = self.entries(subject).await?;
         let tag = SlotTag::of_subject(subject);
-        let mut commands = vec![wire::command::<&str>("TIME", []), epoch::read(tag)];
-        commands.extend(
-            entries
-                .iter()
-                .map(|entry| self.layout.read(&keys::session(&entry.key))),
-        );
-        let replies = self.route.send(tag, Lane::Main, commands).await?;
-        let mut replies = replies.into_iter();
-        let now = time(replies.next().unwrap_or_default())?;
-        let epoch = epoch::decode(replies.next().unwrap_or_default())?;
-        let (mut alive, mut gone) = (Vec::new(), Vec::new());
-        for (entry, reply) in entries.into_iter().zip(replies) {
-            match self.layout.decode(reply)?.judge(epoch, now) {
+        let commands = vec![wire::command::<&str>("TIME", []), epoch::read(tag)];
+        let mut batches = vec![Batch { tag, commands }];
+        batches.extend(entries.iter().map(|entry| reading(self.layout, entry)));
+        let answers = self.route.send_each(Lane::Main, batches).await;
+        let mut answers = answers.into_iter();
+        let [now, epoch] = wire::exactly(answers.next().unwrap_or_else(|| Ok(Vec::new()))?)?;
+        let (now, epoch) = (time(now)?, epoch::decode(epoch)?);
+        let (mut alive, mut gone, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
+        for (entry, answer) in entries.into_iter().zip(answers) {
+            let kept = match kept(self.layout, answer) {
+                Err(failure) if failure.class() == Class::Foreign => {
+                    foreign.push(entry);
+                    continue;
+                }
+                kept => kept?,
+            };
+            match kept.judge(epoch, now) {
                 Present::Alive(record) if record.handle == entry.handle => {
                     alive.push((entry, record));
                 }
@@ -67,13 +83,19 @@ impl RedisStore {
                 Present::Alive(_) | Present::Absent(_) => gone.push(entry),
             }
         }
+        let theirs = self.disown(subject, foreign).await?;
         alive.sort_by_key(|(_, record)| {
             (
                 std::cmp::Reverse(record.times.authenticated_at),
                 std::cmp::Reverse(record.times.created_at),
             )
         });
-        Ok((alive, gone, now))
+        Ok(Listed {
+            alive,
+            gone,
+            theirs,
+            now,
+        })
     }
 
     async fn entries(&self, subject: &Subject) -> Result<Vec<Entry>, Error> {
@@ -109,6 +131,35 @@ impl RedisStore {
         Ok(())
     }
 
+    /// Forgets entries where somebody else's value is, and tells. Gives those of sessions that the other layout wrote:
+    /// who does not find them must not be told that there are none.
+    async fn disown(
+        &self,
+        subject: &Subject,
+        mut foreign: Vec<Entry>,
+    ) -> Result<Vec<Entry>, Error> {
+        let mut theirs = Vec::new();
+        if let (Some(other), false) = (self.layout.other(), foreign.is_empty()) {
+            let batches = foreign.iter().map(|entry| reading(other, entry));
+            let answers = self.route.send_each(Lane::Main, batches.collect()).await;
+            let asked = std::mem::take(&mut foreign);
+            for (entry, answer) in asked.into_iter().zip(answers) {
+                match kept(other, answer) {
+                    Err(failure) if failure.class() != Class::Foreign => return Err(failure.into()),
+                    Ok(Kept::Record(..) | Kept::Ended(_)) => theirs.push(entry),
+                    Ok(Kept::Nothing) | Err(_) => foreign.push(entry),
+                }
+            }
+        }
+        for batch in foreign.chunks(STEP) {
+            self.forget_entries(subject, batch).await?;
+        }
+        if !foreign.is_empty() {
+            self.shared.concerns.tell_of_all(Concern::ForeignValue);
+        }
+        Ok(theirs)
+    }
+
     pub(super) async fn revoke_one(
         &self,
         subject: &Subject,
@@ -132,7 +183,13 @@ impl RedisStore {
                 .steps
                 .end(SlotTag::of_subject(subject), Some(&index), &endings, None)
                 .await;
-            let found = attempt.answered(found)?.unwrap_or_default();
+            let found = match attempt.answered(found) {
+                Err(error) if Failure::is_foreign(&error) => {
+                    self.listed(subject).await?;
+                    continue;
+                }
+                found => found?.unwrap_or_default(),
+            };
             unless_any_left(&endings, &found)?;
             if found.contains(&Found::Alive) {
                 return Ok(true);
@@ -150,13 +207,14 @@ impl RedisStore {
         except: Option<&Handle>,
     ) -> Result<usize, Error> {
         let index = keys::index(subject);
-        let mut ended = 0;
+        let (mut ended, mut theirs) = (0, Vec::new());
         self.settle_doubts(SlotTag::of_subject(subject)).await?;
         for _ in 0..TRIES {
             let mut entries = self.entries(subject).await?;
             let all = entries.len();
-            entries.retain(|entry| Some(&entry.handle) != except);
+            entries.retain(|entry| Some(&entry.handle) != except && !theirs.contains(entry));
             if entries.is_empty() {
+                unless_any_theirs(&theirs)?;
                 return Ok(ended);
             }
             let rest = entries.len() > STEP;
@@ -169,20 +227,21 @@ impl RedisStore {
                 self.shared.recent.forget(&entry.key);
             }
             let tag = SlotTag::of_subject(subject);
-            let found = match self.steps.end(tag, Some(&index), &endings, besides).await {
+            let found = self.steps.end(tag, Some(&index), &endings, besides).await;
+            let found = match attempt.answered(found) {
                 Err(error) if Failure::is_foreign(&error) => {
-                    attempt.done();
-                    return Err(self.end_ours(subject, &entries, error).await);
+                    theirs = self.look_through(subject).await?.theirs;
+                    continue;
                 }
                 found => found?,
             };
-            attempt.done();
             let Some(found) = found else {
                 continue;
             };
             unless_any_left(&endings, &found)?;
             ended += found.iter().filter(|found| **found == Found::Alive).count();
             if !rest {
+                unless_any_theirs(&theirs)?;
                 return Ok(ended);
             }
         }
@@ -191,29 +250,6 @@ impl RedisStore {
 }
 
 impl RedisStore {
-    /// Ends one session after the other, because under the key of one of them is somebody else's value. That
-    /// stays, and is no session of the subject any more. Gives what there is to tell: why not all were ended.
-    async fn end_ours(&self, subject: &Subject, entries: &[Entry], mut why: Error) -> Error {
-        let (tag, index) = (SlotTag::of_subject(subject), keys::index(subject));
-        for entry in entries {
-            let attempt = self.shared.revoked.ending(vec![entry.key]);
-            let one = [ending(entry)];
-            let found = self.steps.end(tag, Some(&index), &one, None).await;
-            let done = match attempt.answered(found) {
-                Ok(found) => unless_any_left(&one, &found.unwrap_or_default()).map_err(Error::from),
-                Err(error) if Failure::is_foreign(&error) => {
-                    why = error;
-                    self.forget_entries(subject, &[*entry]).await
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = done {
-                return error;
-            }
-        }
-        why
-    }
-
     /// Ends sessions of a tag for good whose end was asked for before and not acknowledged. What is
     /// found after that is the truth: who tries again is not told that nothing is there, by a server
     /// that will be forgotten.
@@ -226,11 +262,34 @@ impl RedisStore {
     }
 }
 
+/// Reads what an entry stands for.
+fn reading(layout: LayoutName, entry: &Entry) -> Batch {
+    Batch {
+        tag: entry.key.tag(),
+        commands: vec![layout.read(&keys::session(&entry.key))],
+    }
+}
+
+/// What was answered to that.
+fn kept(layout: LayoutName, answer: Result<Vec<Reply>, Failure>) -> Result<Kept, Failure> {
+    let [reply] = wire::exactly(answer?)?;
+    layout.decode(reply)
+}
+
 const fn ending(entry: &Entry) -> Ending {
     Ending {
         key: entry.key,
         entry: Some(*entry),
     }
+}
+
+fn unless_any_theirs(theirs: &[Entry]) -> Result<(), Failure> {
+    if theirs.is_empty() {
+        return Ok(());
+    }
+    let words =
+        "a session lies in another layout: processes that share a server must have one ?layout=";
+    Err(Failure::foreign(words))
 }
 
 fn unless_any_left(endings: &[Ending], found: &[Found]) -> Result<(), Failure> {

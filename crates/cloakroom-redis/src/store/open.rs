@@ -52,8 +52,8 @@ impl RedisStore {
         shared.set_durability(durability);
         route.settled().await;
         if let Some(script) = settings.layout.introduce() {
-            let address = settings.addresses[0].to_string();
             if !scripts {
+                let address = settings.addresses[0].to_string();
                 let words =
                     "ids=plain needs scripts (EVAL and EVALSHA), and the server allows none";
                 return Err(Failure::new(Class::Permission, words).at(&address).into());
@@ -61,7 +61,7 @@ impl RedisStore {
             for node in route.nodes().wires {
                 node.send(Lane::Main, vec![script.clone()]).await?;
             }
-            shared.concerns.tell(Concern::PlainIds, &address);
+            shared.concerns.tell_of_all(Concern::PlainIds);
         }
         shared.concerns.settled().await;
         let mut steps: Arc<dyn Steps> = if scripts {

@@ -12,7 +12,7 @@ use cloakroom_core::store::{Absence, Applied};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
 
 use super::carry::unless_left;
-use super::list::STEP;
+use super::list::{Listed, STEP};
 use super::refused::is_about_fields;
 use super::{AtOnce, RedisStore};
 use crate::keys::{self, Entry};
@@ -209,7 +209,9 @@ impl RedisStore {
         most: MaxSessions,
         own: Option<StoredKey>,
     ) -> Result<Vec<Entry>, Error> {
-        let (mut alive, gone) = self.listed(subject).await?;
+        let Listed {
+            mut alive, gone, ..
+        } = self.listed(subject).await?;
         // What is gone leaves the index here, so that the step to come has keys of live sessions alone.
         for batch in gone.chunks(STEP) {
             self.forget_entries(subject, batch).await?;

@@ -28,6 +28,8 @@ const NEARLY_FULL: u128 = 80;
 #[derive(Debug)]
 pub(crate) struct Concerns {
     observer: Arc<dyn Observer>,
+    /// The first server that the settings name.
+    first: String,
     /// Runs of servers that were asked; `None` stands for all that do not tell their run.
     asked: Mutex<VecDeque<Option<Vec<u8>>>>,
     /// Those that are being asked.
@@ -45,9 +47,10 @@ struct Memory {
 }
 
 impl Concerns {
-    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(observer: Arc<dyn Observer>, first: String) -> Self {
         Self {
             observer,
+            first,
             asked: Mutex::default(),
             looking: Mutex::default(),
         }
@@ -87,8 +90,12 @@ impl Concerns {
         }
     }
 
-    /// Tells a concern.
-    pub(crate) fn tell(&self, concern: Concern, address: &str) {
+    /// Tells a concern that is about no server alone.
+    pub(crate) fn tell_of_all(&self, concern: Concern) {
+        self.tell(concern, &self.first);
+    }
+
+    fn tell(&self, concern: Concern, address: &str) {
         let name = concern.name();
         tracing::warn!(concern = name, server = address, "{}", concern.advice());
         self.observer.observe(&Event::StoreConcern(concern));
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_servers_that_were_met_last_are_not_asked_again() {
-        let concerns = Concerns::new(Arc::new(Unobserved));
+        let concerns = Concerns::new(Arc::new(Unobserved), String::new());
         let servers: Vec<_> = (0..REMEMBERED).map(usize::to_le_bytes).collect();
         assert!(concerns.is_new(None));
         for server in &servers {

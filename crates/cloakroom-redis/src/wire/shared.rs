@@ -44,7 +44,10 @@ impl Shared {
         Ok(Self {
             revoked: Revoked::new(settings.layout),
             recent: Recent::default(),
-            concerns: Concerns::new(Arc::clone(&settings.observer)),
+            concerns: Concerns::new(
+                Arc::clone(&settings.observer),
+                settings.addresses[0].to_string(),
+            ),
             ca: certificates(settings)?,
             has_shards: settings.shards.is_some(),
             durability: OnceLock::new(),

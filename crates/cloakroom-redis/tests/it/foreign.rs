@@ -1,10 +1,16 @@
 //! What others wrote under our prefix is an error that says so, for every operation, and stays as it
 //! is.
 
-use cloakroom_core::Store;
-use cloakroom_core::store::Lookup;
+use std::sync::Arc;
+
+use cloakroom_core::observe::Concern;
+use cloakroom_core::policy::{MaxSessions, OnExcess};
+use cloakroom_core::record::Subject;
+use cloakroom_core::store::{Absence, Lookup};
+use cloakroom_core::{Handle, Store, StoredKey};
 use cloakroom_redis::{Class, RedisStore};
 
+use crate::concerns;
 use crate::failures::failure;
 use crate::kit::{self, Ids};
 use crate::server::Server;
@@ -106,46 +112,170 @@ fn what_is_foreign_is_not_ended_later() {
     });
 }
 
-/// The sessions of a subject end all the same, and the next revocation has nothing to tell any more.
+/// Sessions of a subject, the first of which has become somebody else's value.
+struct Crowd {
+    places: Vec<StoredKey>,
+    first: Handle,
+    /// What the server calls the first.
+    name: String,
+}
+
+async fn crowd(
+    server: &Server,
+    number: &str,
+    store: &RedisStore,
+    user: &Subject,
+    count: usize,
+) -> Crowd {
+    let ids = Ids::new();
+    let before = server.cli(&["-n", number, "--raw", "KEYS", "session:{*"]);
+    let new = ids.new_session(Some(user));
+    let place = ids.key(Some(user));
+    store.create(&place, &new).await.expect("created");
+    let after = server.cli(&["-n", number, "--raw", "KEYS", "session:{*"]);
+    let name = after.lines().find(|name| !before.contains(*name));
+    let name = name.expect("one was created").to_owned();
+    let mut places = vec![place];
+    for _ in 1..count {
+        let place = ids.key(Some(user));
+        let created = store.create(&place, &ids.new_session(Some(user))).await;
+        created.expect("created");
+        places.push(place);
+    }
+    server.cli(&["-n", number, "DEL", &name]);
+    server.cli(&["-n", number, "RPUSH", &name, "item"]);
+    Crowd {
+        places,
+        first: new.handle,
+        name,
+    }
+}
+
+/// How many of these are alive, and how many are no sessions.
+async fn alive_and_foreign(store: &RedisStore, places: &[StoredKey]) -> (usize, usize) {
+    let (mut alive, mut foreign) = (0, 0);
+    for place in places {
+        match store.load(place).await {
+            Ok(found) => alive += usize::from(matches!(found, Lookup::Found(_))),
+            Err(_) => foreign += 1,
+        }
+    }
+    (alive, foreign)
+}
+
+/// It is no device, refuses no login and is in no list; the sessions of the subject end all the same. It is told once, and
+/// not to whom it does not concern.
 #[test]
-fn what_is_foreign_keeps_no_session_of_its_subject_alive() {
-    let server = Server::start(&[]);
+fn what_is_foreign_is_no_session_of_its_subject() {
+    let server = Server::start(&["--maxmemory", "100mb"]);
+    let cap = |on_excess| {
+        let limit = 3;
+        Some(MaxSessions { limit, on_excess })
+    };
     kit::run(async {
         for (database, way) in kit::WAYS.into_iter().enumerate() {
-            let store = RedisStore::open(&server.url(database, way)).await;
+            let told = Arc::default();
+            let store = concerns::open(&server.url(database, way), &told).await;
+            let ids = Ids::new();
+            let number = database.to_string();
+            let mut crowds = Vec::new();
+            for on_excess in [OnExcess::RevokeOldest, OnExcess::Refuse] {
+                let user = kit::subject(&format!("{on_excess:?}"));
+                let mut crowd = crowd(&server, &number, &store, &user, 3).await;
+                let guest = ids.key(None);
+                let created = store.create(&guest, &ids.new_session(None)).await;
+                created.expect("created");
+                let place = ids.key(Some(&user));
+                let login = kit::login(&user, cap(on_excess));
+                let signed_in = store.rotate(&guest, &place, &login).await;
+                signed_in.unwrap_or_else(|error| panic!("{on_excess:?}{way}: {error:?}"));
+                crowd.places.push(place);
+                let found = alive_and_foreign(&store, &crowd.places).await;
+                assert_eq!(found, (3, 1), "{on_excess:?}{way}");
+                crowds.push(crowd);
+            }
+            let user = kit::subject("listed");
+            crowds.push(crowd(&server, &number, &store, &user, 3).await);
+            let listed = store.of_subject(&user).await;
+            assert_eq!(listed.expect("two are sessions").len(), 2, "{way}");
+            let user = kit::subject("revoked");
+            let revoked = crowd(&server, &number, &store, &user, 5).await;
+            let ended = store.revoke_subject(&user, None).await;
+            assert_eq!(ended.expect("four are sessions"), 4, "{way}");
+            let found = alive_and_foreign(&store, &revoked.places).await;
+            assert_eq!(found, (0, 1), "{way}");
+            crowds.push(revoked);
+            let user = kit::subject("one");
+            let one = crowd(&server, &number, &store, &user, 1).await;
+            for _ in 0..2 {
+                let ended = store.revoke(&user, &one.first).await;
+                assert!(!ended.expect("there is none"), "{way}");
+            }
+            crowds.push(one);
+            for Crowd { name, .. } in &crowds {
+                let kind = server.cli(&["-n", &number, "TYPE", name]);
+                assert_eq!(kind, "list", "{way}: the value was touched");
+            }
+            assert_eq!(told.concerns(), [Concern::ForeignValue; 5], "{way}");
+        }
+    });
+}
+
+/// A session that the other layout wrote is one: nobody is told that all are ended, and who wrote it still finds it.
+#[test]
+fn a_session_of_another_layout_is_not_given_up() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        for (database, [one, other]) in [[0, 1], [1, 0], [2, 3], [3, 2]].into_iter().enumerate() {
+            let [one, other] = [kit::WAYS[one], kit::WAYS[other]];
+            let store = RedisStore::open(&server.url(database, one)).await;
             let store = store.expect("it opens");
             let ids = Ids::new();
             let user = kit::subject("alice");
-            let number = database.to_string();
-            let mut places = Vec::new();
-            let mut first = String::new();
-            for _ in 0..5 {
-                let place = ids.key(Some(&user));
-                let created = store.create(&place, &ids.new_session(Some(&user))).await;
+            for _ in 0..2 {
+                let created = store
+                    .create(&ids.key(Some(&user)), &ids.new_session(Some(&user)))
+                    .await;
                 created.expect("created");
-                if places.is_empty() {
-                    first = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
-                }
-                places.push(place);
             }
-            let name = &*first;
-            server.cli(&["-n", &number, "DEL", name]);
-            server.cli(&["-n", &number, "RPUSH", name, "item"]);
-            let revoked = store.revoke_subject(&user, None).await;
-            let error = revoked.expect_err("one is no session");
-            assert_eq!(failure(&error).class(), Class::Foreign, "{way}: {error:?}");
-            let mut foreign = 0;
-            for place in &places {
-                match store.load(place).await {
-                    Ok(found) => assert!(matches!(found, Lookup::Absent(_)), "{way}: {found:?}"),
-                    Err(_) => foreign += 1,
+            let stranger = RedisStore::open(&server.url(database, other)).await;
+            let stranger = stranger.expect("it opens");
+            let own = ids.key(Some(&user));
+            let created = stranger.create(&own, &ids.new_session(Some(&user))).await;
+            created.expect("created");
+            let mut capped = ids.new_session(Some(&user));
+            let on_excess = OnExcess::RevokeOldest;
+            capped.max_sessions = Some(MaxSessions {
+                limit: 2,
+                on_excess,
+            });
+            for _ in 0..2 {
+                let refused = [
+                    stranger.of_subject(&user).await.map(drop),
+                    stranger.revoke_subject(&user, None).await.map(drop),
+                    stranger
+                        .create(&ids.key(Some(&user)), &capped)
+                        .await
+                        .map(drop),
+                ];
+                for refused in refused {
+                    let error = refused.expect_err("there are sessions");
+                    assert_eq!(
+                        failure(&error).class(),
+                        Class::Foreign,
+                        "{other}: {error:?}"
+                    );
+                    let text = failure(&error).to_string();
+                    assert!(text.contains("layout"), "{text}");
                 }
             }
-            assert_eq!(foreign, 1, "{way}");
-            let again = store.revoke_subject(&user, None).await;
-            assert_eq!(again.expect("nothing is left"), 0, "{way}");
-            let kind = server.cli(&["-n", &number, "TYPE", name]);
-            assert_eq!(kind, "list", "{way}: the value was touched");
+            let found = stranger.load(&own).await.expect("it is a session");
+            assert!(
+                matches!(found, Lookup::Absent(Absence::Ended)),
+                "{other}: {found:?}"
+            );
+            let listed = store.of_subject(&user).await;
+            assert_eq!(listed.expect("they are here").len(), 2, "{one}");
         }
     });
 }
