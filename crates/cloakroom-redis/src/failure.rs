@@ -341,8 +341,12 @@ impl Failure {
         let class = Class::of_code(code, detail);
         let mut words = format!("the server answered {code}");
         // What may not be run is told; the rest may name keys.
-        if let (Class::Permission, Some(command)) = (class, refused_command(detail)) {
-            words = format!("{words} to {command:?}");
+        if let (Class::Permission, Some(command)) = (class, refused_commands(detail)) {
+            let commands: Vec<_> = command
+                .split(", ")
+                .map(|name| format!("{name:?}"))
+                .collect();
+            words = format!("{words} to {}", commands.join(", "));
         }
         let mut failure = Self::new(class, words);
         let there = || detail.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -456,11 +460,11 @@ impl Failure {
     }
 }
 
-/// The command that a user may not run, as the server names it.
-fn refused_command(detail: &str) -> Option<&str> {
+/// The commands that a user may not run, as they are named.
+fn refused_commands(detail: &str) -> Option<&str> {
     let (_, rest) = detail.split_once("run the '")?;
     let (command, _) = rest.split_once('\'')?;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"|-_.".contains(&byte);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"|-_., ".contains(&byte);
     command.bytes().all(is_name).then_some(command)
 }
 

@@ -13,6 +13,9 @@ const PACKED: &str = include_str!("packed.lua");
 const FIELDS: &str = include_str!("fields.lua");
 const PLAIN: &str = include_str!("plain.lua");
 
+/// Asks what the user may do.
+pub(crate) const RIGHTS: &str = include_str!("rights.lua");
+
 /// Reads a session in the plain layout, which takes what other programs did into account.
 pub(crate) static READ_PLAIN: LazyLock<Script> =
     LazyLock::new(|| Script::new(PLAIN, include_str!("read_plain.lua")));

@@ -189,33 +189,52 @@ fn a_right_is_missing() {
     });
 }
 
-/// What visitors need is asked for when the store opens, command by command.
+/// What visitors need is asked for when the store opens, command by command, and all that is missing is told at once.
 #[test]
 fn each_missing_right_is_told_at_the_start() {
-    const ALWAYS: &str = "select get set exists pttl pexpireat zadd zrange zrem";
+    const ALWAYS: &str = "select get set exists pttl pexpireat zadd zrange zrem sadd srem pexpire";
     const SCRIPTS: &str = "evalsha zcard zscore zrangebyscore";
-    const FIELDS: &str = "hgetall hmget hget hlen hexists del pexpire";
+    const TRANSACTIONS: &str = "watch unwatch multi exec";
+    const FIELDS: &str = "hgetall hset hmget hget hdel hlen hexists hincrby del";
     let server = Server::start(&["--user", "app", "on", ">secret", "~*", "+@all"]);
     kit::run(async {
-        for (layout, needed) in [
-            ("packed", [ALWAYS, SCRIPTS, "getrange"]),
-            ("fields", [ALWAYS, SCRIPTS, FIELDS]),
+        for (way, needed) in [
+            ("layout=packed", [ALWAYS, SCRIPTS, "getrange setrange"]),
+            ("layout=fields", [ALWAYS, SCRIPTS, FIELDS]),
+            ("scripts=never", [ALWAYS, TRANSACTIONS, ""]),
+            (
+                "scripts=never&layout=fields",
+                [ALWAYS, TRANSACTIONS, FIELDS],
+            ),
         ] {
             let url = format!(
-                "redis://app:secret@127.0.0.1:{}/1?timeout=30000&layout={layout}",
+                "redis://app:secret@127.0.0.1:{}/1?timeout=30000&{way}",
                 server.port
             );
-            for right in needed.iter().flat_map(|rights| rights.split(' ')) {
-                server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]);
-                let error = RedisStore::open(&url).await.expect_err(right);
+            let told = async |without: &[&str]| {
+                for right in without {
+                    server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]);
+                }
+                let error = RedisStore::open(&url).await.expect_err(without[0]);
+                for right in without {
+                    server.cli(&["ACL", "SETUSER", "app", &format!("+{right}")]);
+                }
                 let found = failure(&error);
-                assert_eq!(found.class(), Class::Permission, "{right}: {error:?}");
+                assert_eq!(found.class(), Class::Permission, "{without:?}: {error:?}");
                 let named = format!("127.0.0.1:{}: the server answered ", server.port);
                 let text = found.to_string();
-                let tells = text.starts_with(&named) && text.contains(&format!("to {right:?}"));
-                assert!(tells, "{right} is not named: {text}");
-                server.cli(&["ACL", "SETUSER", "app", &format!("+{right}")]);
+                assert!(text.starts_with(&named), "{way}: {text}");
+                for right in without {
+                    assert!(
+                        text.contains(&format!("{right:?}")),
+                        "{way}: {right} is not named: {text}"
+                    );
+                }
+            };
+            for right in needed.iter().flat_map(|rights| rights.split_whitespace()) {
+                told(&[right]).await;
             }
+            told(&["pttl", "sadd", "zadd", "pexpire"]).await;
             RedisStore::open(&url).await.expect("nothing is missing");
         }
     });
