@@ -184,7 +184,7 @@ const TABLE: &[Row] = &[
         Class::Untrusted,
         &[],
         false,
-        "name the CA with ?ca=FILE, and the host as the certificate does",
+        "name the CA with ?ca=FILE, and the host as the certificate does; one that has expired must be renewed",
     ),
     (
         Class::Permission,

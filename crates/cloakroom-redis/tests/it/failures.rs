@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, node};
 use crate::constellation::Constellation;
 use crate::fake;
 use crate::kit::{self, Ids};
-use crate::server::{Brand, Server, free_port};
+use crate::server::{Brand, Server, free_port, names};
 
 /// A server's answer; its class; the core's kind; whether trying again may help.
 const ANSWERS: &[(&str, Class, ErrorKind, bool)] = &[
@@ -356,6 +356,64 @@ fn what_is_wrong_is_told_at_the_start() {
                 "{text}"
             );
         }
+    });
+}
+
+/// Each in words of its own, because what is to be done is another thing each time.
+#[test]
+fn what_is_wrong_with_tls_is_told_in_words() {
+    let good = Server::start_tls(&[]);
+    let mut old = names(&["127.0.0.1"]);
+    old.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let old = Server::start_tls_as(&old);
+    let elsewhere = Server::start_tls_as(&names(&["elsewhere.example"]));
+    let mut ca = names(&["127.0.0.1"]);
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = Server::start_tls_as(&ca);
+    let web = web_server();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent = silent.local_addr().expect("it is bound").port();
+    let trusting = |port: u16, server: &Server| {
+        let trusted = server.directory.join("ca.pem").display().to_string();
+        format!("rediss://127.0.0.1:{port}?timeout=2000&ca={trusted}")
+    };
+    let speaks = |server: &Server| server.tls_port.expect("it speaks TLS");
+    let cases = [
+        (
+            "UnknownIssuer",
+            format!("rediss://127.0.0.1:{}", speaks(&good)),
+        ),
+        ("BadSignature", trusting(speaks(&good), &elsewhere)),
+        (
+            "not valid for name",
+            trusting(speaks(&elsewhere), &elsewhere),
+        ),
+        ("certificate expired", trusting(speaks(&old), &old)),
+        (
+            "the certificate of a CA as its own",
+            trusting(speaks(&ca), &ca),
+        ),
+        ("does not speak TLS", trusting(web, &good)),
+        (
+            "a port without TLS gives none to TLS",
+            trusting(good.port, &good),
+        ),
+        (
+            "a port without TLS gives none to TLS",
+            trusting(silent, &good),
+        ),
+    ];
+    kit::run(async {
+        for (words, url) in cases {
+            let error = RedisStore::open(&url).await.expect_err(words);
+            let text = failure(&error).to_string();
+            assert!(text.contains(words), "{words} is not told: {text}");
+        }
+        // Nobody is told of TLS who did not ask for it.
+        let url = format!("redis://127.0.0.1:{silent}?timeout=200");
+        let error = RedisStore::open(&url).await.expect_err("it is silent");
+        let text = failure(&error).to_string();
+        assert!(!text.contains("gives none"), "{text}");
     });
 }
 

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rcgen::{CertificateParams, KeyPair};
+
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Brand {
@@ -55,12 +57,7 @@ impl Server {
     pub(crate) fn start_tls_with(certificate: Option<&Path>, settings: &[&str]) -> Self {
         let directory = new_directory();
         if certificate.is_none() {
-            let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-            let made = rcgen::generate_simple_self_signed(names);
-            let made = made.expect("a certificate can be made");
-            std::fs::write(directory.join("ca.pem"), made.cert.pem()).expect("it is ours");
-            let key = made.signing_key.serialize_pem();
-            std::fs::write(directory.join("key.pem"), key).expect("the directory is ours");
+            certify(&directory, &names(&["127.0.0.1", "localhost"]));
         }
         let port = free_port();
         let certificate = certificate.unwrap_or(&directory);
@@ -72,6 +69,17 @@ impl Server {
         all.extend(["--tls-auth-clients", "no"]);
         all.extend(settings);
         Self::start_in(Brand::Redis, directory.clone(), Some(port), &all)
+    }
+
+    /// The same, with a certificate that is made from these parameters.
+    pub(crate) fn start_tls_as(parameters: &CertificateParams) -> Self {
+        let directory = new_directory();
+        certify(&directory, parameters);
+        let server = Self::start_tls_with(Some(&directory), &[]);
+        let copied = std::fs::copy(directory.join("ca.pem"), server.directory.join("ca.pem"));
+        copied.expect("both directories are ours");
+        std::fs::remove_dir_all(&directory).expect("the server has read it");
+        server
     }
 
     fn start_in(
@@ -225,6 +233,23 @@ impl Drop for Server {
         if let (Err(error), _) | (_, Err(error)) = (killed.map(|_| ()), removed) {
             eprintln!("a test server was not cleaned up: {error}");
         }
+    }
+}
+
+/// The parameters of a certificate for these names.
+pub(crate) fn names(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    CertificateParams::new(names).expect("the names are allowed")
+}
+
+/// Makes a certificate that is its own CA, and its key.
+fn certify(directory: &Path, parameters: &CertificateParams) {
+    let key = KeyPair::generate().expect("a key can be made");
+    let made = parameters
+        .self_signed(&key)
+        .expect("a certificate can be made");
+    for (name, text) in [("ca.pem", made.pem()), ("key.pem", key.serialize_pem())] {
+        std::fs::write(directory.join(name), text).expect("the directory is ours");
     }
 }
 
