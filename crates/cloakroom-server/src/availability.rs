@@ -1,9 +1,53 @@
-//! Whether the store answers, told once: an outage is a line in the log when it begins, one now and
+//! Whether the store answers and takes writes, told once: an outage is a line in the log when it begins, one now and
 //! then while it lasts, and one when it is over - not one for each request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// What an operation shows of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// It does not answer, or refuses whatever it is asked.
+    Lost,
+    /// It answers, and refuses what changes something.
+    RefusesWrites,
+    /// It answers.
+    Answers,
+    /// It has written something.
+    TakesWrites,
+}
+
+/// Watches a store. One that refuses writes is asked to read between them, and is not well because it does that.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    answers: Availability,
+    takes_writes: Availability,
+}
+
+impl Health {
+    /// What there is to tell: of whether it answers, and of whether it takes writes.
+    pub(crate) fn shown(&self, shown: Shown, now: Instant) -> [Option<News>; 2] {
+        let answers = match shown {
+            Shown::Lost => self.answers.failed(now),
+            Shown::RefusesWrites | Shown::Answers | Shown::TakesWrites => {
+                self.answers.answered(now)
+            }
+        };
+        let takes_writes = match shown {
+            Shown::RefusesWrites => self.takes_writes.failed(now),
+            Shown::TakesWrites => self.takes_writes.answered(now),
+            Shown::Lost | Shown::Answers => None,
+        };
+        [answers, takes_writes]
+    }
+
+    /// Whether nothing is amiss.
+    pub(crate) fn is_well(&self) -> bool {
+        let is_away = |watched: &Availability| watched.away.load(Ordering::Relaxed);
+        !is_away(&self.answers) && !is_away(&self.takes_writes)
+    }
+}
 
 /// Watches one thing that may fail.
 #[derive(Debug, Default)]
@@ -86,7 +130,7 @@ impl Availability {
 
 #[cfg(test)]
 mod tests {
-    use super::{Availability, News};
+    use super::{Availability, Health, News, Shown};
     use std::time::{Duration, Instant};
 
     #[test]
@@ -121,5 +165,41 @@ mod tests {
             told += usize::from(news.is_some());
         }
         assert_eq!(told, 1, "it never was well");
+    }
+
+    /// Few requests: one in two seconds, by turns a write and a read.
+    #[test]
+    fn a_store_that_refuses_writes_is_not_back_because_it_reads() {
+        let (store, began) = (Health::default(), Instant::now());
+        let mut second = 0;
+        let mut shown = |shown| {
+            second += 2;
+            store.shown(shown, began + Duration::from_secs(second))
+        };
+        assert_eq!(shown(Shown::TakesWrites), [None, None]);
+        let mut told = Vec::new();
+        for _ in 0..7 {
+            told.extend(shown(Shown::RefusesWrites));
+            told.extend(shown(Shown::Answers));
+        }
+        told.retain(Option::is_some);
+        assert_eq!(told, [Some(News::Lost)]);
+        assert!(!store.is_well());
+        let lasted = Duration::from_secs(28);
+        let back = Some(News::Back(lasted, 7));
+        assert_eq!(shown(Shown::TakesWrites), [None, back]);
+        assert!(store.is_well());
+    }
+
+    #[test]
+    fn a_lost_store_that_comes_back_and_refuses_writes_tells_both() {
+        let (store, began) = (Health::default(), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let lost = [Some(News::Lost), None];
+        assert_eq!(store.shown(Shown::Lost, at(0)), lost);
+        let back = Some(News::Back(Duration::from_secs(2), 1));
+        let refuses = store.shown(Shown::RefusesWrites, at(2));
+        assert_eq!(refuses, [back, Some(News::Lost)]);
+        assert!(!store.is_well());
     }
 }

@@ -1,6 +1,7 @@
 //! Any store, watched: every operation has a deadline, is timed, and is counted by its result. When
 //! the store fails, and when it is well again, the log says so.
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use cloakroom_core::record::{
     Changes, Condition, NewSession, Record, Rotation, SessionInfo, Subject,
 };
 use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store};
+use cloakroom_redis::{Class, Failure};
 
-use crate::availability::{Availability, News};
+use crate::availability::{Health, News, Shown};
 use crate::open::reason;
 use crate::serve::http::Metrics;
 
@@ -27,8 +29,7 @@ pub(crate) struct Observed {
     deadline: Duration,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
-    answers: Availability,
-    has_room: Availability,
+    health: Health,
 }
 
 impl Observed {
@@ -46,8 +47,7 @@ impl Observed {
             deadline,
             metrics,
             observer,
-            answers: Availability::default(),
-            has_room: Availability::default(),
+            health: Health::default(),
         }
     }
 
@@ -55,6 +55,16 @@ impl Observed {
         &self,
         operation: Operation,
         future: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.run_write(operation, future, |_| false).await
+    }
+
+    /// As [`Observed::run`]; `wrote` says whether what came of it shows that something was written.
+    async fn run_write<T>(
+        &self,
+        operation: Operation,
+        future: impl Future<Output = Result<T, Error>> + Send,
+        wrote: impl Fn(&T) -> bool + Send,
     ) -> Result<T, Error> {
         let began = Instant::now();
         let result = match tokio::time::timeout(self.deadline, future).await {
@@ -65,49 +75,50 @@ impl Observed {
             Ok(_) => "ok",
             Err(error) => self.failed(operation, error.kind()),
         };
-        self.tell(operation, result.as_ref().err());
+        let shown = match &result {
+            Ok(done) if wrote(done) => Shown::TakesWrites,
+            Ok(_) => Shown::Answers,
+            Err(error) => shown(error),
+        };
+        self.tell(operation, shown, result.as_ref().err());
         self.metrics
             .store_operation(operation, outcome, began.elapsed());
         result
     }
 
-    /// Logs what is new of the store's health: one line when it is lost, one when it is back.
-    fn tell(&self, operation: Operation, error: Option<&Error>) {
-        let (store, now) = (&self.name, Instant::now());
-        let kind = error.map(Error::kind);
-        if kind == Some(&ErrorKind::StoreFull) {
-            if let Some(News::Lost | News::StillLost(..)) = self.has_room.failed(now) {
-                let reason = error.map(reason);
-                tracing::error!(store, reason, "the store is full: writes get 503");
-            }
-        } else if let (None, Operation::Create | Operation::Apply) = (kind, operation)
-            && let Some(News::Back(lasted, failures)) = self.has_room.answered(now)
-        {
-            let seconds = lasted.as_secs();
-            tracing::warn!(store, seconds, failures, "the store has room again");
+    /// Logs what is new of the store's health: one line when something is amiss, one when it is over.
+    fn tell(&self, operation: Operation, shown: Shown, error: Option<&Error>) {
+        let news = self.health.shown(shown, Instant::now());
+        if news == [None, None] {
+            return;
         }
-        let news = match error {
-            Some(error) if is_outage(error.kind()) => self.answers.failed(now),
-            _ => self.answers.answered(now),
-        };
-        let operation = operation.name();
+        self.metrics.store_up(self.health.is_well());
+        let (store, operation) = (&self.name, operation.name());
         let reason = error.map(reason);
-        match news {
-            None => {}
-            Some(News::Lost) => {
-                self.metrics.store_up(false);
-                let what = "the store is lost: requests that need it get 503";
-                tracing::error!(store, operation, reason, "{what}");
-            }
-            Some(News::StillLost(lasted, failures)) => {
-                let seconds = lasted.as_secs();
-                let what = "the store is still lost";
-                tracing::error!(store, seconds, failures, reason, "{what}");
-            }
-            Some(News::Back(lasted, failures)) => {
-                self.metrics.store_up(true);
-                let seconds = lasted.as_secs();
-                tracing::warn!(store, seconds, failures, "the store is back");
+        let words = [
+            [
+                "the store is lost: requests that need it get 503",
+                "the store is still lost",
+                "the store is back",
+            ],
+            [
+                "the store takes no writes: they get 503",
+                "the store still takes no writes",
+                "the store takes writes again",
+            ],
+        ];
+        for (news, [lost, still, back]) in news.into_iter().zip(words) {
+            match news {
+                None => {}
+                Some(News::Lost) => tracing::error!(store, operation, reason, "{lost}"),
+                Some(News::StillLost(lasted, failures)) => {
+                    let seconds = lasted.as_secs();
+                    tracing::error!(store, seconds, failures, reason, "{still}");
+                }
+                Some(News::Back(lasted, failures)) => {
+                    let seconds = lasted.as_secs();
+                    tracing::warn!(store, seconds, failures, "{back}");
+                }
             }
         }
     }
@@ -135,12 +146,20 @@ impl Observed {
     }
 }
 
-/// Whether the store failed, and not its caller.
-fn is_outage(kind: &ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::StoreUnavailable | ErrorKind::StoreRefused | ErrorKind::DeadlineExceeded
-    )
+/// What an error shows of the store. A caller's own mistake was answered.
+fn shown(error: &Error) -> Shown {
+    let failure = error.source().and_then(|source| source.downcast_ref());
+    match (error.kind(), failure.map(Failure::class)) {
+        (ErrorKind::StoreFull, _)
+        | (_, Some(Class::CannotSave | Class::ReadOnly | Class::NoReplicas)) => {
+            Shown::RefusesWrites
+        }
+        (
+            ErrorKind::StoreUnavailable | ErrorKind::StoreRefused | ErrorKind::DeadlineExceeded,
+            _,
+        ) => Shown::Lost,
+        _ => Shown::Answers,
+    }
 }
 
 #[async_trait]
@@ -150,8 +169,8 @@ impl Store for Observed {
     }
 
     async fn create(&self, key: &StoredKey, new: &NewSession) -> Result<Record, Error> {
-        self.run(Operation::Create, self.store.create(key, new))
-            .await
+        let created = self.store.create(key, new);
+        self.run_write(Operation::Create, created, |_| true).await
     }
 
     async fn load(&self, key: &StoredKey) -> Result<Lookup, Error> {
@@ -169,7 +188,8 @@ impl Store for Observed {
         condition: &Condition,
     ) -> Result<Applied, Error> {
         let applied = self.store.apply(key, changes, condition);
-        self.run(Operation::Apply, applied).await
+        let wrote = |applied: &Applied| matches!(applied, Applied::Done { .. });
+        self.run_write(Operation::Apply, applied, wrote).await
     }
 
     async fn rotate(
@@ -179,7 +199,8 @@ impl Store for Observed {
         rotation: &Rotation,
     ) -> Result<Rotated, Error> {
         let rotated = self.store.rotate(old, new, rotation);
-        self.run(Operation::Rotate, rotated).await
+        let wrote = |rotated: &Rotated| matches!(rotated, Rotated::Done(_));
+        self.run_write(Operation::Rotate, rotated, wrote).await
     }
 
     async fn destroy(&self, key: &StoredKey) -> Result<bool, Error> {

@@ -94,6 +94,64 @@ async fn a_redis_that_hangs_is_a_503_in_time_and_heals() {
     assert_eq!(server.read(&id).await.0, 200, "the session is still there");
 }
 
+/// It is told when it begins and when it is over, however many reads are answered meanwhile.
+#[tokio::test]
+async fn a_redis_that_refuses_writes_is_told_until_it_takes_them() {
+    let (redis, primary) = (Redis::start(), Redis::start());
+    let there = primary.port.to_string();
+    let refusals = [
+        (
+            &["CONFIG", "SET", "save", "3600 1"][..],
+            &["CONFIG", "SET", "save", ""][..],
+            "MISCONF",
+        ),
+        (
+            &["CONFIG", "SET", "min-replicas-to-write", "1"],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+            "NOREPLICAS",
+        ),
+        (
+            &["REPLICAOF", "127.0.0.1", &there],
+            &["REPLICAOF", "NO", "ONE"],
+            "READONLY",
+        ),
+    ];
+    let server = Server::beside(&redis, &[]);
+    let id = server.login("ada").await;
+    let creates = async || {
+        let request = server.request(Method::POST, "/v1/sessions");
+        answer(request.json(&json!({}))).await.0
+    };
+    redis.cannot_save();
+    let count = |words: &str| server.log().matches(words).count();
+    for (told, (refuse, take, word)) in refusals.into_iter().enumerate() {
+        redis.cli(refuse);
+        if word == "MISCONF" {
+            redis.cli(&["BGSAVE"]);
+            while !redis
+                .cli(&["INFO", "persistence"])
+                .contains("rdb_last_bgsave_status:err")
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        for _ in 0..3 {
+            assert_eq!(creates().await, 503, "{word}");
+            assert_ne!(server.read(&id).await.0, 503, "{word}");
+        }
+        assert_eq!(up(&server).await, "cloakroom_store_up 0", "{word}");
+        server.heard(&["the store takes no writes", word]);
+        redis.cli(take);
+        while count("the store takes writes again") == told {
+            creates().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(up(&server).await, "cloakroom_store_up 1", "{word}");
+        assert_eq!(count("the store takes no writes"), told + 1, "{word}");
+    }
+    assert_eq!(count("the store is lost"), 0, "{}", server.log());
+}
+
 #[tokio::test]
 async fn a_password_that_is_changed_is_a_503_that_says_so_in_the_log() {
     let redis = Redis::start();

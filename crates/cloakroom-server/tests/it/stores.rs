@@ -85,6 +85,11 @@ impl Redis {
         self.process.signal(name);
     }
 
+    /// From now on no snapshot can be written: a directory is in its place.
+    pub(crate) fn cannot_save(&self) {
+        std::fs::create_dir(self.dir.path().join("dump.rdb")).unwrap();
+    }
+
     /// What redis-cli prints for this command.
     pub(crate) fn cli(&self, args: &[&str]) -> String {
         self.cli_with(PASSWORD, args)

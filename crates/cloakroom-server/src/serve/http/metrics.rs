@@ -183,7 +183,7 @@ impl Metrics {
         self.events.get_or_create(&EventName { event }).inc();
     }
 
-    /// The store is lost, or back.
+    /// The store answers and takes writes, or not.
     pub(crate) fn store_up(&self, up: bool) {
         self.up.set(i64::from(up));
     }

@@ -47,7 +47,7 @@ pub(super) const TABLE: [Row; 25] = [
         "store_up",
         "gauge",
         "",
-        "1: the store answers; 0: it is lost, and the log says why",
+        "1: the store answers and takes writes; 0: it does not, and the log says why",
     ),
     row(
         "sessions",
