@@ -18,6 +18,7 @@ use cloakroom_core::store::{Applied, Cursor, Lookup, Page, Rotated, Stats, Store
 use cloakroom_redis::{Class, Failure};
 
 use crate::availability::{Health, News, Shown};
+use crate::logs::often;
 use crate::open::reason;
 use crate::serve::http::Metrics;
 
@@ -81,6 +82,18 @@ impl Observed {
             Err(error) => shown(error),
         };
         self.tell(operation, shown, result.as_ref().err());
+        if let Err(error) = &result
+            && class(error) == Some(Class::Foreign)
+            && often::FOREIGN.has_a_line()
+        {
+            let (store, operation) = (&self.name, operation.name());
+            tracing::warn!(
+                store,
+                operation,
+                reason = reason(error),
+                "a key of the store holds no session"
+            );
+        }
         self.metrics
             .store_operation(operation, outcome, began.elapsed());
         result
@@ -148,8 +161,8 @@ impl Observed {
 
 /// What an error shows of the store. A caller's own mistake was answered.
 fn shown(error: &Error) -> Shown {
-    let failure = error.source().and_then(|source| source.downcast_ref());
-    match (error.kind(), failure.map(Failure::class)) {
+    match (error.kind(), class(error)) {
+        (_, Some(Class::Foreign)) => Shown::Answers,
         (ErrorKind::StoreFull, _)
         | (_, Some(Class::CannotSave | Class::ReadOnly | Class::NoReplicas)) => {
             Shown::RefusesWrites
@@ -160,6 +173,11 @@ fn shown(error: &Error) -> Shown {
         ) => Shown::Lost,
         _ => Shown::Answers,
     }
+}
+
+fn class(error: &Error) -> Option<Class> {
+    let failure = error.source().and_then(|source| source.downcast_ref());
+    failure.map(Failure::class)
 }
 
 #[async_trait]

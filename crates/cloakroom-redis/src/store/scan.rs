@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cloakroom_core::id::{SlotTag, StoredKey};
 use cloakroom_core::limits;
+use cloakroom_core::observe::Concern;
 use cloakroom_core::store::{Cursor, Page, Stats};
 use cloakroom_core::{Error, SessionInfo, UnixMillis};
 
@@ -156,18 +157,31 @@ impl RedisStore {
             let Some(before) = self.route.before(tag) else {
                 continue;
             };
-            let replies = before.send(Lane::Bulk, batch.commands).await?;
-            self.found(replies, &mut all)?;
+            let answer = before.send(Lane::Bulk, batch.commands).await;
+            if self.found(answer, &mut all)? {
+                continue;
+            }
+            for single in self.reading_singly(keys, tag) {
+                let answer = before.send(Lane::Bulk, single.commands).await;
+                self.found_alone(answer, &mut all)?;
+            }
         }
         Ok(all)
     }
 
     /// What is under these keys of any tags, each with what it is judged by.
     async fn read_many(&self, keys: &[StoredKey]) -> Result<Vec<Found>, Error> {
-        let batches = self.reading(keys).into_values().collect();
-        let mut all = Vec::with_capacity(keys.len());
-        for answer in self.route.send_each(Lane::Bulk, batches).await {
-            self.found(answer?, &mut all)?;
+        let batches: Vec<_> = self.reading(keys).into_values().collect();
+        let tags: Vec<_> = batches.iter().map(|batch| batch.tag).collect();
+        let (mut all, mut singly) = (Vec::with_capacity(keys.len()), Vec::new());
+        let answers = self.route.send_each(Lane::Bulk, batches).await;
+        for (answer, tag) in answers.into_iter().zip(tags) {
+            if !self.found(answer, &mut all)? {
+                singly.extend(self.reading_singly(keys, tag));
+            }
+        }
+        for answer in self.route.send_each(Lane::Bulk, singly).await {
+            self.found_alone(answer, &mut all)?;
         }
         Ok(all)
     }
@@ -185,18 +199,52 @@ impl RedisStore {
         batches
     }
 
-    fn found(&self, replies: Vec<Reply>, all: &mut Vec<Found>) -> Result<(), Error> {
+    /// The keys of a tag, one by one.
+    fn reading_singly(&self, keys: &[StoredKey], tag: SlotTag) -> impl Iterator<Item = Batch> {
+        let of_the_tag = keys.iter().filter(move |key| key.tag() == tag);
+        of_the_tag.flat_map(|key| self.reading(&[*key]).into_values())
+    }
+
+    /// Takes what was found under the keys of a tag; `false`: nothing, because a value of somebody else is among it.
+    fn found(
+        &self,
+        answer: Result<Vec<Reply>, Failure>,
+        all: &mut Vec<Found>,
+    ) -> Result<bool, Failure> {
+        match answer.and_then(|replies| self.judged(replies)) {
+            Ok(found) => {
+                all.extend(found);
+                Ok(true)
+            }
+            Err(failure) if failure.class() == Class::Foreign => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// As [`Self::found`], of one key. Somebody else's value is no session, and is told of.
+    fn found_alone(
+        &self,
+        answer: Result<Vec<Reply>, Failure>,
+        all: &mut Vec<Found>,
+    ) -> Result<(), Failure> {
+        if !self.found(answer, all)? {
+            self.shared.concerns.tell_of_all(Concern::ForeignValue);
+        }
+        Ok(())
+    }
+
+    fn judged(&self, replies: Vec<Reply>) -> Result<Vec<Found>, Failure> {
         let mut replies = replies.into_iter();
         let now = time(replies.next().unwrap_or_default())?;
         let epoch = epoch::decode(replies.next().unwrap_or_default())?;
-        for reply in replies {
+        let found = replies.map(|reply| {
             let kept = match self.layout.beneath(reply.clone())? {
                 Some(leaving) => leaving,
                 None => self.layout.decode(reply)?,
             };
-            all.push((kept, epoch, now));
-        }
-        Ok(())
+            Ok((kept, epoch, now))
+        });
+        found.collect()
     }
 
     /// Numbers of all nodes together.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cloakroom_core::observe::Concern;
 use cloakroom_core::policy::{MaxSessions, OnExcess};
 use cloakroom_core::record::Subject;
-use cloakroom_core::store::{Absence, Lookup};
-use cloakroom_core::{Handle, Store, StoredKey};
+use cloakroom_core::store::{Absence, Cursor, Lookup};
+use cloakroom_core::{Handle, OsEntropy, SessionId, Store, StoredKey};
 use cloakroom_redis::{Class, RedisStore};
 
 use crate::concerns;
@@ -108,6 +108,37 @@ fn what_is_foreign_is_not_ended_later() {
             }
             let kind = server.cli(&["-n", &number, "TYPE", &name]);
             assert_eq!(kind, "list", "{way}: the value was touched");
+        }
+    });
+}
+
+/// A list of all sessions, and their number, do without it.
+#[test]
+fn what_is_foreign_is_in_no_list_of_all() {
+    let server = Server::start(&[]);
+    kit::run(async {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
+            let store = RedisStore::open(&server.url(database, way)).await;
+            let store = store.expect("it opens");
+            let ids = Ids::new();
+            let place = ids.key(None);
+            let created = store.create(&place, &ids.new_session(None)).await;
+            created.expect("created");
+            let number = database.to_string();
+            let name = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
+            server.cli(&["-n", &number, "DEL", &name]);
+            server.cli(&["-n", &number, "RPUSH", &name, "item"]);
+            // One is of the same tag, so they are asked for together.
+            let beside = SessionId::generate(place.tag(), &OsEntropy);
+            let beside = beside.expect("there is entropy").key();
+            for key in [beside, ids.key(None)] {
+                let created = store.create(&key, &ids.new_session(None)).await;
+                created.expect("created");
+            }
+            let page = store.scan(Cursor::default(), 100).await.expect("a page");
+            assert_eq!(page.sessions.len(), 2, "{way}");
+            let stats = store.stats().await.expect("numbers");
+            assert_eq!(stats.sessions, 2, "{way}");
         }
     });
 }

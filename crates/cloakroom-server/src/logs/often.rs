@@ -34,6 +34,9 @@ pub(crate) static PROTOCOL: Often = Often::new("RESP connection closed: it break
 /// Whoever asks for more than they read.
 pub(crate) static CUT: Often = Often::new("RESP connection cut off");
 
+/// A key of the store that holds no session.
+pub(crate) static FOREIGN: Often = Often::new("a key of the store holds no session");
+
 /// What scripts say.
 #[cfg(feature = "lua")]
 pub(crate) static SCRIPTS: Often = Often::new("redis.log of a script");
@@ -46,6 +49,7 @@ static ALL: &[&Often] = &[
     &PASSWORDS,
     &PROTOCOL,
     &CUT,
+    &FOREIGN,
     #[cfg(feature = "lua")]
     &SCRIPTS,
 ];

@@ -152,6 +152,22 @@ async fn a_redis_that_refuses_writes_is_told_until_it_takes_them() {
     assert_eq!(count("the store is lost"), 0, "{}", server.log());
 }
 
+/// Another program's value in a session's place is that session's trouble, and told of; the store is well.
+#[tokio::test]
+async fn a_foreign_value_is_told_of_and_is_no_outage() {
+    let redis = Redis::start();
+    let server = Server::beside(&redis, &[]);
+    let id = server.login("ada").await;
+    let key = redis.cli(&["--raw", "KEYS", "session:{*"]);
+    redis.cli(&["DEL", key.trim()]);
+    redis.cli(&["RPUSH", key.trim(), "item"]);
+    let (status, problem) = server.read(&id).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("store_refused")));
+    server.heard(&["a key of the store holds no session", "WRONGTYPE"]);
+    assert_eq!(up(&server).await, "cloakroom_store_up 1");
+    assert!(!server.log().contains("the store is lost"));
+}
+
 #[tokio::test]
 async fn a_password_that_is_changed_is_a_503_that_says_so_in_the_log() {
     let redis = Redis::start();
