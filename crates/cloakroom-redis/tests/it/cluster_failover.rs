@@ -14,21 +14,13 @@ use crate::cluster::{self, Cluster, is_primary};
 use crate::kit::{self, Ids};
 use crate::server::Server;
 
-/// Both layouts, with scripts and without.
-const WAYS: [&str; 4] = [
-    "",
-    "&layout=fields",
-    "&scripts=never",
-    "&scripts=never&layout=fields",
-];
-
 /// A session and its tag's epoch are on different nodes while their slot moves, either way round. The
 /// session lives; writes wait until both are together again.
 #[test]
 fn a_slot_that_moves_ends_nothing() {
     let cluster = Cluster::without_replicas();
     kit::run(async {
-        for way in WAYS {
+        for way in kit::WAYS {
             for moves_first in ["session:", "session-epoch:"] {
                 let url = cluster.url(&format!("timeout=20000{way}"));
                 let store = RedisStore::open(&url).await.expect("it opens");

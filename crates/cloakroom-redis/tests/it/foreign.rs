@@ -94,22 +94,33 @@ fn what_is_foreign_is_not_ended_later() {
             let store = RedisStore::open(&server.url(database, way)).await;
             let store = store.expect("it opens");
             let ids = Ids::new();
-            let place = ids.key(None);
-            let created = store.create(&place, &ids.new_session(None)).await;
-            created.expect("created");
-            let number = database.to_string();
-            let name = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
-            server.cli(&["-n", &number, "DEL", &name]);
-            server.cli(&["-n", &number, "RPUSH", &name, "item"]);
+            let (place, name) = usurped(&server, database, &store, &ids).await;
             for _ in 0..3 {
                 let ended = store.destroy(&place).await;
                 let error = ended.expect_err("it is no session");
                 assert_eq!(failure(&error).class(), Class::Foreign, "{way}: {error:?}");
             }
-            let kind = server.cli(&["-n", &number, "TYPE", &name]);
+            let kind = server.cli(&["-n", &database.to_string(), "TYPE", &name]);
             assert_eq!(kind, "list", "{way}: the value was touched");
         }
     });
+}
+
+/// The key of a session in an empty database, where somebody else's value is now, and what the server calls it.
+async fn usurped(
+    server: &Server,
+    database: usize,
+    store: &RedisStore,
+    ids: &Ids,
+) -> (StoredKey, String) {
+    let place = ids.key(None);
+    let created = store.create(&place, &ids.new_session(None)).await;
+    created.expect("created");
+    let number = database.to_string();
+    let name = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
+    server.cli(&["-n", &number, "DEL", &name]);
+    server.cli(&["-n", &number, "RPUSH", &name, "item"]);
+    (place, name)
 }
 
 /// A list of all sessions, and their number, do without it.
@@ -121,13 +132,7 @@ fn what_is_foreign_is_in_no_list_of_all() {
             let store = RedisStore::open(&server.url(database, way)).await;
             let store = store.expect("it opens");
             let ids = Ids::new();
-            let place = ids.key(None);
-            let created = store.create(&place, &ids.new_session(None)).await;
-            created.expect("created");
-            let number = database.to_string();
-            let name = server.cli(&["-n", &number, "--raw", "KEYS", "session:{*"]);
-            server.cli(&["-n", &number, "DEL", &name]);
-            server.cli(&["-n", &number, "RPUSH", &name, "item"]);
+            let (place, _) = usurped(&server, database, &store, &ids).await;
             // One is of the same tag, so they are asked for together.
             let beside = SessionId::generate(place.tag(), &OsEntropy);
             let beside = beside.expect("there is entropy").key();

@@ -12,19 +12,12 @@ use cloakroom_redis::RedisStore;
 use crate::kit::{self, Ids};
 use crate::server::Server;
 
-const WAYS: [&str; 4] = [
-    "",
-    "&layout=fields",
-    "&scripts=never",
-    "&scripts=never&layout=fields",
-];
-
 /// After every operation every key but the epoch ends by itself, at the session's own deadline.
 #[test]
 fn every_key_has_an_end() {
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way))
                 .await
                 .expect("it opens");
@@ -88,7 +81,7 @@ fn lives(server: &Server, database: usize) -> Vec<(String, i64)> {
 fn an_index_forgets_what_is_gone() {
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way))
                 .await
                 .expect("it opens");
@@ -136,7 +129,7 @@ fn upkeep_never_holds_the_server() {
     const GONE: usize = 1_200;
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way)).await;
             let store = store.expect("it opens");
             let ids = Ids::new();
@@ -186,7 +179,7 @@ fn upkeep_never_holds_the_server() {
 fn a_lost_ttl_extends_nothing() {
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way))
                 .await
                 .expect("it opens");
@@ -223,7 +216,7 @@ fn a_lost_ttl_extends_nothing() {
 fn a_lost_epoch_fails_closed() {
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way))
                 .await
                 .expect("it opens");
@@ -274,7 +267,7 @@ fn every_integer_counts() {
     use cloakroom_core::{Codec, codec};
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let store = RedisStore::open(&server.url(database, way))
                 .await
                 .expect("it opens");
@@ -326,7 +319,7 @@ fn an_integer_counts_whatever_it_was_when_it_was_seen() {
     use cloakroom_core::{Codec, codec};
     let server = Server::start(&[]);
     kit::run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let url = server.url(database, way);
             let ours = RedisStore::open(&url).await.expect("it opens");
             let theirs = RedisStore::open(&url).await.expect("it opens");

@@ -10,19 +10,12 @@ use cloakroom_redis::RedisStore;
 use super::{Nodes, all, apply, none_is_left, sign_in, text};
 use crate::kit::{self, Ids, run};
 
-const WAYS: [&str; 4] = [
-    "",
-    "&layout=fields",
-    "&scripts=never",
-    "&scripts=never&layout=fields",
-];
-
 /// Sessions that a third node takes over: each operation finds them, as its first and as its second.
 #[test]
 fn sessions_follow_their_tags() {
     let nodes = Nodes::start(3);
     run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
             let ids = Ids::new();
             let mut keys = Vec::new();
@@ -79,7 +72,7 @@ fn sessions_follow_their_tags() {
 fn who_is_late_learns_that_the_move_has_begun() {
     let nodes = Nodes::start(3);
     run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let early = format!("{way}{}", nodes.moving(2, -1, 3600));
             let late = format!("{way}{}", nodes.moving(2, 1800, 3600));
             let ids = Ids::new();
@@ -124,7 +117,7 @@ fn who_is_late_learns_that_the_move_has_begun() {
 fn revoked_sessions_do_not_come_along() {
     let nodes = Nodes::start(3);
     run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
             let after = nodes.open_moving(database, way, -1).await;
             let ids = Ids::new();
@@ -151,7 +144,7 @@ fn revoked_sessions_do_not_come_along() {
 fn who_is_late_ends_what_has_moved() {
     let nodes = Nodes::start(3);
     run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
             let early = nodes.open_moving(database, way, -1).await;
             let ids = Ids::new();
@@ -182,7 +175,7 @@ fn who_is_late_ends_what_has_moved() {
 fn an_old_owner_that_comes_back_revives_nothing() {
     let nodes = Nodes::start(3);
     run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
             let after = nodes.open_moving(database, way, -1).await;
             let ids = Ids::new();
@@ -260,7 +253,7 @@ fn device_caps_count_what_has_not_moved() {
 fn a_move_that_was_left_half_way_is_finished() {
     let nodes = Nodes::start(3);
     run(async {
-        for (database, way) in WAYS.into_iter().enumerate() {
+        for (database, way) in kit::WAYS.into_iter().enumerate() {
             let before = nodes.open(2, database, way).await;
             let ids = Ids::new();
             let user = kit::subject("alice");
