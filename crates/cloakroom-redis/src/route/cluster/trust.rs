@@ -160,7 +160,7 @@ impl Trust {
     }
 
     /// Whether the owner of a tag took it from another: somebody says so and may be right, and of the two it has
-    /// the greater configuration epoch.
+    /// the greater configuration epoch. One that nobody names has none.
     pub(super) fn came_after(&self, tag: SlotTag, owner: &Node, other: &Node) -> bool {
         let words = self.words.lock();
         let fresh = words
@@ -174,8 +174,7 @@ impl Trust {
         };
         let number = usize::from(tag.number());
         let mut named = fresh.clone().map(|view| view.slots.owner(number));
-        named.any(|named| named == Some(&owner.address))
-            && matches!((epoch(owner), epoch(other)), (Some(ours), Some(theirs)) if ours > theirs)
+        named.any(|named| named == Some(&owner.address)) && epoch(owner) > epoch(other)
     }
 
     /// How many tags have another owner than by the map, added up over the words of all owners.

@@ -229,6 +229,10 @@ mod tests {
         trial.adopt(after);
         let late = [before, before, after];
         assert_eq!(elected(&trial, &late), [3, 2], "two have not heard");
+        trial.say(1, after, Instant::now());
+        let later = [before, before, before];
+        assert_eq!(elected(&trial, &later), [3, 2], "these answers came late");
+        trial.say(1, before, Instant::now());
         trial.say(3, before, Instant::now());
         assert_eq!(elected(&trial, &late), [0, 2], "it says so no more");
         let trial = Trial::new();
