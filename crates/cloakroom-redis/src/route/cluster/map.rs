@@ -32,6 +32,10 @@ impl Map {
         self.0[usize::from(tag.number())].as_ref()
     }
 
+    pub(super) fn is_owner(&self, tag: SlotTag, node: &Node) -> bool {
+        self.owner(tag).is_some_and(|owner| owner.is(node))
+    }
+
     pub(super) fn set(&mut self, tag: SlotTag, owner: Option<Arc<Node>>) {
         self.0[usize::from(tag.number())] = owner;
     }

@@ -18,6 +18,8 @@ pub(super) struct Node {
     pub(super) wire: Arc<RedisWire>,
     /// What is told again to the node when it turns out to be another run.
     pub(super) holds: Arc<Holds>,
+    /// Held while it is told what was revoked of tags that it gets.
+    pub(super) gaining: Arc<tokio::sync::Mutex<()>>,
     /// Whether it did not answer when it was asked last.
     is_silent: AtomicBool,
     /// The slots as it said last, which seldom change: read once.
@@ -32,6 +34,7 @@ impl Node {
             address,
             wire: Arc::new(wire),
             holds,
+            gaining: Arc::default(),
             is_silent: AtomicBool::new(false),
             said: Mutex::default(),
         }

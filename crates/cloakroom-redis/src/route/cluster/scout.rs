@@ -51,7 +51,8 @@ pub(super) struct Scout {
     pub(super) trust: Arc<Trust>,
     /// Everybody who may know about the cluster.
     nodes: Mutex<BTreeMap<Address, Arc<Node>>>,
-    publishing: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the map is made another one.
+    changing: Mutex<()>,
     trouble: Notify,
     /// Counts the times that nodes were asked, or tags got another owner.
     asked: watch::Sender<u64>,
@@ -64,7 +65,7 @@ impl Scout {
             shared: Arc::clone(shared),
             trust: Arc::new(Trust::new()),
             nodes: Mutex::default(),
-            publishing: Arc::default(),
+            changing: Mutex::default(),
             trouble: Notify::new(),
             asked: watch::channel(0).0,
         };

@@ -211,11 +211,7 @@ impl Trust {
     /// Whether to believe what a node answers of a tag. `asked`: because the owner sent us there.
     pub(super) fn belief(&self, tag: SlotTag, node: &Node, asked: bool) -> Belief {
         let verdict = self.verdict.read();
-        let owns = verdict
-            .chart
-            .map
-            .owner(tag)
-            .is_some_and(|owner| owner.is(node));
+        let owns = verdict.chart.map.is_owner(tag, node);
         let until = match verdict.nodes.get(&node.address) {
             _ if owns || asked => verdict.until(tag),
             // The tag has moved on from a primary that still is one, so nobody took its place.

@@ -35,8 +35,10 @@ impl Scout {
     pub(super) async fn look_around(self: &Arc<Self>) {
         match self.election().await {
             Ok(Some(owners)) => {
-                if let Ok(turn) = Arc::clone(&self.publishing).try_lock_owned() {
-                    drop(self.begin_to_publish(turn, owners));
+                for gain in self.gains(owners) {
+                    if let Ok(turn) = Arc::clone(&gain.node.gaining).try_lock_owned() {
+                        drop(self.begin_to_give(turn, gain));
+                    }
                 }
             }
             Ok(None) => {}
@@ -116,81 +118,101 @@ impl Scout {
     }
 
     /// Tags have these owners from now on. An owner who is new to a tag is told what was revoked of
-    /// it; one who cannot be told is not the owner yet.
+    /// it; one who cannot be told is not the owner yet. A tag that nobody names stays where it was: somebody will
+    /// have it again.
     pub(in super::super) async fn publish(self: &Arc<Self>, owners: Owners) -> Result<(), Failure> {
-        let turn = Arc::clone(&self.publishing).lock_owned().await;
-        let published = self.begin_to_publish(turn, owners).await;
-        published.unwrap_or_else(|_| Err(unvouched()))
+        let gains = self.gains(owners).into_iter().map(async |gain| {
+            let turn = Arc::clone(&gain.node.gaining).lock_owned().await;
+            let given = self.begin_to_give(turn, gain).await;
+            given.unwrap_or_else(|_| Err(unvouched()))
+        });
+        join_all(gains).await.into_iter().collect()
     }
 
-    fn begin_to_publish(
+    /// Who is new to some of the tags that they have by this.
+    fn gains(&self, owners: Owners) -> Vec<Gain> {
+        let before = self.map();
+        let mut gains: BTreeMap<Address, Gain> = BTreeMap::new();
+        for (tag, owner) in owners {
+            let Some(node) = owner.filter(|node| !before.is_owner(tag, node)) else {
+                continue;
+            };
+            let gain = gains.entry(node.address.clone());
+            let gain = gain.or_insert_with(|| Gain {
+                node,
+                tags: Holds::nothing(),
+                before: Arc::clone(&before),
+            });
+            gain.tags.set(tag, true);
+        }
+        gains.into_values().collect()
+    }
+
+    /// Whoever begins it need not wait for its end.
+    fn begin_to_give(
         self: &Arc<Self>,
         turn: OwnedMutexGuard<()>,
-        owners: Owners,
+        gain: Gain,
     ) -> JoinHandle<Result<(), Failure>> {
         let scout = Arc::clone(self);
         tokio::spawn(async move {
-            let published = scout.publish_now(owners).await;
+            let given = scout.give(&gain).await;
             drop(turn);
-            published
+            given
         })
     }
 
-    async fn publish_now(&self, owners: Owners) -> Result<(), Failure> {
-        let present = self.map();
-        let mut next = Map::clone(&present);
-        let mut gained: BTreeMap<Address, (Arc<Node>, Holds)> = BTreeMap::new();
-        for (tag, owner) in owners {
-            let before = present.owner(tag).map(|node| &node.address);
-            match &owner {
-                Some(node) if before != Some(&node.address) => {
-                    let gains = gained.entry(node.address.clone());
-                    let gains = gains.or_insert_with(|| (Arc::clone(node), Holds::nothing()));
-                    gains.1.set(tag, true);
-                }
-                // A tag that nobody names stays where it was: somebody will have it again.
-                _ => continue,
-            }
-            next.set(tag, owner);
-        }
-        if gained.is_empty() {
+    async fn give(&self, gain: &Gain) -> Result<(), Failure> {
+        let map = self.map();
+        if gain.all().all(|tag| map.is_owner(tag, &gain.node)) {
+            // Somebody else was faster.
             return Ok(());
         }
-        let before = self.shared.revoked.count();
+        let revoked = self.shared.revoked.count();
         self.shared.turn_over();
-        let telling = gained.values();
-        let telling = telling.map(|(node, gains)| node.wire.retell(gains));
-        let told = join_all(telling).await;
-        let mut failed = None;
-        for ((_, gains), told) in gained.values().zip(told) {
-            if let Err(failure) = told {
-                for tag in keys::tags().filter(|tag| gains.has(*tag)) {
-                    next.set(tag, present.owner(tag).cloned());
-                }
-                failed = Some(failure);
-            }
-            self.shared.recent.forget_tags(&|tag| gains.has(tag));
+        gain.node.wire.retell(&gain.tags).await?;
+        self.shared.recent.forget_tags(&|tag| gain.tags.has(tag));
+        self.hand_over(gain);
+        self.asked.send_modify(|count| *count += 1);
+        // What was revoked while it was told went to the old owner.
+        if self.shared.revoked.count() != revoked {
+            gain.node.wire.retell(&gain.tags).await?;
         }
-        for tag in keys::tags() {
-            let (old, new) = (present.owner(tag), next.owner(tag));
-            if let (Some(old), Some(new)) = (old, new)
-                && old.address != new.address
+        Ok(())
+    }
+
+    /// Gives the new owner those of its tags that still are where they were.
+    fn hand_over(&self, gain: &Gain) {
+        let _one_changes_the_map = self.changing.lock();
+        let mut map = Map::clone(&self.map());
+        for tag in gain.all() {
+            let old = map.owner(tag).cloned();
+            if old.as_ref().map(|node| &node.address)
+                != gain.before.owner(tag).map(|node| &node.address)
             {
+                continue;
+            }
+            if let Some(old) = old {
                 old.holds.set(tag, false);
             }
-            if let Some(new) = new {
-                new.holds.set(tag, true);
-            }
+            gain.node.holds.set(tag, true);
+            map.set(tag, Some(Arc::clone(&gain.node)));
         }
-        self.trust.adopt(next);
-        self.asked.send_modify(|count| *count += 1);
-        // What was revoked while the others were told went to the old owner.
-        if self.shared.revoked.count() != before {
-            for (node, gains) in gained.values() {
-                node.wire.retell(gains).await?;
-            }
-        }
-        failed.map_or(Ok(()), Err)
+        self.trust.adopt(map);
+    }
+}
+
+/// A node that is new to some tags.
+struct Gain {
+    node: Arc<Node>,
+    tags: Holds,
+    /// Who had what when that was found.
+    before: Arc<Map>,
+}
+
+impl Gain {
+    fn all(&self) -> impl Iterator<Item = SlotTag> {
+        keys::tags().filter(|tag| self.tags.has(*tag))
     }
 }
 
