@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::chart::{Chart, Tags};
 use super::map::Map;
 use super::node::Node;
-use super::view::View;
+use super::view::{Slots, View};
 use crate::settings::Address;
 use crate::wire::LEASE;
 
@@ -59,6 +59,13 @@ struct Verdict {
     disputed: Vec<Option<Instant>>,
     kinds: BTreeMap<usize, usize>,
     nodes: BTreeMap<Address, Standing>,
+}
+
+/// Who claims what, and since which configuration epoch.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    slots: Vec<Arc<Slots>>,
+    epochs: BTreeMap<Address, u64>,
 }
 
 /// What is known of an owner.
@@ -159,22 +166,23 @@ impl Trust {
         self.verdict.read().chart.has(node)
     }
 
-    /// Whether the owner of a tag took it from another: somebody says so and may be right, and of the two it has
-    /// the greater configuration epoch. One that nobody names has none.
-    pub(super) fn came_after(&self, tag: SlotTag, owner: &Node, other: &Node) -> bool {
+    /// What is claimed by words that may be right.
+    pub(super) fn claims(&self) -> Claims {
         let words = self.words.lock();
-        let fresh = words
-            .by
-            .values()
-            .filter(|word| word.asked.elapsed() < LEASE);
-        let fresh = fresh.map(|word| &word.view);
-        let epoch = |node: &Node| {
-            let epochs = fresh.clone().map(|view| view.epoch_of(&node.address));
-            epochs.max().flatten()
-        };
-        let number = usize::from(tag.number());
-        let mut named = fresh.clone().map(|view| view.slots.owner(number));
-        named.any(|named| named == Some(&owner.address)) && epoch(owner) > epoch(other)
+        let mut claims = Claims::default();
+        for word in words.by.values() {
+            if word.asked.elapsed() >= LEASE {
+                continue;
+            }
+            let slots = &word.view.slots;
+            for (place, epoch) in &word.view.epochs {
+                let known = claims.epochs.entry(slots.nodes[*place].clone());
+                let known = known.or_insert(*epoch);
+                *known = (*known).max(*epoch);
+            }
+            claims.slots.push(Arc::clone(slots));
+        }
+        claims
     }
 
     /// How many tags have another owner than by the map, added up over the words of all owners.
@@ -277,6 +285,17 @@ impl Trust {
         let now = Instant::now();
         let mut untils = verdict.disputed.iter();
         untils.any(|until| until.is_none_or(|until| until < now))
+    }
+}
+
+impl Claims {
+    /// Whether the owner of a tag took it from another: somebody says so, and of the two it has the greater
+    /// configuration epoch. One that nobody names has none.
+    pub(super) fn came_after(&self, tag: SlotTag, owner: &Node, other: &Node) -> bool {
+        let number = usize::from(tag.number());
+        let mut named = self.slots.iter().map(|slots| slots.owner(number));
+        let epoch = |node: &Node| self.epochs.get(&node.address);
+        epoch(owner) > epoch(other) && named.any(|named| named == Some(&owner.address))
     }
 }
 

@@ -68,13 +68,6 @@ impl View {
             epochs,
         })
     }
-
-    /// The configuration epoch of an owner.
-    pub(super) fn epoch_of(&self, owner: &Address) -> Option<u64> {
-        let place = self.slots.place(owner)?;
-        let epoch = self.epochs.iter().find(|(known, _)| *known == place);
-        epoch.map(|(_, epoch)| *epoch)
-    }
 }
 
 impl Slots {

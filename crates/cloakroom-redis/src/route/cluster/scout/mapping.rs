@@ -62,7 +62,7 @@ impl Scout {
 
     /// Who is named by most of these. Those who have not heard yet of whoever took a tag may be most of them.
     fn elected(&self, views: &[Arc<Slots>]) -> Owners {
-        let present = self.map();
+        let (present, claims) = (self.map(), self.trust.claims());
         let election = Election::of(views, &present);
         let named = election.nodes.iter().map(|address| self.node(address));
         let nodes: Vec<_> = named.collect();
@@ -70,7 +70,9 @@ impl Scout {
         let owners = keys::tags().map(|tag| {
             let before = present.owner(tag);
             let is_older = |owner: &Node| {
-                before.is_some_and(|before| self.trust.came_after(tag, before, owner))
+                before.is_some_and(|before| {
+                    !before.is(owner) && claims.came_after(tag, before, owner)
+                })
             };
             let owner = election.owner(tag).map(|at| &nodes[at]);
             let owner = owner.filter(|owner| !is_older(owner)).or(before);
