@@ -29,7 +29,7 @@ const DOUBTS: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Revoked {
     layout: LayoutName,
-    kept: Mutex<VecDeque<(Instant, What)>>,
+    kept: Mutex<VecDeque<Note>>,
     count: AtomicU64,
     /// Ends that were asked for and not acknowledged: they may be done or not, or done where they
     /// will be lost.
@@ -41,21 +41,43 @@ pub(crate) struct Revoked {
 pub(crate) struct Attempt<'a> {
     revoked: &'a Revoked,
     keys: Vec<StoredKey>,
+    /// Of its notes.
+    number: u64,
+}
+
+/// What is remembered, since when, and by which attempt.
+#[derive(Debug)]
+struct Note {
+    at: Instant,
+    what: What,
+    number: u64,
 }
 
 impl Attempt<'_> {
     /// The server has answered. If what is under one of the keys is somebody else's, nothing was done, and that must
-    /// not be written over when doubts are settled or a server is told again.
+    /// not be written over when doubts are settled or a server is told again. What others ended meanwhile stays noted.
     pub(crate) fn answered<T>(mut self, answer: Result<T, Error>) -> Result<T, Error> {
         match &answer {
             Ok(_) => self.done(),
             Err(error) if Failure::is_foreign(error) => {
-                self.revoked.unnote(&self.keys);
+                self.revoked.unnote(|note| note.number == self.number);
                 self.keys.clear();
             }
             Err(_) => {}
         }
         answer
+    }
+
+    pub(crate) fn keys(&self) -> &[StoredKey] {
+        &self.keys
+    }
+
+    /// What is under this key is somebody else's, so it is not to be ended.
+    pub(crate) fn excuse(&mut self, key: &StoredKey) {
+        let is_it = |note: &Note| matches!(&note.what, What::Session(noted) if noted == key);
+        self.revoked.unnote(is_it);
+        self.revoked.doubtful.lock().remove(key);
+        self.keys.retain(|other| other != key);
     }
 
     /// It is acknowledged.
@@ -138,26 +160,26 @@ impl Revoked {
 
     /// Remembers sessions that are about to be ended because somebody asked for it.
     pub(crate) fn ending(&self, keys: Vec<StoredKey>) -> Attempt<'_> {
-        self.note(keys.iter().copied());
+        let number = self.push(keys.iter().copied().map(What::Session));
         Attempt {
             revoked: self,
             keys,
+            number,
         }
     }
 
-    /// Sessions of a tag whose end was asked for and not acknowledged, and the commands that end
-    /// them, whatever the server knows.
-    pub(crate) fn doubts(&self, tag: SlotTag) -> Option<(Attempt<'_>, Vec<Command>)> {
+    /// Sessions of a tag whose end was asked for and not acknowledged.
+    pub(crate) fn doubts(&self, tag: SlotTag) -> Option<Attempt<'_>> {
         let doubtful = self.doubtful.lock();
         let keys = doubtful.iter().filter(|key| key.tag() == tag).take(DOUBTS);
         let keys: Vec<_> = keys.copied().collect();
         drop(doubtful);
-        let commands: Vec<_> = keys.iter().flat_map(|key| self.end(key)).collect();
-        let attempt = Attempt {
+        // Theirs are the notes of those who asked.
+        (!keys.is_empty()).then_some(Attempt {
             revoked: self,
             keys,
-        };
-        (!commands.is_empty()).then_some((attempt, commands))
+            number: 0,
+        })
     }
 
     /// The commands that end a session, whatever the server knows.
@@ -177,10 +199,8 @@ impl Revoked {
         self.push(keys.into_iter().map(What::Session));
     }
 
-    /// Forgets that these were to be ended.
-    fn unnote(&self, keys: &[StoredKey]) {
-        let is_one = |what: &What| matches!(what, What::Session(noted) if keys.contains(noted));
-        self.kept.lock().retain(|(_, what)| !is_one(what));
+    fn unnote(&self, is_one: impl Fn(&Note) -> bool) {
+        self.kept.lock().retain(|note| !is_one(note));
     }
 
     /// Remembers that all sessions are about to be ended, by this epoch.
@@ -193,18 +213,20 @@ impl Revoked {
         everything
     }
 
-    fn push(&self, all: impl IntoIterator<Item = What>) {
-        let now = Instant::now();
+    /// Gives the number of the notes, which no others have.
+    fn push(&self, all: impl IntoIterator<Item = What>) -> u64 {
+        let at = Instant::now();
         let mut kept = self.kept.lock();
-        kept.extend(all.into_iter().map(|what| (now, what)));
-        self.count.fetch_add(1, Ordering::SeqCst);
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        kept.extend(all.into_iter().map(|what| Note { at, what, number }));
         while kept.len() > MOST
             || kept
                 .front()
-                .is_some_and(|(at, _)| now.duration_since(*at) > REMEMBERED)
+                .is_some_and(|note| at.duration_since(note.at) > REMEMBERED)
         {
             kept.pop_front();
         }
+        number
     }
 
     /// Changes whenever something is noted.
@@ -214,7 +236,7 @@ impl Revoked {
 
     /// Whether anything was revoked of these tags.
     pub(crate) fn concerns(&self, holds: &dyn Fn(SlotTag) -> bool) -> bool {
-        self.kept.lock().iter().any(|(_, what)| match what {
+        self.kept.lock().iter().any(|note| match &note.what {
             What::Session(key) => holds(key.tag()),
             What::Everything(_) => true,
         })
@@ -228,8 +250,8 @@ impl Revoked {
         );
         let now = Instant::now();
         let kept = self.kept.lock();
-        let keys = kept.iter().filter_map(|(at, what)| match what {
-            What::Session(key) if now - *at <= REMEMBERED && holds(key.tag()) => Some(*key),
+        let keys = kept.iter().filter_map(|note| match &note.what {
+            What::Session(key) if now - note.at <= REMEMBERED && holds(key.tag()) => Some(*key),
             What::Session(_) | What::Everything(_) => None,
         });
         keys.collect()
@@ -251,11 +273,58 @@ impl Revoked {
 
     fn everything(&self) -> Vec<Arc<Everything>> {
         let kept = self.kept.lock();
-        let fresh = kept.iter().filter(|(at, _)| at.elapsed() <= REMEMBERED);
-        let all = fresh.filter_map(|(_, what)| match what {
+        let fresh = kept.iter().filter(|note| note.at.elapsed() <= REMEMBERED);
+        let all = fresh.filter_map(|note| match &note.what {
             What::Everything(everything) => Some(Arc::clone(everything)),
             What::Session(_) => None,
         });
         all.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom_core::{OsEntropy, SessionId};
+
+    use super::*;
+
+    fn keys() -> [StoredKey; 2] {
+        let tag = keys::tags().next().expect("there are tags");
+        [(); 2].map(|()| {
+            let id = SessionId::generate(tag, &OsEntropy);
+            id.expect("there is entropy").key()
+        })
+    }
+
+    fn foreign() -> Result<(), Error> {
+        Err(Failure::foreign("somebody else's").into())
+    }
+
+    /// A logout and "log out everywhere" at the same time, and a foreign value among the sessions of the latter.
+    #[test]
+    fn what_another_call_ended_stays_noted() {
+        let revoked = Revoked::new(LayoutName::Packed);
+        let [one, other] = keys();
+        let all = revoked.ending(vec![one, other]);
+        revoked.ending(vec![one]).done();
+        all.answered(foreign()).expect_err("nothing was done");
+        assert_eq!(revoked.ended(&|_| true), [one]);
+        assert!(revoked.doubts(one.tag()).is_none(), "nothing is in doubt");
+    }
+
+    #[test]
+    fn what_is_excused_is_neither_noted_nor_in_doubt() {
+        let revoked = Revoked::new(LayoutName::Packed);
+        let [one, other] = keys();
+        drop(revoked.ending(vec![one, other]));
+        let mut doubts = revoked.doubts(one.tag()).expect("nobody answered");
+        doubts.excuse(&other);
+        assert_eq!(doubts.keys(), [one]);
+        drop(doubts);
+        assert_eq!(revoked.ended(&|_| true), [one]);
+        let doubts = revoked.doubts(one.tag()).expect("nobody answered");
+        assert_eq!(doubts.keys(), [one]);
+        doubts.done();
+        assert!(revoked.doubts(one.tag()).is_none());
     }
 }

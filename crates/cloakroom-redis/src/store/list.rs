@@ -2,7 +2,7 @@
 //! Entries whose sessions are gone are forgotten on the way, a bounded number at a time; so are those where
 //! somebody else's value is, which is no session of the subject and stays as it is.
 
-use cloakroom_core::id::{Handle, SlotTag};
+use cloakroom_core::id::{Handle, SlotTag, StoredKey};
 use cloakroom_core::observe::Concern;
 use cloakroom_core::record::{SessionInfo, Subject};
 use cloakroom_core::{Error, ErrorKind, Record, UnixMillis};
@@ -58,7 +58,7 @@ impl RedisStore {
         let tag = SlotTag::of_subject(subject);
         let commands = vec![wire::command::<&str>("TIME", []), epoch::read(tag)];
         let mut batches = vec![Batch { tag, commands }];
-        batches.extend(entries.iter().map(|entry| reading(self.layout, entry)));
+        batches.extend(entries.iter().map(|entry| reading(self.layout, &entry.key)));
         let answers = self.route.send_each(Lane::Main, batches).await;
         let mut answers = answers.into_iter();
         let [now, epoch] = wire::exactly(answers.next().unwrap_or_else(|| Ok(Vec::new()))?)?;
@@ -140,7 +140,7 @@ impl RedisStore {
     ) -> Result<Vec<Entry>, Error> {
         let mut theirs = Vec::new();
         if let (Some(other), false) = (self.layout.other(), foreign.is_empty()) {
-            let batches = foreign.iter().map(|entry| reading(other, entry));
+            let batches = foreign.iter().map(|entry| reading(other, &entry.key));
             let answers = self.route.send_each(Lane::Main, batches.collect()).await;
             let asked = std::mem::take(&mut foreign);
             for (entry, answer) in asked.into_iter().zip(answers) {
@@ -252,21 +252,33 @@ impl RedisStore {
 impl RedisStore {
     /// Ends sessions of a tag for good whose end was asked for before and not acknowledged. What is
     /// found after that is the truth: who tries again is not told that nothing is there, by a server
-    /// that will be forgotten.
+    /// that will be forgotten. Somebody else's values stay.
     pub(super) async fn settle_doubts(&self, tag: SlotTag) -> Result<(), Error> {
-        if let Some((attempt, commands)) = self.shared.revoked.doubts(tag) {
-            self.route.send(tag, Lane::Final, commands).await?;
-            attempt.done();
+        let Some(mut attempt) = self.shared.revoked.doubts(tag) else {
+            return Ok(());
+        };
+        let keys = attempt.keys().to_vec();
+        let batches = keys.iter().map(|key| reading(self.layout, key)).collect();
+        let answers = self.route.send_each(Lane::Main, batches).await;
+        for (key, answer) in keys.iter().zip(answers) {
+            match kept(self.layout, answer) {
+                Err(failure) if failure.class() == Class::Foreign => attempt.excuse(key),
+                answer => drop(answer?),
+            }
         }
+        let revoked = &self.shared.revoked;
+        let ends = attempt.keys().iter().flat_map(|key| revoked.end(key));
+        self.route.send(tag, Lane::Final, ends.collect()).await?;
+        attempt.done();
         Ok(())
     }
 }
 
-/// Reads what an entry stands for.
-fn reading(layout: LayoutName, entry: &Entry) -> Batch {
+/// Reads what is under a session's key.
+fn reading(layout: LayoutName, key: &StoredKey) -> Batch {
     Batch {
-        tag: entry.key.tag(),
-        commands: vec![layout.read(&keys::session(&entry.key))],
+        tag: key.tag(),
+        commands: vec![layout.read(&keys::session(key))],
     }
 }
 

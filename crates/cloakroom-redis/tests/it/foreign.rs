@@ -91,10 +91,19 @@ fn what_is_foreign_is_not_ended_later() {
     let server = Server::start(&[]);
     kit::run(async {
         for (database, way) in kit::WAYS.into_iter().enumerate() {
-            let store = RedisStore::open(&server.url(database, way)).await;
+            let url = server.url(database, &format!("&timeout=500{way}"));
+            let store = RedisStore::open(&url).await;
             let store = store.expect("it opens");
             let ids = Ids::new();
             let (place, name) = usurped(&server, database, &store, &ids).await;
+            // This one leaves a doubt, which who tries again settles first.
+            server.signal("STOP");
+            let ended = store.destroy(&place).await;
+            assert_eq!(
+                failure(&ended.expect_err("it hangs")).class(),
+                Class::Timeout
+            );
+            server.signal("CONT");
             for _ in 0..3 {
                 let ended = store.destroy(&place).await;
                 let error = ended.expect_err("it is no session");

@@ -112,9 +112,7 @@ impl Cluster {
                         self.scout.news(run::PAUSE_MOST).await;
                     }
                     let moved = vec![(tag, Some(self.scout.node(&to)))];
-                    if self.scout.publish(moved).await.is_err() {
-                        self.scout.report();
-                    }
+                    self.scout.moved(moved).await;
                     return self.open_at(tag, self.owner(tag)?, false).await;
                 }
             }

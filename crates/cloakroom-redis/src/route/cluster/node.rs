@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::view::{Slots, View};
 use crate::failure::{Class, Failure};
 use crate::settings::{Address, Settings};
-use crate::wire::{self, Answers, Holds, RedisWire, Reply, Shared};
+use crate::wire::{self, Answers, Holds, LEASE, RedisWire, Reply, Shared};
 
 /// A node.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct Node {
     pub(super) holds: Arc<Holds>,
     /// Held while it is told what was revoked of tags that it gets.
     pub(super) gaining: Arc<tokio::sync::Mutex<()>>,
+    /// When it last got a tag.
+    gained: Mutex<Option<Instant>>,
     /// Whether it did not answer when it was asked last.
     is_silent: AtomicBool,
     /// The slots as it said last, which seldom change: read once.
@@ -35,6 +37,7 @@ impl Node {
             wire: Arc::new(wire),
             holds,
             gaining: Arc::default(),
+            gained: Mutex::default(),
             is_silent: AtomicBool::new(false),
             said: Mutex::default(),
         }
@@ -65,6 +68,17 @@ impl Node {
         let slots = Arc::new(Slots::read(reply.clone(), &self.address)?);
         *said = Some((reply, Arc::clone(&slots)));
         Ok(slots)
+    }
+
+    /// It has another tag from now on.
+    pub(super) fn has_gained(&self) {
+        *self.gained.lock() = Some(Instant::now());
+    }
+
+    /// Whether it got a tag so lately that some may not have heard of it.
+    pub(super) fn gained_lately(&self) -> bool {
+        let gained = *self.gained.lock();
+        gained.is_some_and(|gained| gained.elapsed() < LEASE)
     }
 
     /// Whether its answer is not worth waiting for.

@@ -192,8 +192,8 @@ impl<'a> Run<'a> {
         if self.tries >= AT_ONCE && worst.is_none() && !moved.is_empty() {
             worst = Some(Failure::new(Class::Moving, "the nodes disagree"));
         }
-        if !moved.is_empty() && self.scout.publish(moved).await.is_err() {
-            self.scout.report();
+        if !moved.is_empty() {
+            self.scout.moved(moved).await;
         }
         let tries = self.tries;
         self.tries += 1;

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::super::map::{Election, Map};
 use super::super::node::Node;
+use super::super::run::PAUSE_MOST;
 use super::super::view::Slots;
 use super::{Scout, unvouched};
 use crate::failure::{Class, Failure};
@@ -69,9 +70,12 @@ impl Scout {
         self.keep(&election.nodes);
         let owners = keys::tags().map(|tag| {
             let before = present.owner(tag);
+            // News takes no longer than that, and an outsider may say old things for ever.
             let is_older = |owner: &Node| {
                 before.is_some_and(|before| {
-                    !before.is(owner) && claims.came_after(tag, before, owner)
+                    !before.is(owner)
+                        && before.gained_lately()
+                        && claims.came_after(tag, before, owner)
                 })
             };
             let owner = election.owner(tag).map(|at| &nodes[at]);
@@ -119,10 +123,18 @@ impl Scout {
         self.trust.keep(is_known);
     }
 
+    /// Somebody sends us there. Who hangs is not waited for: the others that the caller asks are well.
+    pub(in super::super) async fn moved(self: &Arc<Self>, owners: Owners) {
+        let published = tokio::time::timeout(PAUSE_MOST, self.publish(owners)).await;
+        if !matches!(published, Ok(Ok(()))) {
+            self.report();
+        }
+    }
+
     /// Tags have these owners from now on. An owner who is new to a tag is told what was revoked of
     /// it; one who cannot be told is not the owner yet. A tag that nobody names stays where it was: somebody will
     /// have it again.
-    pub(in super::super) async fn publish(self: &Arc<Self>, owners: Owners) -> Result<(), Failure> {
+    async fn publish(self: &Arc<Self>, owners: Owners) -> Result<(), Failure> {
         let gains = self.gains(owners).into_iter().map(async |gain| {
             let turn = Arc::clone(&gain.node.gaining).lock_owned().await;
             let given = self.begin_to_give(turn, gain).await;
@@ -177,15 +189,24 @@ impl Scout {
         self.hand_over(gain);
         self.asked.send_modify(|count| *count += 1);
         // What was revoked while it was told went to the old owner.
-        if self.shared.revoked.count() != revoked {
-            gain.node.wire.retell(&gain.tags).await?;
+        if self.shared.revoked.count() == revoked {
+            return Ok(());
         }
-        Ok(())
+        let told = gain.node.wire.retell(&gain.tags).await;
+        if told.is_err() {
+            self.take_back(gain);
+        }
+        told
     }
 
     /// Gives the new owner those of its tags that still are where they were.
     fn hand_over(&self, gain: &Gain) {
         let _one_changes_the_map = self.changing.lock();
+        // It may have been forgotten meanwhile by nodes that have not heard of it.
+        let mut nodes = self.nodes.lock();
+        nodes.insert(gain.node.address.clone(), Arc::clone(&gain.node));
+        drop(nodes);
+        gain.node.has_gained();
         let mut map = Map::clone(&self.map());
         for tag in gain.all() {
             let old = map.owner(tag).cloned();
@@ -199,6 +220,24 @@ impl Scout {
             }
             gain.node.holds.set(tag, true);
             map.set(tag, Some(Arc::clone(&gain.node)));
+        }
+        self.trust.adopt(map);
+    }
+
+    /// Has its tags be where they were: it is told all again before it has them.
+    fn take_back(&self, gain: &Gain) {
+        let _one_changes_the_map = self.changing.lock();
+        let mut map = Map::clone(&self.map());
+        for tag in gain.all() {
+            if !map.is_owner(tag, &gain.node) {
+                continue;
+            }
+            let old = gain.before.owner(tag);
+            gain.node.holds.set(tag, false);
+            if let Some(old) = old {
+                old.holds.set(tag, true);
+            }
+            map.set(tag, old.cloned());
         }
         self.trust.adopt(map);
     }
@@ -252,6 +291,8 @@ mod tests {
         trial.say(3, after, Instant::now());
         trial.adopt(after);
         let late = [before, before, after];
+        assert_eq!(elected(&trial, &late), [0, 2], "it has had them for long");
+        trial.nodes[3].has_gained();
         assert_eq!(elected(&trial, &late), [3, 2], "two have not heard");
         trial.say(1, after, Instant::now());
         let later = [before, before, before];
@@ -263,6 +304,7 @@ mod tests {
         trial.say(1, before, Instant::now());
         trial.say(3, after, ago(LEASE));
         trial.adopt(after);
+        trial.nodes[3].has_gained();
         assert_eq!(elected(&trial, &late), [0, 2], "nobody said so lately");
     }
 
@@ -272,6 +314,7 @@ mod tests {
         let trial = Trial::new();
         trial.say(1, before, Instant::now());
         trial.adopt(after);
+        trial.nodes[3].has_gained();
         let silent = View {
             epochs: Vec::new(),
             ..trial.view(after, true)
@@ -287,6 +330,7 @@ mod tests {
         let trial = Trial::new();
         trial.say(1, [0, 1, 2], Instant::now());
         trial.adopt([3, 1, 2]);
+        trial.nodes[3].has_gained();
         trial.say(3, [3, 1, 2], Instant::now());
         let mut back = trial.view([0, 1, 2], true);
         back.epochs = vec![(0, 9)];
