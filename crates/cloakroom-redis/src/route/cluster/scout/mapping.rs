@@ -201,43 +201,40 @@ impl Scout {
 
     /// Gives the new owner those of its tags that still are where they were.
     fn hand_over(&self, gain: &Gain) {
-        let _one_changes_the_map = self.changing.lock();
         // It may have been forgotten meanwhile by nodes that have not heard of it.
         let mut nodes = self.nodes.lock();
         nodes.insert(gain.node.address.clone(), Arc::clone(&gain.node));
         drop(nodes);
         gain.node.has_gained();
-        let mut map = Map::clone(&self.map());
-        for tag in gain.all() {
-            let old = map.owner(tag).cloned();
-            if old.as_ref().map(|node| &node.address)
-                != gain.before.owner(tag).map(|node| &node.address)
-            {
-                continue;
-            }
-            if let Some(old) = old {
-                old.holds.set(tag, false);
-            }
-            gain.node.holds.set(tag, true);
-            map.set(tag, Some(Arc::clone(&gain.node)));
-        }
-        self.trust.adopt(map);
+        let moves = gain.all();
+        self.change(moves.map(|tag| (tag, gain.before.owner(tag), Some(&gain.node))));
     }
 
     /// Has its tags be where they were: it is told all again before it has them.
     fn take_back(&self, gain: &Gain) {
+        let moves = gain.all();
+        self.change(moves.map(|tag| (tag, Some(&gain.node), gain.before.owner(tag))));
+    }
+
+    /// Moves tags from one owner to another, those that are where they are said to be.
+    fn change<'a>(
+        &self,
+        moves: impl Iterator<Item = (SlotTag, Option<&'a Arc<Node>>, Option<&'a Arc<Node>>)>,
+    ) {
         let _one_changes_the_map = self.changing.lock();
         let mut map = Map::clone(&self.map());
-        for tag in gain.all() {
-            if !map.is_owner(tag, &gain.node) {
+        for (tag, from, to) in moves {
+            let there = map.owner(tag);
+            if there.map(|node| &node.address) != from.map(|node| &node.address) {
                 continue;
             }
-            let old = gain.before.owner(tag);
-            gain.node.holds.set(tag, false);
-            if let Some(old) = old {
-                old.holds.set(tag, true);
+            if let Some(there) = there {
+                there.holds.set(tag, false);
             }
-            map.set(tag, old.cloned());
+            if let Some(to) = to {
+                to.holds.set(tag, true);
+            }
+            map.set(tag, to.cloned());
         }
         self.trust.adopt(map);
     }
